@@ -1,0 +1,1 @@
+"""What happens: async, typed, and free of Textual and Rich."""

@@ -1,0 +1,1 @@
+"""One ChatEngine protocol and its engines."""

@@ -1,0 +1,1 @@
+"""The torch-free converter from a Hugging Face folder to GGUF."""

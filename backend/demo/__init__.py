@@ -1,0 +1,1 @@
+"""The bundled small model: rebuilding the base and the two questions."""

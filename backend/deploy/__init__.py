@@ -1,0 +1,1 @@
+"""Put a GGUF into an Ollama server, starting the private one when none is there."""

@@ -1,0 +1,1 @@
+"""Start, supervise, follow and stop jobs; knows no kind of job."""

@@ -1,0 +1,1 @@
+"""Where a supervisor runs: here, or later on a cluster."""

@@ -1,0 +1,1 @@
+"""Ollama: client, server life cycle, Modelfile text, create, pull, copy and remove."""

@@ -1,0 +1,1 @@
+"""Managed copies of LLaMA-Factory and Ollama."""

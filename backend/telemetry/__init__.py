@@ -1,0 +1,1 @@
+"""Samples of GPUs, host and processes, with an explicit "not available"."""

@@ -1,0 +1,1 @@
+"""Training and export jobs: specs, log reading, resume, stop."""

@@ -1,0 +1,1 @@
+"""The bundled datasets with their dataset_info.json."""

@@ -1,0 +1,123 @@
+"""Messages in the reader's language: gettext from the standard library, templates filled late.
+
+A message is a template (English, the gettext id) and its values, never a filled f-string: so that it can be
+stored in a job folder in English and still be shown in Chinese by whoever reads it.
+"""
+
+from __future__ import annotations
+
+import gettext
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+DOMAIN: Final = "paddock"
+LOCALE_DIR: Final = Path(__file__).parent / "locale"
+LANGUAGES: Final = {"en": "English", "zh_CN": "中文"}
+
+_active: gettext.NullTranslations = gettext.NullTranslations()
+_language: str = "en"
+
+
+def language_from_environment(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the key of ``LANGUAGES`` that the locale variables ask for; "en" where they ask for none of them."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = environ.get(name, "")
+        if value:
+            return "zh_CN" if value.lower().startswith("zh") else "en"
+    return "en"
+
+
+def normalise(language: str) -> str:
+    """Return the key of ``LANGUAGES`` for what a person writes ("zh", "zh-CN", "中文", "en_GB.UTF-8")."""
+    return "zh_CN" if language.lower().startswith(("zh", "中", "chinese")) else "en"
+
+
+def activate(language: str) -> str:
+    """Make ``language`` the one that messages are shown in from now on; return its key in ``LANGUAGES``."""
+    global _active, _language  # noqa: PLW0603 - one language a process, like the locale itself
+    _language = normalise(language)
+    _active = gettext.translation(DOMAIN, LOCALE_DIR, languages=[_language], fallback=True)
+    return _language
+
+
+def active_language() -> str:
+    """Return the key of the language in use."""
+    return _language
+
+
+class Message:
+    """A template with its values; ``str()`` gives it in the active language, ``english()`` as it is stored.
+
+    Values that are messages themselves are shown in the same language.
+    """
+
+    __slots__ = ("template", "values")
+
+    def __init__(self, template: str, values: Mapping[str, object] | None = None) -> None:
+        self.template = template
+        self.values: dict[str, object] = dict(values or {})
+
+    def __str__(self) -> str:
+        return self._fill(_active.gettext(self.template) if self.template else "")
+
+    def __repr__(self) -> str:
+        return f"Message({self.template!r}, {self.values!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Message) and (self.template, self.values) == (other.template, other.values)
+
+    def __hash__(self) -> int:
+        return hash(self.template)
+
+    def __bool__(self) -> bool:
+        return bool(self.template)
+
+    def english(self) -> str:
+        """Return the message as it goes into files and JSON."""
+        values = {k: v.english() if isinstance(v, Message) else v for k, v in self.values.items()}
+        return _format(self.template, values)
+
+    def _fill(self, text: str) -> str:
+        return _format(text, self.values)
+
+    def as_json(self) -> dict[str, object]:
+        """Return ``{"template": str, "values": {name: text}}``, which ``from_json`` reads back."""
+        values: dict[str, object] = {
+            k: v.as_json() if isinstance(v, Message) else v if isinstance(v, (int, float)) else str(v)
+            for k, v in self.values.items()
+        }
+        return {"template": self.template, "values": values}
+
+    @classmethod
+    def from_json(cls, value: object) -> Message:
+        """Read what ``as_json`` wrote; a plain string becomes a message without a translation."""
+        match value:
+            case {"template": str(template), "values": dict(values)}:
+                filled: dict[str, object] = {
+                    str(k): cls.from_json(v) if isinstance(v, dict) else v
+                    for k, v in values.items()  # pyright: ignore[reportUnknownVariableType] - JSON from a file
+                }
+                return cls(template, filled)
+            case str():
+                return verbatim(value)
+            case _:
+                return cls("")
+
+
+def _format(template: str, values: Mapping[str, object]) -> str:
+    try:
+        return template.format_map(values) if values else template
+    except (KeyError, ValueError, IndexError, AttributeError):
+        return template  # a wrong translation must not hide the message itself
+
+
+def _(template: str, **values: object) -> Message:
+    """Mark ``template`` for translation and return the message; ``{name}`` in it takes ``values[name]``."""
+    return Message(template, values)
+
+
+def verbatim(text: str) -> Message:
+    """Return a message that is shown as it is: a path, a log line, an answer of another program."""
+    return Message("{text}", {"text": text}) if text else Message("")

@@ -1,0 +1,1 @@
+"""Job folders: spec, events, derived status, library."""

@@ -1,0 +1,126 @@
+"""The settings: a TOML file, then the environment; every field documented, every value with its origin.
+
+A frozen dataclass, not a pydantic model: the first frame needs the settings, and pydantic alone would cost
+a third of the start of the app.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+from data.errors import RequestError
+from data.i18n import _
+
+PREFIX: Final = "PADDOCK_"
+
+
+def _setting(default: object, help_text: str, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - stands for any field type
+    metadata = {"help": help_text, "choices": choices}
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)  # pyright: ignore[reportUnknownVariableType, reportUnknownLambdaType, reportUnknownArgumentType] - dict or list as given
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. The name of the environment variable is PADDOCK_ and the field's name in capitals."""
+
+    language: str = _setting("", "Language of the interface: en or zh_CN; empty follows LANG.")
+    theme: str = _setting("paddock-dark", "Theme of the app: paddock-dark, paddock-light or one of Textual's.")
+    remote: str = _setting(
+        "auto",
+        "Frugal drawing for slow lines: auto (when SSH_CONNECTION is set), on or off.",
+        ("auto", "on", "off"),
+    )
+    llamafactory_python: str = _setting(
+        "", "Python of the environment that has LLaMA-Factory; empty looks for one, the managed one first."
+    )
+    ollama_host: str = _setting(
+        "", "Ollama server to use, as in OLLAMA_HOST; empty looks for one or starts a private one."
+    )
+    ollama_binary: str = _setting(
+        "", "The ollama program of the private server; empty takes PATH, then the managed one."
+    )
+    ollama_idle_minutes: int = _setting(30, "The private Ollama ends itself after so many idle minutes; 0 means never.")
+    stop_grace_s: int = _setting(
+        120, "Seconds without any progress after which a graceful stop turns into a forced one."
+    )
+    telemetry_interval_s: int = _setting(2, "Seconds between two samples of GPUs and host while a job runs.")
+    environment_keep: str = _setting(
+        "", "Further environment variables that jobs may see: names or prefixes ending in *, separated by commas."
+    )
+    keys: dict[str, str] = _setting({}, 'Keys by action id, e.g. jobs.stop = "x"; see the help screen for the ids.')
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings with where each value came from: "default", "file" or the environment variable's name."""
+
+    values: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedSettings:
+    """Read ``path`` (missing is fine), then the environment.
+
+    Raises RequestError for TOML that cannot be read, an unknown key, a wrong type or a wrong choice.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise RequestError(
+            _("The settings cannot be read"),
+            f"{path}: {error}",
+            _("Mend or remove the file; every setting has a default."),
+        ) from error
+    known = {f.name: f for f in dataclasses.fields(Settings)}
+    hints = get_type_hints(Settings)
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(known, "default")
+    for name, value in raw.items():
+        if name not in known:
+            raise RequestError(
+                _("Unknown setting {name}", name=name),
+                str(path),
+                _("Known settings: {names}", names=", ".join(sorted(known))),
+            )
+        values[name] = _checked(name, value, hints[name], known[name].metadata["choices"], str(path))
+        origins[name] = "file"
+    for name in known:
+        variable = PREFIX + name.upper()
+        text = environ.get(variable)
+        if text is None or hints[name] not in (str, int):
+            continue
+        value: object = text
+        if hints[name] is int:
+            try:
+                value = int(text)
+            except ValueError:
+                value = text
+        values[name] = _checked(name, value, hints[name], known[name].metadata["choices"], variable)
+        origins[name] = variable
+    return LoadedSettings(Settings(**values), origins)  # type: ignore[arg-type]
+
+
+def _checked(name: str, value: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:
+    if wanted in (str, int):
+        good = isinstance(value, wanted) and not isinstance(value, bool)  # type: ignore[arg-type]
+        good = good and not (isinstance(value, int) and value < 0)
+        expected = ", ".join(choices) or ("text" if wanted is str else "a whole number of 0 or more")
+        good = good and (not choices or value in choices)
+    else:
+        good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] - TOML table
+        expected = "a table of text"
+    if not good:
+        raise RequestError(
+            _("The setting {name} has a wrong value", name=name),
+            _("{origin}: {value} is not {expected}.", origin=origin, value=repr(value), expected=expected),
+            _("Correct it, or remove it to get the default."),
+        )
+    return value

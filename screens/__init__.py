@@ -1,0 +1,1 @@
+"""One user goal per module, each with its .tcss beside it."""

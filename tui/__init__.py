@@ -1,0 +1,1 @@
+"""The shell: command line, app, services, actions, theme and reusable widgets."""
