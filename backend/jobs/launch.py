@@ -1,0 +1,232 @@
+"""Starting, stopping, resuming, adopting and removing jobs: what the app and the command line call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from backend.jobs import environment
+from backend.jobs.executors.local import start_supervisor
+from backend.jobs.stop import stopped_without_work
+from data.errors import AppError, RequestError
+from data.files import open_lock, try_lock
+from data.i18n import Message, _
+from data.jobs import process
+from data.jobs.folder import JobFolder, Manner
+from data.jobs.library import Job, Library
+from data.jobs.spec import JobSpec
+from data.jobs.status import Fold, Status
+
+
+def launch(
+    jobs: Path, specs: Sequence[JobSpec], *, keep: str = "", environ: Mapping[str, str] = os.environ
+) -> list[str]:
+    """Lay down ``specs`` (parents first) and start a supervisor for each; return their ids.
+
+    All folders exist before the first supervisor starts, so that a chain is whole even when we die in between:
+    a folder whose supervisor never came shows as lost and can be resumed. Raises AppError; then nothing was started
+    of what comes after the failure.
+    """
+    made: list[tuple[JobFolder, int]] = []
+    try:
+        for spec in specs:
+            made.append(JobFolder.create(jobs, spec))  # noqa: PERF401 - those already made must be known when one fails
+    except AppError:
+        for folder, lock in made:
+            os.close(lock)
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    published = [(folder.publish(), lock) for folder, lock in made]
+    for index, (folder, lock) in enumerate(published):
+        try:
+            start_supervisor(folder, lock, _environment(specs[index], keep, environ))
+        except AppError:
+            for _folder, unused in published[index + 1 :]:
+                os.close(unused)
+            raise
+    return [spec.id for spec in specs]
+
+
+def _environment(spec: JobSpec, keep: str, environ: Mapping[str, str]) -> dict[str, str]:
+    return dict(environment.child_environment(environ, keep, spec.needs_env).kept)
+
+
+def request_stop(job: Job, manner: Manner) -> None:
+    """Ask the job to stop; where nobody supervises it and nothing of it lives, write its ending here.
+
+    Raises RequestError when it has already ended.
+    """
+    if job.status in (Status.SUCCEEDED, Status.FAILED, Status.STOPPED):
+        raise RequestError(
+            _("This job has already ended"), _("{job} is {status}.", job=job.id, status=str(job.status)), ""
+        )
+    job.folder.ask_stop(manner)
+    if job.status is not Status.LOST:
+        return
+    lock = open_lock(job.folder.lock)
+    try:
+        if try_lock(lock):
+            job.folder.append(stopped_without_work())
+    finally:
+        os.close(lock)
+
+
+def resume(library: Library, job_id: str, *, keep: str = "", environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Run an ended or lost job again in its own folder, and with it the jobs that failed only because it did.
+
+    Returns the ids that were started. Raises RequestError when it cannot be resumed, and says why.
+    """
+    job = library.get(job_id)
+    _check_resumable(job, environ)
+    again = [job]
+    broken = {job.id}
+    for child in library.dependents(job.id):
+        if child.status is Status.FAILED and child.state.cause == "after" and broken.intersection(child.spec.after):
+            broken.add(child.id)
+            again.append(child)
+    for each in again:
+        _restart(each, keep, environ)
+    return [each.id for each in again]
+
+
+def _check_resumable(job: Job, environ: Mapping[str, str]) -> None:
+    if job.status is Status.SUCCEEDED:
+        raise RequestError(
+            _("This job has succeeded"), job.id, _("There is nothing to resume; start it anew to run it once more.")
+        )
+    if job.status.is_live:
+        raise RequestError(
+            _("This job is still alive"),
+            _("{job} is {status}.", job=job.id, status=str(job.status)),
+            _("Stop it first: two writers in one output folder would spoil it."),
+        )
+    alive = process.marked_processes(job.id)
+    if alive:
+        raise RequestError(
+            _("Processes of this job still live"),
+            ", ".join(map(str, alive)),
+            _("`paddock jobs stop {job} --now` ends them.", job=job.id),
+        )
+    missing = environment.missing(environ, job.spec.needs_env)
+    if missing:
+        raise RequestError(
+            _("The environment lacks what this job needs"),
+            ", ".join(missing),
+            _("Set it in this shell, then resume again."),
+        )
+
+
+def _restart(job: Job, keep: str, environ: Mapping[str, str]) -> None:
+    folder = job.folder
+    lock = open_lock(folder.lock)
+    if not try_lock(lock):
+        os.close(lock)
+        raise RequestError(_("Somebody else has just resumed this job"), job.id, "")
+    try:
+        folder.stop_file.unlink(missing_ok=True)
+        folder.exit_file.unlink(missing_ok=True)
+        folder.report.unlink(missing_ok=True)
+        folder.mark_file.unlink(missing_ok=True)
+        fold = Fold()
+        fold.add_all(folder.events().events)
+        if fold.status is not None and fold.status.is_live:  # it was lost: say so in the journal first
+            folder.append({"kind": "finished", "outcome": "lost", "exit_code": None})
+        folder.append({"kind": "waiting", "attempt": max(1, fold.state.attempt) + 1})
+    except BaseException:
+        os.close(lock)
+        raise
+    start_supervisor(folder, lock, _environment(job.spec, keep, environ))
+
+
+def adopt(library: Library, *, keep: str = "", environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Give every job that works without a supervisor a new one; return their ids."""
+    adopted: list[str] = []
+    for job in library.list():
+        if job.status is not Status.UNSUPERVISED:
+            continue
+        lock = open_lock(job.folder.lock)
+        if not try_lock(lock):  # another view was faster
+            os.close(lock)
+            continue
+        with contextlib.suppress(AppError):
+            start_supervisor(job.folder, lock, _environment(job.spec, keep, environ))
+            adopted.append(job.id)
+    return adopted
+
+
+def clean_unpublished(jobs: Path) -> None:
+    """Remove folders that were being made when their maker died: dot-names whose lock is free."""
+    for path in jobs.glob(".new-*"):
+        lock = open_lock(path / "lock") if path.is_dir() else -1
+        if lock < 0:
+            continue
+        try:
+            if try_lock(lock):
+                shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def removal_consequence(job: Job, library: Library, *, with_artifacts: bool) -> Message:
+    """Say what removing the job deletes, in bytes, and what stays."""
+    from data.jobs.report import size_bytes  # noqa: PLC0415 - only asked before a removal
+
+    folder_bytes = size_bytes(job.folder.path)
+    artifacts = [a for a in job.state.artifacts.values() if Path(a.path).exists()]
+    total = sum(size_bytes(Path(a.path)) for a in artifacts)
+    waiting = [child.spec.name for child in library.dependents(job.id) if child.status.is_live]
+    values: dict[str, object] = {
+        "job": job.id,
+        "folder": f"{folder_bytes:,}",
+        "count": len(artifacts),
+        "bytes": f"{total:,}",
+        "paths": ", ".join(a.path for a in artifacts) or "-",
+        "waiting": ", ".join(waiting) or "-",
+    }
+    if with_artifacts:
+        return _(
+            "Deletes the job's folder ({folder} bytes: log, events) and what it made "
+            "({count}: {bytes} bytes): {paths}. "
+            "Jobs that wait for it and will fail: {waiting}.",
+            **values,
+        )
+    return _(
+        "Deletes the job's folder ({folder} bytes: log, events). What it made is kept "
+        "({count}: {bytes} bytes): {paths}. "
+        "Jobs that wait for it and will fail: {waiting}.",
+        **values,
+    )
+
+
+def remove(job: Job, *, with_artifacts: bool) -> int:
+    """Remove an ended job's folder, and on request what it made; return the bytes freed.
+
+    Raises RequestError for a live job. The folder first gets a dot-name, so that it is gone at once or not at all.
+    """
+    from data.jobs.report import size_bytes  # noqa: PLC0415 - only used here and above
+
+    if job.status.is_live:
+        raise RequestError(
+            _("This job is still alive"),
+            _("{job} is {status}.", job=job.id, status=str(job.status)),
+            _("Stop it first."),
+        )
+    freed = 0
+    if with_artifacts:
+        for artifact in job.state.artifacts.values():
+            path = Path(artifact.path)
+            freed += size_bytes(path)
+            try:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            except OSError as error:
+                raise AppError(
+                    _("What the job made cannot be removed"), str(error), _("The job itself was kept.")
+                ) from error
+    freed += size_bytes(job.folder.path)
+    doomed = job.folder.path.with_name(f".removed-{job.id}")
+    job.folder.path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+    return freed
