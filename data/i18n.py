@@ -10,7 +10,7 @@ import gettext
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 DOMAIN: Final = "paddock"
 LOCALE_DIR: Final = Path(__file__).parent / "locale"
@@ -93,17 +93,16 @@ class Message:
     @classmethod
     def from_json(cls, value: object) -> Message:
         """Read what ``as_json`` wrote; a plain string becomes a message without a translation."""
-        match value:
-            case {"template": str(template), "values": dict(values)}:
-                filled: dict[str, object] = {
-                    str(k): cls.from_json(v) if isinstance(v, dict) else v
-                    for k, v in values.items()  # pyright: ignore[reportUnknownVariableType] - JSON from a file
-                }
-                return cls(template, filled)
-            case str():
-                return verbatim(value)
-            case _:
-                return cls("")
+        if isinstance(value, str):
+            return verbatim(value)
+        if not isinstance(value, dict):
+            return cls("")
+        entry = cast("dict[str, object]", value)
+        template, values = entry.get("template"), entry.get("values")
+        if not isinstance(template, str) or not isinstance(values, dict):
+            return cls("")
+        named = cast("dict[str, object]", values)
+        return cls(template, {k: cls.from_json(v) if isinstance(v, dict) else v for k, v in named.items()})
 
 
 def _format(template: str, values: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, cast, get_type_hints
 
 from data.errors import RequestError
 from data.i18n import _
@@ -109,14 +109,14 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
 
 
 def _checked(name: str, value: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:
-    if wanted in (str, int):
-        good = isinstance(value, wanted) and not isinstance(value, bool)  # type: ignore[arg-type]
-        good = good and not (isinstance(value, int) and value < 0)
-        expected = ", ".join(choices) or ("text" if wanted is str else "a whole number of 0 or more")
-        good = good and (not choices or value in choices)
+    if wanted is str:
+        good, expected = isinstance(value, str) and (not choices or value in choices), ", ".join(choices) or "text"
+    elif wanted is int:
+        good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        expected = "a whole number of 0 or more"
     else:
-        good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] - TOML table
-        expected = "a table of text"
+        table = cast("dict[str, object]", value) if isinstance(value, dict) else {"": None}
+        good, expected = all(isinstance(item, str) for item in table.values()), "a table of text"
     if not good:
         raise RequestError(
             _("The setting {name} has a wrong value", name=name),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from backend.jobs import environment
 from backend.jobs.executors.local import start_supervisor
@@ -19,6 +21,8 @@ from data.jobs.folder import JobFolder, Manner
 from data.jobs.library import Job, Library
 from data.jobs.spec import JobSpec
 from data.jobs.status import Fold, Status
+
+_LEAVING_S: Final = 5.0
 
 
 def launch(
@@ -121,10 +125,7 @@ def _check_resumable(job: Job, environ: Mapping[str, str]) -> None:
 
 def _restart(job: Job, keep: str, environ: Mapping[str, str]) -> None:
     folder = job.folder
-    lock = open_lock(folder.lock)
-    if not try_lock(lock):
-        os.close(lock)
-        raise RequestError(_("Somebody else has just resumed this job"), job.id, "")
+    lock = _take_lock(folder)
     try:
         folder.stop_file.unlink(missing_ok=True)
         folder.exit_file.unlink(missing_ok=True)
@@ -139,6 +140,22 @@ def _restart(job: Job, keep: str, environ: Mapping[str, str]) -> None:
         os.close(lock)
         raise
     start_supervisor(folder, lock, _environment(job.spec, keep, environ))
+
+
+def _take_lock(folder: JobFolder) -> int:
+    """Return the lock's descriptor. A supervisor that has written its ending may need a moment to go."""
+    lock = open_lock(folder.lock)
+    end = time.monotonic() + _LEAVING_S
+    while not try_lock(lock):
+        if time.monotonic() > end:
+            os.close(lock)
+            raise RequestError(
+                _("Somebody else has just resumed this job"),
+                folder.id,
+                _("`paddock jobs show {job}` tells how it is.", job=folder.id),
+            )
+        time.sleep(0.02)
+    return lock
 
 
 def adopt(library: Library, *, keep: str = "", environ: Mapping[str, str] = os.environ) -> list[str]:

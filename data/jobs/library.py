@@ -75,6 +75,10 @@ class Job:
         }
 
 
+def _age(job: Job) -> tuple[datetime, int, str]:
+    return job.spec.created_at, job.spec.chain.index if job.spec.chain else 0, job.id
+
+
 def _stamp(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment else None
 
@@ -115,7 +119,7 @@ class Library:
                 jobs.append(self._read(name))
             except AppError as error:
                 self.unreadable[name] = error
-        return jobs
+        return sorted(jobs, key=_age)
 
     def get(self, id_or_part: str) -> Job:
         """Return the job with that id, or the only one whose id starts or ends with it; raises RequestError."""
@@ -147,14 +151,18 @@ class Library:
         return sorted(jobs, key=lambda job: job.spec.chain.index if job.spec.chain else 0)
 
     def dependents(self, job_id: str) -> list[Job]:
-        """Return the jobs that wait for ``job_id``, directly or through others, in order of creation."""
-        wanted = {job_id}
-        found: list[Job] = []
-        for job in self.list():  # oldest first: a parent is always created before its children
-            if wanted.intersection((*job.spec.after, *job.spec.after_any)):
-                wanted.add(job.id)
-                found.append(job)
-        return found
+        """Return the jobs that wait for ``job_id``, directly or through others, nearest first."""
+        jobs = self.list()
+        found: dict[str, Job] = {}
+        grown = True
+        while grown:  # jobs of one moment come in any order, so once through the list may not be enough
+            grown = False
+            for job in jobs:
+                parents = (*job.spec.after, *job.spec.after_any)
+                if job.id not in found and any(parent == job_id or parent in found for parent in parents):
+                    found[job.id] = job
+                    grown = True
+        return list(found.values())
 
     def _read(self, name: str) -> Job:
         folder = JobFolder(self._jobs / name)

@@ -82,7 +82,7 @@ def size_bytes(path: Path) -> int:
 
 
 def run_work(main: Callable[[Reporter], None]) -> int:
-    """Run a work's ``main``; return its exit status. A surprise becomes an explained failure, its traceback the log's."""
+    """Run a work's ``main``; return its exit status. A surprise becomes an explained failure."""
     reporter = Reporter.from_environment()
     try:
         main(reporter)
