@@ -1,0 +1,69 @@
+"""Why a download or an installation failed, from what pip, Go or a C++ build wrote, as an error that helps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from data.errors import AppError
+from data.i18n import Message, _
+
+_NO_SPACE: Final = re.compile(r"No space left on device|Errno 28|disk quota exceeded|Errno 122", re.IGNORECASE)
+_CERTIFICATE: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED|x509:|certificate verify failed|SSLError", re.IGNORECASE)
+_PROXY: Final = re.compile(r"ProxyError|Cannot connect to proxy|proxyconnect", re.IGNORECASE)
+_NETWORK: Final = re.compile(
+    r"NewConnectionError|Name or service not known|Temporary failure in name resolution|ConnectTimeout|ReadTimeout"
+    r"|Connection refused|Network is unreachable|Max retries exceeded|no such host|i/o timeout|connection reset"
+    r"|No route to host|RemoteDisconnected|IncompleteRead|dial tcp",
+    re.IGNORECASE,
+)
+_REFUSED: Final = re.compile(r"\b(401|403|407) (Client Error|Forbidden|Unauthorized)|HTTP error 40[137]", re.IGNORECASE)
+_NOT_THERE: Final = re.compile(
+    r"No matching distribution found for (?P<what>\S+)|ResolutionImpossible|404 Client Error|unknown revision",
+    re.IGNORECASE,
+)
+_MEMORY: Final = re.compile(r"Killed signal terminated program|out of memory|MemoryError|std::bad_alloc", re.IGNORECASE)
+
+# The order matters: a full disk or a refused certificate also leaves "Max retries" behind.
+_CAUSES: Final[tuple[tuple[re.Pattern[str], Message], ...]] = (
+    (_NO_SPACE, _("The disk is full: free some space (paddock doctor shows where), then run it again.")),
+    (_MEMORY, _("The machine ran out of memory: close other programs, then run it again.")),
+    (
+        _CERTIFICATE,
+        _("A certificate was not accepted: set SSL_CERT_FILE and PIP_CERT to your organisation's certificates."),
+    ),
+    (_PROXY, _("The proxy cannot be reached: check https_proxy and no_proxy.")),
+    (_REFUSED, _("The package mirror refuses access: check its address and credentials in pip's configuration.")),
+    (
+        _NETWORK,
+        _("The package registry cannot be reached: check the network, https_proxy, or pip's index-url (pip config)."),
+    ),
+    (
+        _NOT_THERE,
+        _("The mirror does not have this version for this Python and machine: use another mirror or Python 3.11–3.13."),
+    ),
+)
+
+
+def remedy_for(lines: Sequence[str]) -> Message | None:
+    """Return what a person can do about the failure that ``lines`` show, or None where they show nothing known."""
+    text = "\n".join(lines)
+    return next((remedy for pattern, remedy in _CAUSES if pattern.search(text)), None)
+
+
+def is_missing_version(lines: Sequence[str]) -> bool:
+    """Say whether the registry answered, but does not have (or cannot combine) what was asked for."""
+    text = "\n".join(lines)
+    return _NOT_THERE.search(text) is not None and not any(
+        pattern.search(text) for pattern in (_NO_SPACE, _CERTIFICATE, _PROXY, _REFUSED, _NETWORK)
+    )
+
+
+def failed(title: Message, lines: Sequence[str], *, fallback: Message | None = None) -> AppError:
+    """Return the error for a program that ended badly after writing ``lines``."""
+    said = [line for line in lines if line.strip()]
+    errors = [line for line in said if re.match(r"\s*(ERROR|error|FAILED|fatal|Error)\b", line)]
+    detail = "\n".join((errors or said)[-4:])
+    hint = remedy_for(lines) or fallback or _("The job's log has all of its output; running it again continues.")
+    return AppError(title, detail, hint)
