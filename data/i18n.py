@@ -102,12 +102,18 @@ class Message:
         if not isinstance(template, str) or not isinstance(values, dict):
             return cls("")
         named = cast("dict[str, object]", values)
-        return cls(template, {k: cls.from_json(v) if isinstance(v, dict) else v for k, v in named.items()})
+        return cls(template, {k: cls.from_json(v) if _is_message(v) else v for k, v in named.items()})
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and "template" in value
 
 
 def _format(template: str, values: Mapping[str, object]) -> str:
+    if not values:
+        return template
     try:
-        return template.format_map(values) if values else template
+        return template.format_map(values)
     except (KeyError, ValueError, IndexError, AttributeError):
         return template  # a wrong translation must not hide the message itself
 

@@ -55,7 +55,9 @@ class Settings:
     environment_keep: str = _setting(
         "", "Further environment variables that jobs may see: names or prefixes ending in *, separated by commas."
     )
-    keys: dict[str, str] = _setting({}, 'Keys by action id, e.g. jobs.stop = "x"; see the help screen for the ids.')
+    keys: dict[str, str] = _setting(  # noqa: RUF009 - _setting makes a field with a factory
+        {}, 'Keys by action id, e.g. jobs.stop = "x"; see the help screen for the ids.'
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +110,20 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
     return LoadedSettings(Settings(**values), origins)  # type: ignore[arg-type]
 
 
-def _checked(name: str, value: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:
+def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:
+    value = cast("str | int | dict[str, object]", given)  # TOML; anything else fails the checks below
     if wanted is str:
         good, expected = isinstance(value, str) and (not choices or value in choices), ", ".join(choices) or "text"
     elif wanted is int:
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         expected = "a whole number of 0 or more"
     else:
-        table = cast("dict[str, object]", value) if isinstance(value, dict) else {"": None}
+        table = value if isinstance(value, dict) else {"": None}
         good, expected = all(isinstance(item, str) for item in table.values()), "a table of text"
     if not good:
         raise RequestError(
             _("The setting {name} has a wrong value", name=name),
-            _("{origin}: {value} is not {expected}.", origin=origin, value=repr(value), expected=expected),
+            _("{origin}: {value} is not {expected}.", origin=origin, value=f"{value!r}", expected=expected),
             _("Correct it, or remove it to get the default."),
         )
     return value
