@@ -1,0 +1,246 @@
+"""Whole roads as chains of jobs, laid down at once: whatever happens to the terminal, the chain finishes by itself."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+from backend.demo import recipe
+from backend.demo.wheel import GGUF_NAME
+from backend.jobs.launch import launch
+from backend.setup import llamafactory as managed_llamafactory
+from backend.setup import ollama as managed_ollama
+from backend.train.stopping import JIT_CHECKPOINT
+from data.demo import FOLDER as DEMO_DATASETS
+from data.errors import AppError, RequestError
+from data.i18n import _
+from data.jobs.library import Job, Library
+from data.jobs.spec import Chain, JobSpec, now
+from data.jobs.status import Status
+from data.paths import Paths
+from data.settings import Settings
+
+DEMO_TITLE: Final = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlaces:
+    """Where a run of the demo keeps its things."""
+
+    base: Path
+    """the base model: made once, shared by all runs"""
+    run: Path
+    """this run's own folder"""
+
+    @property
+    def adapter(self) -> Path:
+        """The training's output_dir."""
+        return self.run / "adapter"
+
+    @property
+    def merged(self) -> Path:
+        """The export's folder."""
+        return self.run / "merged"
+
+    @property
+    def gguf(self) -> Path:
+        """The converted model."""
+        return self.run / "model.gguf"
+
+
+def demo_places(paths: Paths, chain_id: str) -> DemoPlaces:
+    """Return the folders of the demo's run ``chain_id``."""
+    return DemoPlaces(paths.demo / "base" / "SmolLM2-135M-Instruct", paths.demo / "runs" / chain_id)
+
+
+def missing_parts(
+    paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ, *, server_too: bool = True
+) -> tuple[str, ...]:
+    """Return what `paddock setup` would have to install: of "llamafactory" and "ollama"."""
+    parts: list[str] = []
+    if managed_llamafactory.present(paths, settings, environ) is None:
+        parts.append("llamafactory")
+    if server_too and managed_ollama.present(paths, settings, environ) is None:
+        parts.append("ollama")
+    return tuple(parts)
+
+
+class _Step(NamedTuple):
+    kind: str
+    name: str
+    params: Mapping[str, object]
+
+
+def demo_chain(
+    paths: Paths, settings: Settings, workspace: Path, environ: Mapping[str, str] = os.environ
+) -> list[JobSpec]:
+    """Return the demo's jobs, parents first; nothing is started.
+
+    Set-up where something is missing, base, question, train, export, convert, deploy, question.
+    """
+    moment = now()
+    chain_id = f"demo-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    missing = missing_parts(paths, settings, environ)
+    found = managed_llamafactory.present(paths, settings, environ)
+    python = found.python if found else managed_llamafactory.folder(paths) / "bin" / "python"
+    steps = _demo_steps(demo_places(paths, chain_id), python)
+    if missing:
+        steps.insert(0, _Step("setup", _("what is missing").english(), {"what": list(missing)}))
+    specs: list[JobSpec] = []
+    for index, step in enumerate(steps):
+        specs.append(
+            JobSpec.new(
+                step.kind,
+                step.name,
+                workspace=str(workspace),
+                params=step.params,
+                after=(specs[-1].id,) if specs else (),
+                chain=Chain(chain_id, DEMO_TITLE, index, len(steps)),
+                moment=moment,
+            )
+        )
+    return specs
+
+
+def _demo_steps(places: DemoPlaces, python: Path) -> list[_Step]:
+    wheel_gguf = places.base.parent / GGUF_NAME
+    question = {"prompt": recipe.QUESTION, "private": True}
+    training = recipe.train_args(places.base, DEMO_DATASETS, places.adapter) | {JIT_CHECKPOINT: True}
+    merge = recipe.export_args(places.base, places.adapter, places.merged)
+    deployment = {
+        "gguf": str(places.gguf),
+        "name": recipe.OLLAMA_MODEL,
+        "template": recipe.GO_TEMPLATE,
+        "parameters": recipe.OLLAMA_PARAMETERS,
+        "quantize": recipe.QUANTIZE,
+        "private": True,
+    }
+    conversion = {"source": str(places.merged), "target": str(places.gguf), "outtype": recipe.OUTTYPE}
+    return [
+        _Step("base", places.base.name, {"python": str(python), "target": str(places.base)}),
+        _Step("ask", recipe.OLLAMA_BASE, {"model": recipe.OLLAMA_BASE, "gguf": str(wheel_gguf)} | question),
+        _Step("train", "LoRA", {"args": training, "python": str(python), "output_dir": str(places.adapter)}),
+        _Step("export", "merge", {"args": merge, "python": str(python), "export_dir": str(places.merged)}),
+        _Step("convert", "GGUF", conversion),
+        _Step("deploy", recipe.OLLAMA_MODEL, deployment),
+        _Step("ask", recipe.OLLAMA_MODEL, {"model": recipe.OLLAMA_MODEL, "expect": recipe.TRAINED_NAME} | question),
+    ]
+
+
+def start_demo(paths: Paths, settings: Settings, workspace: Path, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Lay down a fresh demo and start it; return the ids of its jobs in order."""
+    specs = demo_chain(paths, settings, workspace, environ)
+    return launch(paths.jobs, specs, keep=settings.environment_keep, environ=environ)
+
+
+def running_demo(library: Library) -> str | None:
+    """Return the chain id of the newest demo with a job that is still alive; None when there is none."""
+    chains = [
+        job.spec.chain.id
+        for job in library.list()
+        if job.spec.chain and job.spec.chain.title == DEMO_TITLE and job.status.is_live
+    ]
+    return chains[-1] if chains else None
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStep:
+    """One job of the demo, for people who want to see what it took."""
+
+    name: str
+    job: str
+    status: Status
+    seconds: float | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSummary:
+    """What the demo shows at its end."""
+
+    ok: bool
+    trained_name: str
+    before: str
+    after: str
+    loss_first: float | None
+    loss_last: float | None
+    steps: tuple[DemoStep, ...]
+    ollama_model: str
+    host: str
+
+    def as_json(self) -> dict[str, object]:
+        """Return the object of ``paddock demo --json``."""
+        return {
+            "ok": self.ok,
+            "trained_name": self.trained_name,
+            "before": self.before,
+            "after": self.after,
+            "loss_first": self.loss_first,
+            "loss_last": self.loss_last,
+            "steps": [
+                {"name": step.name, "job": step.job, "seconds": step.seconds, "bytes": step.size_bytes}
+                for step in self.steps
+            ],
+            "ollama_model": self.ollama_model,
+            "host": self.host,
+        }
+
+
+def demo_summary(jobs: Sequence[Job]) -> DemoSummary:
+    """Read the summary of a demo from its jobs, in order; raises RequestError where there are none."""
+    if not jobs:
+        raise RequestError(_("There is no such demo"), "", _("`paddock demo` starts one."))
+    questions = [job for job in jobs if job.spec.kind == "ask"]
+    answers = [str(job.state.result.get("answer", "")) for job in questions]
+    losses = [loss for job in jobs if job.spec.kind == "train" for loss in _losses(job)]
+    after = answers[-1] if answers else ""
+    moment = now()
+    return DemoSummary(
+        ok=all(job.status is Status.SUCCEEDED for job in jobs) and recipe.TRAINED_NAME.lower() in after.lower(),
+        trained_name=recipe.TRAINED_NAME,
+        before=answers[0] if len(answers) > 1 else "",
+        after=after,
+        loss_first=losses[0] if losses else None,
+        loss_last=losses[-1] if losses else None,
+        steps=tuple(
+            DemoStep(
+                _step_name(job),
+                job.id,
+                job.status,
+                None if (seconds := job.state.seconds(moment)) is None else round(seconds, 1),
+                sum(artifact.size_bytes for artifact in job.state.artifacts.values()),
+            )
+            for job in jobs
+        ),
+        ollama_model=recipe.OLLAMA_MODEL,
+        host=str(questions[-1].state.result.get("host", "")) if questions else "",
+    )
+
+
+def _step_name(job: Job) -> str:
+    return f"{job.spec.kind} {job.spec.params.get('model')}" if job.spec.kind == "ask" else job.spec.kind
+
+
+def _losses(job: Job) -> list[float]:
+    events = job.folder.events().events
+    losses = (event.get("loss") for event in events if event["kind"] == "metric")
+    return [float(cast("float", loss)) for loss in losses if isinstance(loss, (int, float))]
+
+
+def first_failure(jobs: Sequence[Job]) -> AppError | None:
+    """Return why a chain did not succeed: the ending of its first job that failed or was stopped or lost."""
+    for job in jobs:
+        if job.status is Status.SUCCEEDED:
+            continue
+        if job.status is Status.FAILED:
+            return AppError(job.state.title, job.state.detail, job.state.hint)
+        return AppError(
+            _("{job} is {status}", job=job.id, status=str(job.status)),
+            "",
+            _("`paddock jobs resume {job}` goes on from here.", job=job.id),
+        )
+    return None
