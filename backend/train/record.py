@@ -1,0 +1,117 @@
+"""What a run leaves beside its weights: the arguments in LLaMA Board's form, and the facts that later steps must reuse.
+
+Template, thinking flag and default system are properties of the run: changed halfway, the model degrades.
+Standard library only, since it runs in the supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from backend.lf import yamlform
+from data.files import write_atomic
+from data.jobs.spec import JobSpec, now, rfc3339
+
+ARGUMENTS_FILE: Final = "training_args.yaml"
+RECORD_FILE: Final = "paddock.json"
+VERSION: Final = 1
+
+# LLaMA Board (webui/common.py, _clean_cmd) leaves out None, False and "" but for these.
+_KEPT_WHEN_EMPTY: Final = frozenset(
+    {
+        "packing",
+        "enable_thinking",
+        "use_reentrant_gc",
+        "double_quantization",
+        "freeze_vision_tower",
+        "freeze_multi_modal_projector",
+    }
+)
+# What LLaMA-Factory takes when the key is left out (hparams/data_args.py of 0.9.5).
+_DEFAULTS: Final[Mapping[str, object]] = {
+    "template": None,
+    "enable_thinking": True,
+    "default_system": None,
+    "tool_format": None,
+    "cutoff_len": 2048,
+    "train_on_prompt": False,
+    "mask_history": False,
+    "stage": "sft",
+    "finetuning_type": "lora",
+    "dataset": None,
+    "dataset_dir": "data",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The facts of a training run that evaluation, chat, export and the Modelfile take over."""
+
+    job: str
+    model: str
+    template: str | None
+    enable_thinking: bool | None
+    default_system: str | None
+    cutoff_len: int
+    values: Mapping[str, object]
+    """The whole of paddock.json"""
+
+
+def write_record(output_dir: Path, spec: JobSpec, args: Mapping[str, object]) -> None:
+    """Write ``training_args.yaml`` and ``paddock.json`` into ``output_dir``."""
+    write_atomic(output_dir / ARGUMENTS_FILE, yamlform.dump(board_form(args), sort_keys=True))
+    record: dict[str, object] = {
+        "version": VERSION,
+        "job": spec.id,
+        "started_at": rfc3339(now()),
+        "model": args.get("model_name_or_path"),
+        "adapters": args.get("adapter_name_or_path"),
+        **{name: args.get(name, default) for name, default in _DEFAULTS.items()},
+        "versions": spec.params.get("versions", {}),
+    }
+    write_atomic(output_dir / RECORD_FILE, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_record(output_dir: Path) -> RunRecord | None:
+    """Read ``paddock.json`` of a training's output_dir (or of a checkpoint in it); None where there is no good one."""
+    for folder in (output_dir, output_dir.parent):
+        try:
+            raw: object = json.loads((folder / RECORD_FILE).read_bytes())
+        except (OSError, ValueError):
+            if not output_dir.name.startswith("checkpoint-"):
+                return None
+            continue
+        return _parse(raw)
+    return None
+
+
+def board_form(args: Mapping[str, object]) -> dict[str, object]:
+    """Return ``args`` as LLaMA Board saves them: without what is empty, but for the flags that count when false."""
+    return {
+        name: value
+        for name, value in args.items()
+        if name in _KEPT_WHEN_EMPTY or (value is not None and value is not False and value != "")
+    }
+
+
+def _parse(raw: object) -> RunRecord | None:
+    if not isinstance(raw, dict):
+        return None
+    value = cast("dict[str, object]", raw)
+    template, system, thinking = (value.get(name) for name in ("template", "default_system", "enable_thinking"))
+    cutoff_len = value.get("cutoff_len")
+    if value.get("version") != VERSION or not isinstance(value.get("job"), str):
+        return None
+    return RunRecord(
+        job=str(value["job"]),
+        model=str(value.get("model") or ""),
+        template=template if isinstance(template, str) else None,
+        enable_thinking=thinking if isinstance(thinking, bool) else None,
+        default_system=system if isinstance(system, str) else None,
+        cutoff_len=cutoff_len if isinstance(cutoff_len, int) else 2048,
+        values=value,
+    )
