@@ -24,6 +24,7 @@ _NOT_THERE: Final = re.compile(
     re.IGNORECASE,
 )
 _MEMORY: Final = re.compile(r"Killed signal terminated program|out of memory|MemoryError|std::bad_alloc", re.IGNORECASE)
+_ERROR_LINE: Final = re.compile(r"^\s*(ERROR|FAILED|CMake Error|error)\b|: (fatal )?error: ")
 
 # The order matters: a full disk or a refused certificate also leaves "Max retries" behind.
 _CAUSES: Final[tuple[tuple[re.Pattern[str], Message], ...]] = (
@@ -46,10 +47,16 @@ _CAUSES: Final[tuple[tuple[re.Pattern[str], Message], ...]] = (
 )
 
 
-def remedy_for(lines: Sequence[str]) -> Message | None:
-    """Return what a person can do about the failure that ``lines`` show, or None where they show nothing known."""
+def remedy_for(lines: Sequence[str], *, unreachable: Message | None = None) -> Message | None:
+    """Return what a person can do about the failure that ``lines`` show, or None where they show nothing known.
+
+    ``unreachable`` is the remedy where it is not a package registry that cannot be reached.
+    """
     text = "\n".join(lines)
-    return next((remedy for pattern, remedy in _CAUSES if pattern.search(text)), None)
+    for pattern, remedy in _CAUSES:
+        if pattern.search(text):
+            return unreachable if unreachable is not None and pattern in (_NETWORK, _NOT_THERE, _REFUSED) else remedy
+    return None
 
 
 def is_missing_version(lines: Sequence[str]) -> bool:
@@ -63,7 +70,7 @@ def is_missing_version(lines: Sequence[str]) -> bool:
 def failed(title: Message, lines: Sequence[str], *, fallback: Message | None = None) -> AppError:
     """Return the error for a program that ended badly after writing ``lines``."""
     said = [line for line in lines if line.strip()]
-    errors = [line for line in said if re.match(r"\s*(ERROR|error|FAILED|fatal|Error)\b", line)]
-    detail = "\n".join((errors or said)[-4:])
+    errors = [line for line in said if _ERROR_LINE.search(line)]
+    detail = "\n".join(errors[:3] or said[-3:])  # the first errors are the cause, the later ones follow from it
     hint = remedy_for(lines) or fallback or _("The job's log has all of its output; running it again continues.")
     return AppError(title, detail, hint)

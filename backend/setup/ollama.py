@@ -164,16 +164,25 @@ def _read_marker(marker: Path) -> Program | None:
 
 
 def _nothing_worked(failures: list[tuple[Message, AppError]]) -> AppError:
-    detail = "\n".join(
-        f"{title.english()}: {error.title.english()}: {error.detail.english()}" for title, error in failures
-    )
-    hints = list(dict.fromkeys(error.hint.english() for _title, error in failures if error.hint))
+    """Return one error for all roads; its parts stay messages, so that it can be read in any language."""
+    tried = [Message("{road}: {title}: {detail}", _parts(title, error)) for title, error in failures]
+    hints = list({error.hint.english(): error.hint for _title, error in failures if error.hint}.values())
     return AppError(
         _("Ollama cannot be set up"),
-        detail,
+        _lines(tried),
         _(
-            "Mend one of these and run paddock setup ollama again (it continues): {hints}\n"
+            "Mend one of these and run paddock setup ollama again, which continues:\n{hints}\n"
             "Or install Ollama yourself (https://ollama.com/download): Paddock uses the one on PATH.",
-            hints=" ".join(hints),
+            hints=_lines(hints),
         ),
     )
+
+
+def _parts(road: Message, error: AppError) -> dict[str, object]:
+    return {"road": road, "title": error.title, "detail": error.detail}
+
+
+def _lines(messages: list[Message]) -> Message:
+    """Join messages by line ends without giving up that each can be translated."""
+    names = [f"m{index}" for index in range(len(messages))]
+    return Message("\n".join(f"{{{name}}}" for name in names), dict(zip(names, messages, strict=True)))

@@ -71,6 +71,7 @@ def _fetch_archive(base: str, stem: str, place: Path, reporter: Reporter) -> Pat
     import httpx  # noqa: PLC0415 - heavy, and only this road needs it
 
     place.mkdir(parents=True, exist_ok=True)
+    elsewhere = _("Check the network, or name a mirror of the releases in {name}.", name=BASE_VARIABLE)
     timeout = httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
     try:
         with httpx.Client(timeout=timeout, follow_redirects=True) as client:

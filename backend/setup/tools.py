@@ -138,12 +138,13 @@ def _fetch(tools: tuple[Tool, ...], python: Path, env: Mapping[str, str], report
 def _zig(python: Path, paths: Paths) -> dict[str, str]:
     """Return the variables by which Go and CMake use Zig as their C and C++ compiler.
 
-    CMake and Go want a compiler to be one program, ``zig cc`` is two words: hence the little scripts.
+    CMake and Go want a compiler to be one program, ``zig cc`` is two words: hence the little scripts. Zig makes
+    the use of ``__DATE__`` an error, which Ollama's bindings of MLX do.
     """
     zig = pip.site_packages(python) / "ziglang" / "zig"
     scripts = paths.cache / "setup" / "zig"
-    for name in ("cc", "c++", "ar", "ranlib"):
-        write_atomic(scripts / name, f'#!/bin/sh\nexec {shlex.quote(str(zig))} {name} "$@"\n', mode=0o755)
+    for name, option in (("cc", " -Wno-date-time"), ("c++", " -Wno-date-time"), ("ar", ""), ("ranlib", "")):
+        write_atomic(scripts / name, f'#!/bin/sh\nexec {shlex.quote(str(zig))} {name} "$@"{option}\n', mode=0o755)
     return {
         "CC": str(scripts / "cc"),
         "CXX": str(scripts / "c++"),
