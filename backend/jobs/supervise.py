@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import select
@@ -13,14 +12,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from backend.jobs import environment, leases, processes
 from backend.jobs.parents import ParentFailed, Parents
 from backend.jobs.stop import StopLadder
 from backend.jobs.work import Event, Follower, Work
 from data.errors import AppError
-from data.files import write_atomic
 from data.i18n import Message, _
 from data.jobs import process
 from data.jobs.folder import JobFolder
@@ -73,6 +71,7 @@ class Supervisor:
         self._failure: AppError | None = None
         self._beat_at = 0.0
         self._terminated = False
+        self._cause = ""
 
     def run(self) -> None:
         """Take over the job and lead it to an ending; everything unexpected becomes the ending's detail."""
@@ -180,9 +179,6 @@ class Supervisor:
                 self._say_waiting(answer)
             self._pause(_GPUS_S)
 
-    _cause = ""
-    _attempt = 1
-
     def _say_waiting(self, why: Message) -> None:
         self._folder.append({"kind": "waiting", "attempt": self._current_attempt(), "why": why.as_json()})
 
@@ -243,10 +239,9 @@ class Supervisor:
         """Go on with a work whose supervisor died."""
         work = self._work()
         follower = work.follower(self._folder, self._spec)
-        with contextlib.suppress(OSError, ValueError):
-            mark: object = json.loads(self._folder.mark_file.read_bytes())
-            if isinstance(mark, dict):
-                follower.restore(cast("dict[str, object]", mark))
+        mark = self._folder.read_mark()
+        if mark:
+            follower.restore(mark)
         return self._watch(fold.state.work_pid or 0, follower, work, adopted=True)
 
     def _watch(self, shim: int, follower: Follower, work: Work, *, adopted: bool = False) -> tuple[Outcome, int | None]:
@@ -303,8 +298,7 @@ class Supervisor:
             else:
                 self._folder.append(event)
         if events:
-            with contextlib.suppress(OSError):
-                write_atomic(self._folder.mark_file, json.dumps(follower.mark()))
+            self._folder.write_mark(follower.mark())
         return bool(events)
 
     # The end

@@ -192,6 +192,21 @@ class JobFolder:
         except (OSError, ValueError):
             return None
 
+    def write_mark(self, mark: Mapping[str, object]) -> None:
+        """Note how far the follower has read: renamed into place but not synced, since it is only a hint."""
+        part = self.mark_file.with_suffix(".part")
+        with contextlib.suppress(OSError):
+            part.write_text(json.dumps(mark), encoding="utf-8")
+            part.replace(self.mark_file)
+
+    def read_mark(self) -> dict[str, object]:
+        """Return what ``write_mark`` noted; empty where there is nothing to read."""
+        try:
+            value: object = json.loads(self.mark_file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
     def is_owned(self) -> bool:
         """Say whether a supervisor holds the lock; raises OSError where the file system cannot tell."""
         return is_locked(self.lock)
