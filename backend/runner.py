@@ -7,12 +7,15 @@ Imports stay small here: this process lives as long as the job (goal: 30 MB with
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from backend.jobs.leases import GpuSlot
+from backend.jobs.processes import resident_bytes
 from backend.jobs.supervise import Sampler, Supervisor, Surroundings
 from backend.jobs.work import (
     FORCE,
@@ -24,6 +27,9 @@ from backend.jobs.work import (
     StopStep,
     Work,
 )
+from backend.telemetry.gpus import GpuReader, known, read_gpus
+from backend.telemetry.host import HostReader
+from backend.telemetry.sample import SampleWriter, take_sample
 from data.errors import AppError
 from data.i18n import _
 from data.jobs.folder import JobFolder
@@ -99,6 +105,29 @@ def work_of(kind: str) -> Work | None:
     return None
 
 
+class JobSampler(Sampler):
+    """Writes telemetry.jsonl: GPUs, host, and the resident memory of the job's processes."""
+
+    def __init__(self, folder: JobFolder, *, interval_s: float) -> None:
+        self._gpus = GpuReader()
+        self._host = HostReader()
+        self._writer = SampleWriter(folder.telemetry, interval_s=interval_s)
+        self.interval_s = self._writer.interval_s
+
+    def sample(self, pids: set[int]) -> None:
+        """Write one sample; a full disk loses samples, never the job."""
+        sample = take_sample(self._gpus, self._host)
+        sample["job"] = {"processes": len(pids), "resident_bytes": resident_bytes(pids)}
+        with contextlib.suppress(OSError):
+            self._writer.write(sample)
+        self.interval_s = self._writer.interval_s
+
+
+def read_slots() -> list[GpuSlot]:
+    """Return the GPUs of this machine as the queue sees them; one whose memory cannot be read counts as full."""
+    return [GpuSlot(gpu.index, gpu.uuid, known(gpu.memory_free_bytes) or 0) for gpu in read_gpus(processes=False).gpus]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Supervise the job in the folder of ``argv``."""
     words = list(argv if argv is not None else sys.argv[1:])
@@ -115,8 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     around = Surroundings(
         works={folder.read_spec().kind: work} if work else {},
         leases=paths.leases,
-        read_gpus=lambda: (),
-        sampler=lambda _job: Sampler(),
+        read_gpus=read_slots,
+        sampler=lambda job: JobSampler(job, interval_s=float(max(1, settings.telemetry_interval_s))),
         grace_s=float(settings.stop_grace_s),
     )
     Supervisor(folder, lock, around).run()
