@@ -110,7 +110,7 @@ class JobSampler(Sampler):
 
     def __init__(self, folder: JobFolder, *, interval_s: float) -> None:
         self._gpus = GpuReader()
-        self._host = HostReader()
+        self._host = HostReader(folder.path)
         self._writer = SampleWriter(folder.telemetry, interval_s=interval_s)
         self.interval_s = self._writer.interval_s
 
