@@ -14,10 +14,11 @@ from backend.demo.wheel import GGUF_NAME
 from backend.jobs.launch import launch
 from backend.setup import llamafactory as managed_llamafactory
 from backend.setup import ollama as managed_ollama
+from backend.train import stopping
 from backend.train.stopping import JIT_CHECKPOINT
 from data.demo import FOLDER as DEMO_DATASETS
 from data.errors import AppError, RequestError
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs.library import Job, Library
 from data.jobs.spec import Chain, JobSpec, now
 from data.jobs.status import Status
@@ -244,3 +245,27 @@ def first_failure(jobs: Sequence[Job]) -> AppError | None:
             _("`paddock jobs resume {job}` goes on from here.", job=job.id),
         )
     return None
+
+
+def stop_consequence(job: Job) -> Message:
+    """Say, before a graceful stop, what it will cost."""
+    match job.spec.kind:
+        case "train":
+            return stopping.stop_consequence(job.spec)
+        case "serve":
+            return _("Every view and job that talks to this Ollama server loses it; models are kept.")
+        case "setup":
+            return _("What was downloaded is kept; a resume goes on from there.")
+        case _:
+            return _("Nothing half-made is left behind; a resume starts this step again from the beginning.")
+
+
+def resume_consequence(job: Job) -> Message:
+    """Say, before a resume, where it will go on and what it will lose."""
+    match job.spec.kind:
+        case "train" | "export":
+            return stopping.resume_consequence(job.spec)
+        case "setup":
+            return _("It goes on with what is still missing.")
+        case _:
+            return _("This step starts again from the beginning.")
