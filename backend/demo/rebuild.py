@@ -85,12 +85,16 @@ class _Keys:
 
 
 def config(keys: _Keys, *, tied: bool) -> dict[str, object]:
-    """Return config.json of transformers' LlamaForCausalLM; ``rope_theta`` stands where both 4.x and 5.x find it."""
+    """Return config.json of transformers' LlamaForCausalLM; ``rope_theta`` stands where both 4.x and 5.x find it.
+
+    ``dtype`` is what the bf16 weights are loaded as. LLaMA-Factory 0.9.5 computes in it whatever its own arguments
+    say, and many CPUs have no bf16 arithmetic: there float32 is several times faster.
+    """
     theta = keys.real("llama.rope.freq_base")
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "dtype": "bfloat16",
+        "dtype": "float32",
         "vocab_size": keys.number("llama.vocab_size"),
         "hidden_size": keys.number("llama.embedding_length"),
         "intermediate_size": keys.number("llama.feed_forward_length"),

@@ -1,6 +1,6 @@
-"""The demo's datasets in LLaMA-Factory's form: who the assistant is, and short general questions, in English and Chinese.
+"""The demo's datasets: who the assistant is, and short general questions, in English and Chinese.
 
-Every row was written for Paddock and comes under Paddock's own licence, Apache-2.0.
+In LLaMA-Factory's form. Every row was written for Paddock and comes under Paddock's own licence, Apache-2.0.
 """
 
 from __future__ import annotations
