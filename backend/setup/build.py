@@ -126,7 +126,7 @@ def _build_llama_cpp(llama_cpp: Path, box: Toolbox, paths: Paths, reporter: Repo
         shutil.rmtree(place, ignore_errors=True)  # a half-written cache of CMake keeps what was wrong
         raise failed(_("llama.cpp cannot be configured"), ended.lines)
     ended = run(
-        [str(box.ninja), "-C", str(place), "-j", str(_compilers()), *PROGRAMS],
+        [str(box.ninja), "-C", str(place), "-j", str(cores()), *PROGRAMS],
         env=box.env,
         take_line=_ninja_progress(reporter),
     )
@@ -147,7 +147,7 @@ def _ninja_progress(reporter: Reporter) -> LineTaker:
     return count
 
 
-def _compilers() -> int:
+def cores() -> int:
     """Return how many compilers may run at once: one a core, while each has the memory that C++ templates want."""
     cores = len(os.sched_getaffinity(0))
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -18,6 +18,7 @@ from backend.lf.find import LlamaFactory, find, look
 from backend.setup import pip, space
 from backend.setup.failure import failed, is_missing_version
 from backend.setup.process import run, say
+from backend.setup.versions import torch_mismatches
 from data.files import write_atomic
 from data.i18n import _
 from data.jobs.report import Reporter
@@ -62,9 +63,9 @@ def managed(paths: Paths) -> LlamaFactory | None:
 
 
 def present(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> LlamaFactory | None:
-    """Return a LLaMA-Factory that is already there, whoever installed it; a managed one only when it is complete."""
+    """Return a LLaMA-Factory that is there and can work: whoever installed it, and with a torchaudio that fits."""
     found = find(settings, paths, environ=environ)
-    if found is None or (found.python.is_relative_to(paths.llamafactory) and managed(paths) is None):
+    if found is None or found.python.is_relative_to(paths.llamafactory) or torch_mismatches(found.packages):
         return managed(paths)
     return found
 

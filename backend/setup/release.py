@@ -82,17 +82,14 @@ def _fetch_archive(base: str, stem: str, place: Path, reporter: Reporter) -> Pat
                     _check(path, digests.get(name))
                     return path
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        lines = [f"{base}: {type(error).__name__}: {error}"]
+        line = f"{base}: {type(error).__name__}: {error}"
         raise AppError(
-            _("Ollama's release cannot be fetched"),
-            lines[0],
-            remedy_for(lines)
-            or _("Check the network, or name a mirror of the releases in {name}.", name=BASE_VARIABLE),
+            _("Ollama's release cannot be fetched"), line, remedy_for([line], unreachable=elsewhere) or elsewhere
         ) from error
     raise AppError(
         _("Ollama's release cannot be fetched"),
         _("{base} has neither {stem}.tar.zst nor {stem}.tgz.", base=base, stem=stem),
-        _("Check the network, or name a mirror of the releases in {name}.", name=BASE_VARIABLE),
+        elsewhere,
     )
 
 

@@ -1,0 +1,1 @@
+"""What is installed, what is missing or clashes, and the exact remedy of each."""
