@@ -1,0 +1,50 @@
+# The two that matter: `make demo` and `make test`. Each does all of its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.paddock-ready
+PYTEST ?= $(BIN)/python -m pytest
+
+.PHONY: help setup demo test check bench lock pictures catalogue keys clean
+.DEFAULT_GOAL := help
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(STAMP) ## Make .venv with Paddock in it
+
+$(STAMP): pyproject.toml requirements.lock hatch_build.py $(wildcard data/locale/*/LC_MESSAGES/*.po)
+	@sh scripts/make-venv.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: setup ## Train, merge, convert, deploy and ask a small real model
+	@$(BIN)/paddock demo
+
+test: setup ## All tests, with the real LLaMA-Factory and a real Ollama
+	@$(BIN)/paddock setup --plain
+	@$(PYTEST)
+
+check: setup ## Format, lint, types, imports and the fast tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+	@$(PYTEST) -q -m "not real and not slow"
+
+bench: setup ## Speed and memory, as ratios to the named rival
+	@$(BIN)/python -P -m tests.bench
+
+lock: ## Renew requirements.lock (versions and hashes, no index)
+	@sh scripts/lock.sh "$(VENV)"
+
+pictures: setup ## Draw the pictures of the README from the real app
+	@$(BIN)/python scripts/pictures.py
+
+catalogue: setup ## Bring the message catalogues up to date
+	@$(BIN)/python scripts/catalogue.py update
+
+keys: setup ## Write the key reference of the guide
+	@$(BIN)/python scripts/keys.py
+
+clean: ## Remove what make made here; Paddock's own directories stay
+	rm -rf $(VENV) dist .ruff_cache .hypothesis .import_linter_cache
