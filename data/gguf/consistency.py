@@ -1,0 +1,246 @@
+"""Check before a GGUF goes to a server whether the file agrees with itself.
+
+llama.cpp answers some contradictions with an abort, not an error, and an abort takes Ollama's whole server down with
+every other model in it. Source of the rules: llama.cpp `src/llama-vocab.cpp` (``llama_vocab::impl::load``),
+`src/llama-model-loader.cpp`, `ggml/src/gguf.cpp`.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from data.gguf.header import Header, read_header
+from data.i18n import Message, _
+
+_TOKENS: Final = "tokenizer.ggml.tokens"
+_MERGES: Final = "tokenizer.ggml.merges"
+_LAYER: Final = re.compile(r"blk\.(\d+)\.")
+_MAX_TOKENS: Final = 1_000_000
+_MAX_LAYERS: Final = 10_000
+_SPECIAL: Final = re.compile(r"tokenizer\.ggml\.(\w+)_token_id")
+_BYTE_TOKENS: Final = frozenset(f"<0x{number:02X}>".encode() for number in range(256))
+# Architectures of one shape (attention and a gated feed-forward in every layer) and the tensors each layer must have.
+_PLAIN_DECODERS: Final = frozenset({"llama", "qwen2", "qwen3"})
+_IN_EVERY_LAYER: Final = ("attn_norm", "attn_output", "ffn_norm")
+_ONE_OF_IN_EVERY_LAYER: Final = (
+    ("attn_q", "attn_qkv"),
+    ("attn_k", "attn_qkv"),
+    ("attn_v", "attn_qkv"),
+    ("ffn_up", "ffn_up_exps"),
+    ("ffn_down", "ffn_down_exps"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One contradiction: ``rule`` is a stable id, ``message`` says what is wrong, ``remedy`` what to do."""
+
+    rule: str
+    message: Message
+    remedy: Message
+
+
+def check(path: Path) -> tuple[Problem, ...]:
+    """Return what is wrong with the GGUF at ``path``; empty when it may go to a server.
+
+    Raises AppError where the header cannot be read at all. Reads the header only, never the weights.
+    """
+    header = read_header(path)
+    return (*_layout(header), *_vocabulary(header), *_model(header))
+
+
+def _problem(rule: str, message: Message) -> Problem:
+    remedy = _("Convert the model again; if the file came from elsewhere, download it again or tell its maker.")
+    return Problem(rule, message, remedy)
+
+
+def _layout(header: Header) -> Iterator[Problem]:
+    """Where the tensors lie: inside the file, aligned, one behind the other as llama.cpp requires."""
+    if not header.tensors:
+        yield _problem("tensors.none", _("The file holds no tensors: it is a vocabulary only, or was cut off."))
+        return
+    expected = 0
+    for tensor in header.tensors:
+        if tensor.offset != expected:
+            yield _problem(
+                "tensors.offset",
+                _(
+                    "The tensor {name} begins at byte {offset} of the data, where {expected} is due.",
+                    name=tensor.name,
+                    offset=tensor.offset,
+                    expected=expected,
+                ),
+            )
+            return
+        expected += -(-tensor.size_bytes // header.alignment) * header.alignment
+    last = header.tensors[-1]
+    end = header.data_offset + last.offset + last.size_bytes
+    if end > header.size_bytes:
+        yield _problem(
+            "tensors.cut_off",
+            _("The file is cut off: its tensors need {end} bytes, it has {size}.", end=end, size=header.size_bytes),
+        )
+
+
+def _vocabulary(header: Header) -> Iterator[Problem]:
+    model = header.text("tokenizer.ggml.model")
+    if model in ("no_vocab", "none"):
+        return
+    tokens = header.array(_TOKENS)
+    if not model or tokens is None or tokens.type_name != "string" or not tokens.count:
+        yield _problem("vocabulary.missing", _("The file has no vocabulary, so no text can be turned into tokens."))
+        return
+    if tokens.count > _MAX_TOKENS:
+        yield _problem("vocabulary.size", _("{count} tokens are more than any model has.", count=tokens.count))
+        return
+    yield from _parallel_arrays(header, tokens.count)
+    yield from _special_ids(header, tokens.count)
+    if model == "gpt2" and header.text("tokenizer.ggml.pre") != "kimi-k2":
+        merges = header.array(_MERGES)
+        if merges is None or merges.type_name != "string" or not merges.count:
+            yield _problem("vocabulary.merges", _("A byte-level BPE vocabulary needs merges; the file has none."))
+    yield from _token_texts(header, model)
+    yield from _embedding_rows(header, tokens.count)
+
+
+def _parallel_arrays(header: Header, tokens: int) -> Iterator[Problem]:
+    for name, elements in (("tokenizer.ggml.token_type", ("int32", "uint32")), ("tokenizer.ggml.scores", ("float32",))):
+        if name not in header.keys:
+            continue
+        values = header.array(name)
+        if values is None or values.type_name not in elements:
+            yield _problem(
+                "vocabulary.types", _("{name} has the wrong type {type}.", name=name, type=header.types[name])
+            )
+        elif values.count != tokens:
+            yield _problem(
+                "vocabulary.counts",
+                _("{name} has {count} entries for {tokens} tokens.", name=name, count=values.count, tokens=tokens),
+            )
+
+
+def _special_ids(header: Header, tokens: int) -> Iterator[Problem]:
+    for name, value in header.keys.items():
+        if not _SPECIAL.fullmatch(name):
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < tokens:
+            yield _problem(
+                "vocabulary.special",
+                _("{name} is {value}, but there are {tokens} tokens.", name=name, value=str(value), tokens=tokens),
+            )
+
+
+def _token_texts(header: Header, model: str) -> Iterator[Problem]:
+    """Find tokens that occur twice, and SentencePiece vocabularies without the byte tokens that llama.cpp looks up."""
+    tokens = header.array(_TOKENS)
+    assert tokens is not None  # noqa: S101 - the caller has looked
+    seen = array("q")
+    wanted = set(_BYTE_TOKENS)
+    for token in tokens.values():
+        assert isinstance(token, bytes)  # noqa: S101 - an array of strings
+        seen.append(hash(token))
+        wanted.discard(token)
+    twice = sum(1 for first, second in pairwise(sorted(seen)) if first == second)
+    if twice:
+        yield _problem(
+            "vocabulary.duplicates",
+            _("{count} tokens of the vocabulary occur more than once; llama.cpp aborts on that.", count=twice),
+        )
+    if model == "llama" and wanted:
+        yield _problem(
+            "vocabulary.bytes",
+            _(
+                "A SentencePiece vocabulary needs the 256 byte tokens <0x00> to <0xFF>; {count} are missing. It may be "
+                "a byte-level BPE vocabulary that was converted as SentencePiece.",
+                count=len(wanted),
+            ),
+        )
+
+
+def _embedding_rows(header: Header, tokens: int) -> Iterator[Problem]:
+    for tensor in header.tensors:
+        if tensor.name in ("token_embd.weight", "output.weight") and (
+            len(tensor.shape) != 2 or tensor.shape[1] != tokens
+        ):
+            yield _problem(
+                "vocabulary.embedding",
+                _(
+                    "{name} has the shape {shape} for {tokens} tokens.",
+                    name=tensor.name,
+                    shape=str(tensor.shape),
+                    tokens=tokens,
+                ),
+            )
+
+
+def _model(header: Header) -> Iterator[Problem]:
+    """Compare what the keys of the architecture promise with the tensors that are there."""
+    architecture = header.architecture
+    if not architecture:
+        yield _problem("model.architecture", _("The key general.architecture is missing."))
+        return
+    if not header.tensors:
+        return
+    blocks = header.whole(f"{architecture}.block_count")
+    if blocks is None or not 0 < blocks <= _MAX_LAYERS:
+        yield _problem(
+            "model.layers", _("The key {name} is missing or impossible.", name=f"{architecture}.block_count")
+        )
+        return
+    layers = {int(found[1]) for tensor in header.tensors if (found := _LAYER.match(tensor.name))}
+    if layers != set(range(blocks)):
+        missing = sorted(set(range(blocks)) - layers)
+        extra = sorted(layers - set(range(blocks)))
+        yield _problem(
+            "model.layers",
+            _(
+                "The keys promise {count} layers; missing {missing}, too many {extra}.",
+                count=blocks,
+                missing=_some(missing),
+                extra=_some(extra),
+            ),
+        )
+        return
+    if architecture in _PLAIN_DECODERS:
+        yield from _plain_decoder(header, architecture, blocks)
+
+
+def _plain_decoder(header: Header, architecture: str, blocks: int) -> Iterator[Problem]:
+    names = {tensor.name for tensor in header.tensors}
+    missing = [name for name in ("token_embd.weight", "output_norm.weight") if name not in names]
+    for layer in range(blocks):
+        missing += [
+            f"blk.{layer}.{part}.weight" for part in _IN_EVERY_LAYER if f"blk.{layer}.{part}.weight" not in names
+        ]
+        missing += [
+            f"blk.{layer}.{choice[0]}.weight"
+            for choice in _ONE_OF_IN_EVERY_LAYER
+            if not any(f"blk.{layer}.{part}.weight" in names for part in choice)
+        ]
+    if missing:
+        yield _problem("model.tensors", _("Tensors are missing: {names}.", names=_some(missing)))
+    width = header.whole(f"{architecture}.embedding_length")
+    for tensor in header.tensors:
+        if tensor.name in ("token_embd.weight", "output_norm.weight") and tensor.shape[:1] != (width,):
+            yield _problem(
+                "model.width",
+                _(
+                    "{name} has the shape {shape}, but {key} is {width}.",
+                    name=tensor.name,
+                    shape=str(tensor.shape),
+                    key=f"{architecture}.embedding_length",
+                    width=str(width),
+                ),
+            )
+
+
+def _some(values: list[int] | list[str]) -> str:
+    """Return the first few values as text."""
+    shown = ", ".join(str(value) for value in values[:4])
+    return shown + (f" … ({len(values)})" if len(values) > 4 else "") if values else "–"
