@@ -20,12 +20,11 @@ def look_for_llamafactory(
     paths: Paths, settings: Settings, workspace: Path | None, environ: Mapping[str, str]
 ) -> tuple[LlamaFactory | None, Check]:
     """Return the LLaMA-Factory that jobs would use, and the check that says so."""
-    begun = llamafactory.folder(paths).exists() and llamafactory.managed(paths) is None
     try:
         found = find(settings, paths, workspace, environ)
     except AppError as error:  # the setting names something that is not there
         return None, Check("llamafactory", Level.ERROR, error.title, error.hint)
-    if found is not None and not (begun and found.python.is_relative_to(paths.llamafactory)):
+    if found is not None:
         message = _(
             "LLaMA-Factory {version}: {path} ({origin})",
             version=found.version,
@@ -33,10 +32,8 @@ def look_for_llamafactory(
             origin=found.origin,
         )
         return found, Check("llamafactory", Level.OK, message)
-    if begun:
-        message = _(
-            "The managed LLaMA-Factory was begun but is not complete ({path}).", path=llamafactory.folder(paths)
-        )
+    if llamafactory.begun(paths):
+        message = _("The managed LLaMA-Factory was begun but is not complete ({path}).", path=paths.llamafactory)
         return None, Check("llamafactory", Level.ERROR, message, _("paddock setup llamafactory (it continues)"))
     message = _("LLaMA-Factory was not found: without it nothing can be trained or merged.")
     return None, Check("llamafactory", Level.ERROR, message, _("paddock setup llamafactory"))

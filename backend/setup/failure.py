@@ -15,7 +15,7 @@ _PROXY: Final = re.compile(r"ProxyError|Cannot connect to proxy|proxyconnect", r
 _NETWORK: Final = re.compile(
     r"NewConnectionError|Name or service not known|Temporary failure in name resolution|ConnectTimeout|ReadTimeout"
     r"|Connection refused|Network is unreachable|Max retries exceeded|no such host|i/o timeout|connection reset"
-    r"|No route to host|RemoteDisconnected|IncompleteRead|dial tcp",
+    r"|No route to host|RemoteDisconnected|IncompleteRead|dial tcp|from versions: none",
     re.IGNORECASE,
 )
 _REFUSED: Final = re.compile(r"\b(401|403|407) (Client Error|Forbidden|Unauthorized)|HTTP error 40[137]", re.IGNORECASE)

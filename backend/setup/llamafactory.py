@@ -1,8 +1,8 @@
 """A managed environment with LLaMA-Factory, in versions that were seen to work together.
 
 ``pip install llamafactory`` alone resolves a torch that does not fit its torchaudio, and crashes on import. The
-environment is made at its final place (virtual environments cannot be moved); ``complete.json`` in it is written
-last, so one without it is continued, never used.
+environment is made under a dot-name and stays there, because virtual environments cannot be moved; the name by
+which it is found is a link that is made last. What was begun is continued, never used.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import Final
 
 from backend.lf.find import LlamaFactory, find, look
 from backend.setup import pip, space
 from backend.setup.failure import failed, is_missing_version
-from backend.setup.process import run, say
-from backend.setup.versions import torch_mismatches
-from data.files import write_atomic
+from backend.setup.process import Ended, run, say
+from backend.setup.versions import metadata_of, torch_mismatches
+from data.files import sync_folder, write_atomic
 from data.i18n import _
-from data.jobs.report import Reporter
+from data.jobs.report import Reporter, size_bytes
 from data.jobs.spec import now, rfc3339
 from data.paths import Paths
 from data.settings import Settings
@@ -41,8 +42,8 @@ _ESSENTIAL: Final = frozenset(
 DOWNLOAD_BYTES: Final = 3_065_000_000
 """Measured on x86-64 Linux with Python 3.11: 136 wheels, the most of it CUDA 13 libraries of torch."""
 DISK_BYTES: Final = 6_300_000_000
-_WITHOUT_CACHE_BYTES: Final = DISK_BYTES + DOWNLOAD_BYTES
-_WITH_CACHE_BYTES: Final = DISK_BYTES + 2 * DOWNLOAD_BYTES
+_LARGEST_STEP_BYTES: Final = 1_300_000_000
+_HEAVY: Final = re.compile(r"(nvidia|cuda|triton)", re.IGNORECASE)
 # One import of what a training uses is the proof: that is where a torchaudio of another torch crashes.
 _PROOF: Final = (
     "import llamafactory.train.tuner, llamafactory.chat, torch, sys; from llamafactory.extras.env import VERSION; "
@@ -52,8 +53,17 @@ _PROVED: Final = re.compile(r"^llamafactory (?P<version>\S+) torch (?P<torch>\S+
 
 
 def folder(paths: Paths) -> Path:
-    """Return where the managed environment is or will be."""
+    """Return the name by which the managed environment is found, once it is complete."""
     return paths.llamafactory / SET
+
+
+def begun(paths: Paths) -> bool:
+    """Say whether an environment was begun that is not complete."""
+    return _place(paths).exists() and managed(paths) is None
+
+
+def _place(paths: Paths) -> Path:
+    return paths.llamafactory / f".{SET}"
 
 
 def managed(paths: Paths) -> LlamaFactory | None:
@@ -65,9 +75,7 @@ def managed(paths: Paths) -> LlamaFactory | None:
 def present(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> LlamaFactory | None:
     """Return a LLaMA-Factory that is there and can work: whoever installed it, and with a torchaudio that fits."""
     found = find(settings, paths, environ=environ)
-    if found is None or found.python.is_relative_to(paths.llamafactory) or torch_mismatches(found.packages):
-        return managed(paths)
-    return found
+    return managed(paths) if found is None or torch_mismatches(found.packages) else found
 
 
 def install(paths: Paths, settings: Settings, reporter: Reporter, environ: Mapping[str, str]) -> LlamaFactory:
@@ -79,9 +87,9 @@ def install(paths: Paths, settings: Settings, reporter: Reporter, environ: Mappi
     if found is not None:
         say(f"LLaMA-Factory {found.version} is already there: {found.python} ({found.origin})")
         return found
-    place = folder(paths)
-    cached = _room(paths, begun=(place / "pyvenv.cfg").exists())
-    env = {**pip.environment(paths, environ), **({} if cached else {"PIP_NO_CACHE_DIR": "1"})}
+    place = _place(paths)
+    _room(paths, begun=(place / "pyvenv.cfg").exists())
+    env = pip.environment(paths, environ)
     reporter.stage("llamafactory-environment", _("Making an environment for LLaMA-Factory"))
     python = pip.make_environment(place, env)
     _fetch(python, env, reporter, paths)
@@ -91,7 +99,7 @@ def install(paths: Paths, settings: Settings, reporter: Reporter, environ: Mappi
         place / MARKER,
         json.dumps({"set": SET, "version": version, "python": str(python), "completed_at": rfc3339(now())}) + "\n",
     )
-    shutil.rmtree(pip.cache_folder(paths), ignore_errors=True)  # 3 GB that only a second try would have wanted
+    _publish(place, folder(paths))
     reporter.artifact(place, "environment")
     done = managed(paths)
     if done is None:
@@ -99,31 +107,73 @@ def install(paths: Paths, settings: Settings, reporter: Reporter, environ: Mappi
     return done
 
 
-def _room(paths: Paths, *, begun: bool) -> bool:
-    """Check the disk and say whether it is large enough to keep what was fetched until all is well."""
-    if begun:  # how much of it is already on the disk is not worth walking 30,000 files
-        return True
-    if space.free_bytes(paths.llamafactory) > _WITH_CACHE_BYTES and space.free_bytes(paths.cache) > _WITH_CACHE_BYTES:
-        return True
-    space.require({paths.llamafactory: DISK_BYTES, paths.cache: _WITHOUT_CACHE_BYTES - DISK_BYTES})
-    return False
+def _publish(place: Path, name: Path) -> None:
+    """Make ``name`` a link to ``place``, whatever stood there before, in one step."""
+    link = name.with_name(f".{name.name}.link")
+    link.unlink(missing_ok=True)
+    link.symlink_to(place.name, target_is_directory=True)
+    if name.is_dir() and not name.is_symlink():
+        shutil.rmtree(name)
+    link.replace(name)
+    sync_folder(name.parent)
+
+
+def _room(paths: Paths, *, begun: bool) -> None:
+    """Check the disk; where most is there already, how much exactly is not worth walking 30,000 files."""
+    kept = DISK_BYTES // 2 if begun else DISK_BYTES
+    space.require({paths.llamafactory: kept, paths.cache: _LARGEST_STEP_BYTES})
 
 
 def _fetch(python: Path, env: Mapping[str, str], reporter: Reporter, paths: Paths) -> None:
-    """Install torch, then LLaMA-Factory: two steps, so that a second try has less to do over."""
+    """Install step by step, the large packages each by itself: what is installed need not be fetched again.
+
+    pip's own cache is no help in that: whether it keeps a file is up to what the mirror says of it.
+    """
     reporter.stage("llamafactory-packages", _("Fetching LLaMA-Factory {version} and torch", version=VERSION))
-    progress = pip.PipProgress(reporter, total_bytes=DOWNLOAD_BYTES, site_packages=pip.site_packages(python))
-    constraints = CONSTRAINTS
-    for wanted in (TORCH, WANTED):
-        options = ("--no-compile", "--constraint", str(constraints))
-        ended = pip.install(python, wanted, env=env, progress=progress, options=options)
-        if ended.status != 0 and constraints == CONSTRAINTS and is_missing_version(ended.lines):
+    place = pip.site_packages(python)
+    there = size_bytes(place) / DISK_BYTES
+    progress = pip.PipProgress(reporter, total_bytes=round(DOWNLOAD_BYTES * max(0.05, 1 - there)), site_packages=place)
+    installer = _Installer(python, env, progress, paths)
+    installer.install(TORCH[0], "--no-deps")
+    for requirement in heavy_requirements(metadata_of("torch", [place])):
+        installer.install(requirement)
+    installer.install(*TORCH)
+    installer.install(*WANTED)
+
+
+def heavy_requirements(metadata: str) -> list[str]:
+    """Return the requirements of a torch (the text of its METADATA) that weigh hundreds of megabytes: CUDA, Triton.
+
+    A torch for the CPU has none.
+    """
+    required = HeaderParser().parsestr(metadata).get_all("Requires-Dist") or []
+    texts = [(text.partition(";")[0].strip(), text.partition(";")[2]) for text in required]
+    return [text for text, marker in texts if _HEAVY.match(text) and "extra" not in marker]
+
+
+class _Installer:
+    """pip with the versions that were seen to work; the essential ones only, where a mirror lacks some other."""
+
+    def __init__(self, python: Path, env: Mapping[str, str], progress: pip.PipProgress, paths: Paths) -> None:
+        self._python = python
+        self._env = env
+        self._progress = progress
+        self._paths = paths
+        self._constraints = CONSTRAINTS
+
+    def install(self, *wanted: str) -> None:
+        """Install ``wanted`` (requirements and options of pip); raises AppError with the remedy."""
+        ended = self._run(wanted)
+        if ended.status != 0 and self._constraints == CONSTRAINTS and is_missing_version(ended.lines):
             say("The mirror lacks some of the pinned versions: trying again with the essential pins only.")
-            constraints = _essential_constraints(paths)
-            options = ("--no-compile", "--constraint", str(constraints))
-            ended = pip.install(python, wanted, env=env, progress=progress, options=options)
+            self._constraints = _essential_constraints(self._paths)
+            ended = self._run(wanted)
         if ended.status != 0:
             raise failed(_("LLaMA-Factory cannot be installed"), ended.lines)
+
+    def _run(self, wanted: Sequence[str]) -> Ended:
+        options = ("--no-compile", "--constraint", str(self._constraints))
+        return pip.install(self._python, wanted, env=self._env, progress=self._progress, options=options)
 
 
 def _essential_constraints(paths: Paths) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from backend.setup import build, pip, release, space
+from backend.setup import build, release, space
 from backend.setup.process import answer_of, say
 from data.errors import AppError
 from data.files import sync_folder, write_atomic
@@ -137,7 +137,7 @@ def _fill_and_publish(road: str, fill: _Fill, paths: Paths, reporter: Reporter, 
         sync_folder(target.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    for folder in (*build.leftovers(paths), pip.cache_folder(paths)):
+    for folder in build.leftovers(paths):
         shutil.rmtree(folder, ignore_errors=True)
     return Program(target / "bin" / "ollama", version, "managed")
 

@@ -37,13 +37,13 @@ _MISLEADING: Final = frozenset(
 
 
 def environment(paths: Paths, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of pip and of builds: ``environ`` with its caches and temporary files in our cache."""
+    """Return the environment of pip and of builds: ``environ`` with temporary files in our cache, and none of pip's."""
     temporary = paths.cache / "setup" / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     env = {name: value for name, value in environ.items() if name not in _MISLEADING}
     env.update(
         TMPDIR=str(temporary),
-        PIP_CACHE_DIR=str(cache_folder(paths)),
+        PIP_NO_CACHE_DIR="1",
         PIP_USER="0",
         PIP_NO_INPUT="1",
         PIP_DISABLE_PIP_VERSION_CHECK="1",
@@ -52,11 +52,6 @@ def environment(paths: Paths, environ: Mapping[str, str]) -> dict[str, str]:
         PYTHONUTF8="1",
     )
     return env
-
-
-def cache_folder(paths: Paths) -> Path:
-    """Return pip's cache while a set-up is under way: what makes a second run continue; removed at the end."""
-    return paths.cache / "setup" / "pip"
 
 
 def make_environment(folder: Path, env: Mapping[str, str]) -> Path:

@@ -119,7 +119,7 @@ def _ollama(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> Par
     build_minutes = fetched / _BYTES_PER_MINUTE + _LLAMA_CPP_CORE_MINUTES / build.cores()
     if environ.get(ollama.ROAD_VARIABLE) == "build":
         words = _("Ollama {version}, built here", version=ollama.VERSION)
-        return Part("ollama", False, words, fetched, build.RESULT_BYTES, build_minutes)  # noqa: FBT003 - as the fields say
+        return Part("ollama", False, words, fetched, build.RESULT_BYTES, build_minutes)
     return Part(
         "ollama",
         present=False,
