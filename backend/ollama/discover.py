@@ -1,0 +1,140 @@
+"""Finding Ollama: a person's own server, and a program to run a private one with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from backend.ollama.address import VARIABLE, Address, parse_address
+from backend.ollama.probe import version_at
+from backend.ollama.version import is_new_enough, version_key
+from data.errors import AppError
+from data.i18n import _
+from data.paths import Paths
+from data.settings import Settings
+
+Origin = Literal["settings", "environment", "default"]
+_VERSION_S: Final = 20.0
+_VERSION_LINE: Final = re.compile(r"version is (\d+\.\d+\.\S*)")
+NOWHERE: Final = "127.0.0.1:9"
+"""The discard port: with a server's address the program would print that server's version as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    """A server that answers."""
+
+    address: Address
+    version: str
+    origin: Origin
+
+    @property
+    def is_new_enough(self) -> bool:
+        """Whether Paddock can work with it."""
+        return is_new_enough(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBinary:
+    """An ollama program."""
+
+    path: Path
+    origin: Literal["settings", "PATH", "managed"]
+
+
+def person_address(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[Address, Origin]:
+    """Return where a person's own server would be: the setting, OLLAMA_HOST, else Ollama's default.
+
+    Raises RequestError when what was written there is not an address.
+    """
+    if settings.ollama_host:
+        return parse_address(settings.ollama_host), "settings"
+    if environ.get(VARIABLE, "").strip():
+        return parse_address(environ[VARIABLE]), "environment"
+    return parse_address(""), "default"
+
+
+async def find_server(
+    settings: Settings, environ: Mapping[str, str] = os.environ, *, timeout_s: float = 2.0
+) -> FoundServer | None:
+    """Return a person's own server, if one answers; whether it is new enough is for the caller to ask."""
+    address, origin = person_address(settings, environ)
+    version = await asyncio.to_thread(version_at, address, timeout_s=timeout_s)
+    return None if version is None else FoundServer(address, version, origin)
+
+
+def find_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary | None:
+    """Return the program for a private server: that of the setting, on PATH, else the newest complete managed one.
+
+    Raises AppError when the setting names something that is no program. Starts nothing.
+    """
+    if settings.ollama_binary:
+        path = Path(settings.ollama_binary).expanduser()
+        if not _runs(path):
+            raise AppError(
+                _("The ollama program of the settings cannot be run"),
+                str(path),
+                _("Correct ollama_binary (or PADDOCK_OLLAMA_BINARY), or leave it empty."),
+            )
+        return FoundBinary(path, "settings")
+    on_path = shutil.which("ollama", path=environ.get("PATH", os.defpath))
+    if on_path is not None:
+        return FoundBinary(Path(on_path), "PATH")
+    managed = managed_binaries(paths)
+    return FoundBinary(managed[0], "managed") if managed else None
+
+
+def managed_binaries(paths: Paths) -> list[Path]:
+    """Return the complete managed programs, newest first: those with the engine's folder next to them."""
+    found = [path for path in paths.ollama.glob("[!.]*/bin/ollama") if _runs(path) and engine_folder(path).is_dir()]
+    return sorted(found, key=lambda path: version_key(path.parent.parent.name), reverse=True)
+
+
+def engine_folder(binary: Path) -> Path:
+    """Return where an ollama program looks for llama-server and llama-quantize: ``../lib/ollama``."""
+    return binary.resolve().parent.parent / "lib" / "ollama"
+
+
+async def binary_version(binary: Path) -> str | None:
+    """Ask an ollama program for its version; None when it does not say one. No server is asked."""
+    return await asyncio.to_thread(_binary_version, binary)
+
+
+def _binary_version(binary: Path) -> str | None:
+    environ = {"HOME": tempfile.gettempdir(), VARIABLE: NOWHERE, "PATH": os.defpath}
+    try:
+        done = subprocess.run(
+            [str(binary), "--version"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_VERSION_S,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = _VERSION_LINE.search(done.stdout + done.stderr)
+    return match[1] if match else None
+
+
+def _runs(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def no_binary() -> AppError:
+    """Return the error for a machine without Ollama."""
+    return AppError(
+        _("There is no Ollama on this machine"),
+        _("No server answers, and no ollama program was found: not in the settings, on PATH or in Paddock's folders."),
+        _("`paddock setup ollama` fetches or builds one in Paddock's own folders, without root."),
+    )
