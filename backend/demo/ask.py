@@ -122,21 +122,21 @@ def check(answer: str, expect: str) -> None:
 
 def _work(folder: JobFolder, report: Reporter) -> None:
     question = Question.from_params(folder.read_spec().params)
-    host = question.host
-    if not host:
-        paths = Paths.default()
-        report.stage("server", _("Looking for an Ollama server"))
-        host = ensure_server(paths, load_settings(paths.settings).values, want_private=question.private).host
-    answer, stats = asyncio.run(_ask_at(host, question, report))
-    speed = stats.tokens_per_s if stats else None
-    report.result(answer=answer, model=question.model, host=host, tokens_per_s=speed)
+    answer = asyncio.run(_ask_somewhere(question, report))
     sys.stdout.write(f"> {question.prompt}\n{answer}\n")
     check(answer, question.expect)
 
 
-async def _ask_at(host: str, question: Question, report: Reporter) -> tuple[str, Stats | None]:
-    async with Client(host) as client:
-        return await ask(client, question, report)
+async def _ask_somewhere(question: Question, report: Reporter) -> str:
+    paths = Paths.default()
+    report.stage("server", _("Looking for an Ollama server"))
+    settings = load_settings(paths.settings).values
+    server = await ensure_server(paths, settings, want_private=question.private, host=question.host)
+    async with Client(server.host) as client:
+        answer, stats = await ask(client, question, report)
+    speed = stats.tokens_per_s if stats else None
+    report.result(answer=answer, model=question.model, host=server.host, tokens_per_s=speed)
+    return answer
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
