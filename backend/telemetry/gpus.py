@@ -217,7 +217,7 @@ def _ask(nvml: ModuleType, call: Callable[..., Any], *args: object) -> Any:  # n
     """Return what NVML answers, or NA: not supported on this GPU, no permission, a lost GPU, an older driver."""
     try:
         return call(*args)
-    except (nvml.NVMLError, UnicodeDecodeError):
+    except (nvml.NVMLError, nvml.NVMLLibraryMismatchError, UnicodeDecodeError):
         return NA
 
 
@@ -268,8 +268,10 @@ def _read_mig(nvml: ModuleType, handle: object) -> tuple[MigInstance, ...]:
 def _read_processes(nvml: ModuleType, handle: object) -> tuple[GpuProcess, ...]:
     """Return the processes on a GPU, the largest first; one that computes and draws is listed once."""
     used: dict[int, int | NotAvailable] = {}
-    for call in (nvml.nvmlDeviceGetComputeRunningProcesses, nvml.nvmlDeviceGetGraphicsRunningProcesses):
-        answer = _ask(nvml, call, handle)
+    for kind in ("Compute", "Graphics"):
+        answer = _ask(nvml, getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses_v3"), handle)
+        if isinstance(answer, NotAvailable):  # drivers before 510 have the second form only
+            answer = _ask(nvml, getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses_v2"), handle)
         for process in () if isinstance(answer, NotAvailable) else answer:
             size = process.usedGpuMemory
             used.setdefault(process.pid, NA if size is None else int(size))

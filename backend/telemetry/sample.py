@@ -49,7 +49,7 @@ class SampleWriter:
 
     def __init__(self, path: Path, *, interval_s: float, limit_lines: int = LIMIT_LINES) -> None:
         self._path = path
-        self._limit = limit_lines
+        self._limit = limit_lines // 2 * 2  # so that thinning keeps the newest, and the gaps even
         times = [parse_time(cast("str", sample["time"])).timestamp() for sample in read_samples(path)]
         self._lines = len(times)
         self._interval_s = interval_s
@@ -67,7 +67,7 @@ class SampleWriter:
         """Append ``sample``; a full disk loses samples, never the job: the caller may ignore OSError."""
         append_line(self._path, sample, durable=False)
         self._lines += 1
-        if self._lines >= self._limit:
+        if self._lines > self._limit:
             self._thin()
 
     def _thin(self) -> None:
