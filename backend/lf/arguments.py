@@ -72,10 +72,10 @@ def known_names(args: Mapping[str, object], schema: Schema, verb: Verb) -> list[
             continue
         nearest = schema.nearest(name, verb)
         other: Verb = "export" if verb == "train" else "train"
-        if nearest is not None:
-            remedy = _("Did you mean {name}?", name=nearest)
-        elif name in schema.arguments(other):
+        if name in schema.arguments(other):
             remedy = _("It belongs to {verb}; remove it here.", verb=other)
+        elif nearest is not None:
+            remedy = _("Did you mean {name}?", name=nearest)
         else:
             remedy = _("Remove it, or correct its name.")
         message = _("LLaMA-Factory {version} has no argument {name}", version=schema.llamafactory, name=name)

@@ -157,7 +157,8 @@ def versions(folders: tuple[Path, ...]) -> dict[str, str]:
 def python_of_script(program: Path) -> Path:
     """Return the interpreter of an installed console script: its ``#!`` line, pip's long form, or the neighbour."""
     try:
-        head = program.open("rb").read(4096).decode("utf-8", "replace").splitlines()
+        with program.open("rb") as stream:
+            head = stream.read(4096).decode("utf-8", "replace").splitlines()
     except OSError:
         head = []
     if head and head[0].startswith("#!"):

@@ -86,7 +86,11 @@ def set_aside(folder: Path) -> Path:
 
 
 def _last_step(log: Path) -> int:
-    for line in reversed(tail_bytes(log, 16 << 10).splitlines()):
+    try:
+        lines = tail_bytes(log, 16 << 10).splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
         with contextlib.suppress(ValueError):
             value: object = json.loads(line)
             if isinstance(value, dict):

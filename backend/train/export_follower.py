@@ -20,14 +20,15 @@ from data.jobs.report import size_bytes
 _LABELS: Final[Mapping[str, Message]] = {
     "importing": _("Starting LLaMA-Factory"),
     "loading": _("Loading the model"),
-    "merging": _("Merging the adapter"),
+    "merging": _("Preparing the weights"),
     "saving": _("Writing the model"),
 }
 _MARKERS: Final = (
+    (b"Loading weights: 100%", "merging"),  # the merge itself says nothing before it is done
+    (b"Merged ", "merging"),
     (b"loading weights file", "loading"),
     (b"Loading weights:", "loading"),
     (b"Loading checkpoint shards", "loading"),
-    (b"Fine-tuning method", "merging"),
     (b"Convert model dtype to", "saving"),
 )
 _WEIGHTS: Final = (".safetensors", ".bin")

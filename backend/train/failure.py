@@ -145,15 +145,15 @@ def explain(log_tail: str, exit_code: int | None = None) -> AppError | None:
 
     ``exit_code`` is 128+N after signal N: SIGKILL means that somebody, often the kernel, killed it.
     """
-    exception = last_exception(log_tail)
-    texts = [exception] if exception else []
-    if exit_code != 137:
-        texts.append(_after_traceback(log_tail))
-    for text in texts:
+    raised = exceptions(log_tail)
+    exception = raised[-1] if raised else ""
+    # The last exception first, then those that led to it, then the text around them.
+    for text in (*reversed(raised), _after_traceback(log_tail) if exit_code != 137 else ""):
         for pattern, title, hint in _RULES:
             found = pattern.search(text)
             if found is not None:
-                return AppError(title, _shortened(exception or found[0]), hint(found) if callable(hint) else hint)
+                detail = text if text in raised else _line_of(found)
+                return AppError(title, _shortened(detail), hint(found) if callable(hint) else hint)
     if exit_code == 137:
         return AppError(
             _("The work was killed"),
@@ -167,27 +167,25 @@ def explain(log_tail: str, exit_code: int | None = None) -> AppError | None:
     return None
 
 
-def last_exception(log_tail: str) -> str:
-    """Return "Type: text" of the last Python exception in ``log_tail``, its further lines joined; "" without one.
+def exceptions(log_tail: str) -> list[str]:
+    """Return "Type: text" of the Python exceptions in ``log_tail`` in their order, their further lines joined.
 
-    torchrun's own ChildFailedError only says that a rank failed, so the rank's exception is preferred.
+    Left out are torchrun's ChildFailedError and the launcher's CalledProcessError, which only say that a rank failed.
     """
     lines = log_tail.replace("\r", "\n").split("\n")
-    found = ""
+    found: list[str] = []
     for number, line in enumerate(lines):
         match = _EXCEPTION.match(line)
-        if match is None or "ChildFailedError" in match[1]:
+        if match is None or match[1].endswith(("ChildFailedError", "CalledProcessError")):
             continue
-        if match[1].endswith("CalledProcessError") and found:
-            continue  # the launcher that saw torchrun fail
-        found = match[1] + (f": {match[2]}" if match[2] else "") + _continued(lines[number + 1 :])
+        found.append(match[1] + (f": {match[2]}" if match[2] else "") + _continued(lines[number + 1 : number + 5]))
     return found
 
 
 def _continued(lines: list[str]) -> str:
     """Return the further lines of a message (indented or plain text up to an empty line, a log line or a traceback)."""
     text = ""
-    for line in lines[:4]:
+    for line in lines:
         if not line.strip() or line.startswith(("[", "Traceback", "During handling")) or _EXCEPTION.match(line):
             break
         text += " " + line.strip()
@@ -201,6 +199,13 @@ def _after_traceback(log_tail: str) -> str:
         if _TRACEBACK.match(line):
             return "\n".join(lines[number:])
     return "\n".join(lines[-15:])
+
+
+def _line_of(found: re.Match[str]) -> str:
+    """Return the line in which ``found`` begins: the cause, where the last exception says only that it failed."""
+    start = found.string.rfind("\n", 0, found.start()) + 1
+    end = found.string.find("\n", found.start())
+    return found.string[start : end if end >= 0 else None].strip()
 
 
 def _shortened(text: str) -> str:

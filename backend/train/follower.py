@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import time
 from collections import deque
@@ -65,6 +66,7 @@ class TrainFollower:
         self._stage = ""
         self._total = 0
         self._done = -1
+        self._bar = 0
         self._printed: deque[dict[str, float]] = deque(maxlen=64)
         self._first_loss: float | None = None
         self._last_loss: float | None = None
@@ -121,6 +123,7 @@ class TrainFollower:
         self._stage = stage if isinstance(stage, str) else ""
         self._total = _whole(mark.get("total"), 0)
         self._done = _whole(mark.get("done"), -1)
+        self._bar = max(self._done, 0)
         self._first_loss = _number(mark.get("first_loss"))
         self._last_loss = _number(mark.get("last_loss"))
         self._last_eval_loss = _number(mark.get("last_eval_loss"))
@@ -129,7 +132,7 @@ class TrainFollower:
     # The log: stages, the number of steps, what is printed beside the loss
 
     def _read_log(self, lines: Iterable[bytes], events: list[Event]) -> None:
-        bar: tuple[int, int] | None = None
+        before = self._bar
         for line in lines:
             for marker, stage in _MARKERS:
                 if marker in line:
@@ -139,13 +142,17 @@ class TrainFollower:
                 self._read_printed(line, events)
             found = _BAR.search(line)
             if found is not None:
-                bar = (int(found[1]), int(found[2]))
+                self._read_bar(int(found[1]), int(found[2]), events)
             elif b"Total optimization steps" in line and (total := _TOTAL.search(line)):
                 self._total = int(total[1].replace(b",", b""))
-        # Between two logged steps the progress bar tells; bars of other things have another total.
-        if bar is not None and self._total and bar[1] == self._total and bar[0] > self._done:
+        if self._bar > max(before, self._done):
+            self._progress(self._bar, events)
+
+    def _read_bar(self, done: int, total: int, events: list[Event]) -> None:
+        """Take the step from the progress bar, between two logged ones; bars of other things have another total."""
+        if total == self._total and done > self._bar:
+            self._bar = done
             self._enter("training", events)
-            self._progress(bar[0], events)
 
     def _read_printed(self, line: bytes, events: list[Event]) -> None:
         """Keep the numbers of a line like ``{'loss': '5.653', 'grad_norm': '0.4039'}`` (text since transformers 5)."""
@@ -189,15 +196,19 @@ class TrainFollower:
                 for name, value in row.items()
                 if name not in _LEFT_OUT and (number := _number(value)) is not None
             }
-            if len(values.keys() - {"step", "epoch", "tokens"}) == 0:
+            if len(values.keys() - {"step", "epoch", "tokens"}) == 0 and "loss" not in row:
                 continue  # the closing line of a training, or a step of an evaluation: progress only
             values |= {k: v for k, v in self._printed_beside(values).items() if k not in values}
             values["step"] = step
+            broken = [_NAMES.get(name, name) for name, value in row.items() if _is_not_finite(value)]
             self._first_loss = self._first_loss if self._first_loss is not None else values.get("loss")
             self._last_loss = values.get("loss", self._last_loss)
             self._last_eval_loss = values.get("eval_loss", self._last_eval_loss)
-            events.append({"kind": "metric", **values})
-        if step >= 0 and step != self._done:
+            event: Event = {"kind": "metric", **values}
+            if broken:
+                event["not_finite"] = broken
+            events.append(event)
+        if step > self._done:
             self._progress(step, events)
 
     def _printed_beside(self, values: Mapping[str, float]) -> dict[str, float]:
@@ -296,7 +307,12 @@ def _number(value: object) -> float | None:
             return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value if abs(value) < float("inf") else None  # also drops NaN: no JSON reader takes it
+    return value if math.isfinite(value) else None  # no JSON reader takes NaN
+
+
+def _is_not_finite(value: object) -> bool:
+    """Say whether ``value`` is NaN or infinite: a training that diverges, which must not look like silence."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _close(one: float, other: float) -> bool:
