@@ -1,0 +1,45 @@
+"""The entry of the command ``paddock``: refuse a broken installation, then hand over to ``tui.commands``.
+
+Nothing of ours is imported before the guard has spoken; its words are English because the catalogue is ours too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+_PACKAGES: Final = ("backend", "data", "screens", "tui")
+
+
+def strangers(home: Path) -> list[str]:
+    """Return where those of our four packages come from that do not lie in ``home``; "NAME: PLACE" each."""
+    found: list[str] = []
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        place = Path(spec.origin).parent if spec is not None and spec.origin else None
+        if place is None or not place.samefile(home / name):
+            found.append(f"{name}: {place or 'a folder without __init__.py, or missing'}")
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0 done, 1 the work failed, 2 wrong request, 130 interrupted."""
+    home = Path(__file__).resolve().parent.parent
+    foreign = strangers(home)
+    if foreign:
+        sys.stderr.write(
+            "paddock: packages of Paddock are hidden by others of the same name\n"
+            f"  {'; '.join(foreign)}\n"
+            f"  Expected below {home}. Take the other folder off PYTHONPATH, or start paddock in another directory.\n"
+        )
+        return 2
+    from tui.commands.root import run  # noqa: PLC0415 - after the guard
+
+    return run(list(sys.argv[1:] if argv is None else argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

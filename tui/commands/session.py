@@ -1,0 +1,70 @@
+"""What one call of the command line shares: where to print, which language, and the services."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data import i18n
+from data.errors import AppError, RequestError
+from data.i18n import _
+from data.paths import Paths
+from data.settings import load_settings
+from tui.commands.console import Console
+
+if TYPE_CHECKING:
+    from data.jobs.spec import JobSpec
+    from tui.services import Services
+
+
+@dataclass
+class Session:
+    """One call of ``paddock``."""
+
+    console: Console = field(default_factory=lambda: Console(sys.stdout, sys.stderr))
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    language: str = ""
+    """What --lang asked for; empty leaves it to the settings and the locale"""
+
+    def use_language(self, language: str) -> None:
+        """Speak ``language`` from now on."""
+        self.language = language
+        i18n.activate(language)
+
+    def choose_language(self) -> None:
+        """Speak what the settings or the locale ask for; settings that cannot be read are the commands' to tell."""
+        try:
+            wished = load_settings(Paths.default(self.environ).settings, self.environ).values.language
+        except RequestError:
+            wished = ""
+        i18n.activate(wished or i18n.language_from_environment(self.environ))
+
+    def services(self, workspace: Path | None = None, *, adopt: bool = False) -> Services:
+        """Return the services for ``workspace`` (default: here); ``adopt`` takes over jobs without a supervisor.
+
+        Raises RequestError for settings or a workspace that cannot be used.
+        """
+        from tui.services import build_services  # noqa: PLC0415 - help and errors of the words need none of it
+
+        services = build_services(workspace, language=self.language, environ=self.environ)
+        if adopt:
+            services.adopt()
+        return services
+
+    def surprise(self, error: Exception) -> AppError:
+        """Log an exception that nobody expected, and return what the person is told."""
+        try:
+            return self.services().surprise(error)
+        except AppError:
+            return AppError(_("Something unexpected went wrong"), f"{type(error).__name__}: {error}", "")
+
+
+def start(services: Services, specs: Sequence[JobSpec]) -> list[str]:
+    """Lay down ``specs`` (parents first) as jobs and start them; return their ids. Raises AppError."""
+    from backend.jobs.launch import launch  # noqa: PLC0415 - help and errors of the words need none of it
+
+    return launch(services.paths.jobs, specs, keep=services.settings.environment_keep, environ=services.environ)
