@@ -6,9 +6,11 @@ fields it does not know (``_debug_render_only``) and turns a server that died in
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from backend.ollama import blob, failure, reply
 from backend.ollama.connection import Connection
@@ -16,6 +18,8 @@ from backend.ollama.reply import Delta, Json, ListedModel, LoadedModel, Progress
 from backend.ollama.version import OLDEST, is_new_enough
 from data.errors import AppError
 from data.i18n import _
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +107,21 @@ class Client(Connection):
         doing = _("receiving {file}", file=path.name)
         await self.send(f"/api/blobs/{digest}", blob.chunks(path, on_bytes), size_bytes, doing=doing)
 
-    async def create(self, model: str, creation: Creation) -> AsyncIterator[Progress]:
+    def create(self, model: str, creation: Creation) -> AsyncGenerator[Progress]:
         """Make ``model``; yields what the server does. It exists when the iterator ends without an error."""
         body = {"model": model, "stream": True, **creation.as_json()}
         doing = _("creating {model}", model=model)
         missing = creation.source
-        async for line in self.lines("/api/create", body, doing=doing, model=missing, last="status"):
-            yield reply.read_progress(line)
+        return _read(self.lines("/api/create", body, doing=doing, model=missing, last="status"), reply.read_progress)
 
-    async def pull(self, model: str) -> AsyncIterator[Progress]:
+    def pull(self, model: str) -> AsyncGenerator[Progress]:
         """Fetch ``model`` from its registry; yields progress by layer."""
         body = {"model": model, "stream": True}
-        async for line in self.lines("/api/pull", body, doing=_("pulling {model}", model=model), last="status"):
-            yield reply.read_progress(line)
+        return _read(
+            self.lines("/api/pull", body, doing=_("pulling {model}", model=model), last="status"), reply.read_progress
+        )
 
-    async def chat(
+    def chat(
         self,
         model: str,
         messages: Sequence[Json],
@@ -127,7 +131,7 @@ class Client(Connection):
         answer_format: object = None,
         tools: Sequence[Json] = (),
         keep_alive: str | int | None = None,
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta]:
         """Answer ``messages`` (``{role, content, …}``); yields pieces, the last one with the measures.
 
         ``think`` None leaves it to the server (on for thinking models). Closing the iterator stops the generation.
@@ -137,10 +141,9 @@ class Client(Connection):
         )
         body["messages"] = list(messages)
         doing = _("answering with {model}", model=model)
-        async for line in self.lines("/api/chat", body, doing=doing, model=model):
-            yield reply.read_chat(line)
+        return _read(self.lines("/api/chat", body, doing=doing, model=model), reply.read_chat)
 
-    async def generate(
+    def generate(
         self,
         model: str,
         prompt: str,
@@ -149,13 +152,12 @@ class Client(Connection):
         options: Mapping[str, object] | None = None,
         think: bool | str | None = None,
         keep_alive: str | int | None = None,
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta]:
         """Continue ``prompt``; ``raw`` sends it as it is, without any template."""
         body = _body(model, options=options, think=think, raw=raw, keep_alive=keep_alive)
         body["prompt"] = prompt
         doing = _("answering with {model}", model=model)
-        async for line in self.lines("/api/generate", body, doing=doing, model=model):
-            yield reply.read_generate(line)
+        return _read(self.lines("/api/generate", body, doing=doing, model=model), reply.read_generate)
 
     async def render(
         self,
@@ -199,6 +201,13 @@ class Client(Connection):
         doing = _("unloading {model}", model=model)
         body = {"model": model, "keep_alive": 0, "stream": False}
         await self.ask("POST", "/api/generate", body, doing=doing, model=model)
+
+
+async def _read(lines: AsyncGenerator[Json], read: Callable[[Json], T]) -> AsyncGenerator[T]:
+    """Yield each line as a value; closing this closes the connection at once, not when the collector comes by."""
+    async with aclosing(lines):
+        async for line in lines:
+            yield read(line)
 
 
 def _body(model: str, **values: object) -> dict[str, object]:

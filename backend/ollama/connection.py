@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -119,7 +119,7 @@ class Connection:
 
     async def lines(
         self, path: str, body: Mapping[str, object], *, doing: Message, model: str = "", last: str = "done"
-    ) -> AsyncIterator[Json]:
+    ) -> AsyncGenerator[Json]:
         """POST and yield each object of the answered stream; closing the iterator makes the server stop its work.
 
         The stream must end with an object in which ``last`` is true or "success": else it was cut off, and that

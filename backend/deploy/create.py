@@ -1,0 +1,166 @@
+"""Make a model on a server from a GGUF, so that a name always has a whole model: the old one until the new one is."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backend.ollama import blob
+from backend.ollama.client import Client, Creation
+from backend.ollama.modelfile import Modelfile
+from backend.ollama.name import ModelName
+from data.errors import AppError
+from data.gguf import check, read_header
+from data.i18n import Message, _
+from data.jobs.report import Reporter
+
+NEW_TAG: Final = "paddock-new-"
+OLD_TAG: Final = "paddock-old-"
+# llama.cpp LLAMA_FTYPE: ALL_F32, MOSTLY_F16, MOSTLY_BF16.
+_QUANTIZABLE: Final = frozenset({0, 1, 32})
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A model that the server has now."""
+
+    model: str
+    size_bytes: int
+    digest: str
+
+
+def check_gguf(path: Path, quantize: str) -> None:
+    """Raise AppError when the file must not go to a server, which it could take down, or cannot be quantised."""
+    problems = check(path)
+    if problems:
+        shown = [problem.message for problem in problems[:5]]
+        raise AppError(
+            _("This GGUF contradicts itself, and could take an Ollama server down"),
+            _lines([*shown, _("File: {path}", path=str(path))]),
+            problems[0].remedy,
+        )
+    if not quantize:
+        return
+    file_type = read_header(path).whole("general.file_type")
+    if file_type is not None and file_type not in _QUANTIZABLE:
+        raise AppError(
+            _("This GGUF is quantised already"),
+            _("Its general.file_type is {type}; {quantize} needs f32, f16 or bf16.", type=file_type, quantize=quantize),
+            _("Convert the merged model with --outtype bf16, or deploy this file without --quantize."),
+        )
+
+
+def check_space(folder: Path, gguf_bytes: int, *, uploaded: bool, quantize: bool) -> None:
+    """Raise AppError when the private server's disk cannot hold what creating takes at its peak.
+
+    The blob, the layer that Ollama makes of it, and the quantised layer, which is at most as large.
+    """
+    needed = gguf_bytes * ((not uploaded) + 1 + quantize)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise AppError(
+            _("Too little free disk space for this model"),
+            _("{folder} has {free} bytes free; up to {needed} are needed.", folder=str(folder), free=f"{free:,}",
+              needed=f"{needed:,}"),
+            _("Free some space, or remove models that you do not need (`paddock models remove`)."),
+        )  # fmt: skip
+
+
+class Maker:
+    """Creates one model; ``token`` tells its temporary tags from those of others (a resumed job uses its own again)."""
+
+    def __init__(self, client: Client, name: ModelName, reporter: Reporter, token: str) -> None:
+        self._client = client
+        self._name = name
+        self._reporter = reporter
+        self._new = str(name.tagged(NEW_TAG + token))
+        self._old = str(name.tagged(OLD_TAG + token))
+        self._temporary: tuple[str, ...] = (self._new, self._old)
+
+    async def make(self, path: Path, digest: str, values: Modelfile, quantize: str) -> Deployed:
+        """Upload, create under a temporary tag, give it the name; raises AppError and leaves the name as it was."""
+        reporter = self._reporter
+        reporter.stage("upload", _("Sending {file} to Ollama", file=path.name))
+        await self._client.upload(path, digest, lambda done, total: reporter.progress(done, total, "bytes"))
+        creation = Creation(
+            files={path.name: digest},
+            template=values.template,
+            system=values.system,
+            parameters=values.parameters,
+            license=values.licenses,
+            messages=values.messages,
+            quantize=quantize,
+        )
+        try:
+            await self._create(creation, quantize)
+            await self._publish()
+        finally:
+            await self._clean()
+        return await self._deployed()
+
+    async def _create(self, creation: Creation, quantize: str) -> None:
+        label = _("Creating {model}", model=str(self._name))
+        if quantize:
+            label = _("Creating {model}, quantised to {quantize}", model=str(self._name), quantize=quantize)
+        self._reporter.stage("create", label)
+        async for step in self._client.create(self._new, creation):
+            if step.completed_bytes is not None and step.total_bytes:
+                self._reporter.progress(step.completed_bytes, step.total_bytes, "bytes")
+
+    async def _publish(self) -> None:
+        """Replace what has the name; removing the old tag afterwards also removes layers that nobody else needs."""
+        self._reporter.stage("name", _("Naming it {model}", model=str(self._name)))
+        name = str(self._name)
+        replaces = await self._client.has(name)
+        if replaces:
+            await self._client.copy(name, self._old)
+        try:
+            await self._client.copy(self._new, name)
+        except AppError as error:
+            if replaces:
+                await self._restore(name, error)
+            raise
+
+    async def _restore(self, name: str, cause: AppError) -> None:
+        """Give the former model its name back: Ollama writes names in place, so a full disk may have cut it off."""
+        try:
+            await self._client.copy(self._old, name)
+        except AppError as error:
+            self._temporary = (self._new,)
+            raise AppError(
+                cause.title,
+                _("{why}\nThe former model is safe as {old}.", why=cause.detail, old=self._old),
+                cause.hint,
+            ) from error
+
+    async def _clean(self) -> None:
+        """Remove the temporary tags; what cannot be removed is in nobody's way."""
+        with contextlib.suppress(AppError):
+            for model in await self._client.list():
+                if model.name in self._temporary:
+                    await self._client.delete(model.name)
+
+    async def _deployed(self) -> Deployed:
+        for model in await self._client.list():
+            if self._name.same_as(model.name):
+                return Deployed(model.name, model.size_bytes, model.digest)
+        raise AppError(
+            _("Ollama does not list {model}", model=str(self._name)),
+            _("It was created without an error, and is gone."),
+            _("Somebody may have removed it meanwhile; deploy it again."),
+        )
+
+
+async def digest_of(path: Path, reporter: Reporter) -> str:
+    """Return the blob's name, with progress."""
+    reporter.stage("hash", _("Reading {file}", file=path.name))
+    return await blob.digest(path, lambda done, total: reporter.progress(done, total, "bytes"))
+
+
+def _lines(messages: list[Message]) -> Message:
+    """Join messages by line ends so that each can still be translated."""
+    values: dict[str, object] = {f"m{index}": message for index, message in enumerate(messages)}
+    return Message("\n".join(f"{{{name}}}" for name in values), values)

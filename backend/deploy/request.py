@@ -1,0 +1,116 @@
+"""What a deployment is asked to do: checked before a job is laid down, and again when the job runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+from backend.ollama.address import parse_address
+from backend.ollama.modelfile import Modelfile, make, parse
+from backend.ollama.name import parse_name
+from data.errors import AppError, RequestError
+from data.i18n import _
+from data.jobs.spec import Chain, JobSpec
+
+KIND: Final = "deploy"
+_QUANTIZATION: Final = re.compile(r"[A-Za-z0-9_]{2,20}")
+_MODELFILE_LIMIT_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A GGUF, the name that it gets, and what goes with it. Fields are the params of a ``deploy`` job."""
+
+    gguf: str
+    """Absolute path; in a chain it exists only when the job runs"""
+    name: str
+    template: str = ""
+    """Go template; empty takes the Modelfile's, else Ollama chooses by the GGUF"""
+    system: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Added to the Modelfile's; a name in both is taken from here"""
+    quantize: str = ""
+    """q4_K_M, q8_0 …; needs a GGUF in f32, f16 or bf16"""
+    modelfile: str = ""
+    """Path of a Modelfile, or of a folder with one (LLaMA-Factory's export); its FROM is not used"""
+    host: str = ""
+    """Server, as in OLLAMA_HOST; empty looks for one"""
+    private: bool = False
+    """Only Paddock's own server will do"""
+
+    def check(self) -> None:
+        """Raise RequestError for what is wrong before any file is looked at."""
+        parse_name(self.name)
+        if self.host:
+            parse_address(self.host)
+        make(self.gguf, parameters=self.parameters)
+        if self.quantize and not _QUANTIZATION.fullmatch(self.quantize):
+            raise RequestError(
+                _("{text} is no quantisation", text=repr(self.quantize)),
+                "",
+                _("Usual ones are q8_0, q4_K_M and q4_K_S; leave it out to keep the GGUF as it is."),
+            )
+
+    def spec(self, *, workspace: Path, after: tuple[str, ...] = (), chain: Chain | None = None) -> JobSpec:
+        """Return the job; raises RequestError where the request is wrong."""
+        self.check()
+        params = {name: value for name, value in dataclasses.asdict(self).items() if value}
+        return JobSpec.new(KIND, self.name, workspace=str(workspace), params=params, after=after, chain=chain)
+
+    @classmethod
+    def read(cls, params: Mapping[str, object]) -> Deployment:
+        """Read a job's params; raises RequestError for unknown ones, wrong types and wrong values."""
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        for name, value in params.items():
+            kinds = (dict,) if name == "parameters" else (bool,) if name == "private" else (str,)
+            if name not in known or not (value is None or isinstance(value, kinds)):
+                raise _wrong(name, value)
+        for name in ("gguf", "name"):
+            if not params.get(name):
+                raise _wrong(name, params.get(name))
+        made = cls(**cast("dict[str, Any]", {name: value for name, value in params.items() if value}))
+        made.check()
+        return made
+
+    def values(self) -> Modelfile:
+        """Return everything that goes with the weights, from the params and the Modelfile; reads that file."""
+        base = read_modelfile(Path(self.modelfile)) if self.modelfile else Modelfile(())
+        return make(
+            self.gguf,
+            template=self.template or base.template,
+            system=self.system or base.system,
+            parameters={**base.parameters, **self.parameters},
+            licenses=base.licenses,
+            messages=base.messages,
+        )
+
+
+def read_modelfile(path: Path) -> Modelfile:
+    """Read a Modelfile, or the one in a folder; raises AppError with the place of a mistake."""
+    file = path / "Modelfile" if path.is_dir() else path
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_MODELFILE_LIMIT_BYTES + 1)
+        if len(content) > _MODELFILE_LIMIT_BYTES:
+            raise ValueError(f"> {_MODELFILE_LIMIT_BYTES:,} bytes")  # noqa: TRY301, EM102 - one road out for all causes
+        text = content.decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise AppError(
+            _("The Modelfile cannot be read"),
+            str(error) if isinstance(error, OSError) else f"{file}: {error}",
+            _("A Modelfile is text in UTF-8; LLaMA-Factory's export writes one beside the merged model."),
+        ) from error
+    return parse(text, name=str(file), needs_source=False)
+
+
+def _wrong(name: str, value: object) -> RequestError:
+    known: Sequence[str] = [f.name for f in dataclasses.fields(Deployment)]
+    return RequestError(
+        _("The deployment's {name} has a wrong value", name=name),
+        repr(value),
+        _("Known are {names}; gguf and name are needed.", names=", ".join(known)),
+    )

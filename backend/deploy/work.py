@@ -1,0 +1,86 @@
+"""The work of a ``deploy`` job: a GGUF becomes a model of an Ollama server.
+
+    python -P -m backend.deploy.work JOB_FOLDER
+
+Params: see ``Deployment``. Result: ``{model, host, bytes, digest}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+from backend.deploy.create import Deployed, Maker, check_gguf, check_space, digest_of
+from backend.deploy.request import Deployment
+from backend.deploy.server import Server, ensure_server, models_folder
+from backend.ollama.blob import size_bytes
+from backend.ollama.client import Client
+from backend.ollama.failure import ServerDiedError, UnreachableError
+from backend.ollama.name import parse_name
+from data.errors import AppError
+from data.i18n import _
+from data.jobs.folder import JobFolder
+from data.jobs.report import Reporter, run_work
+from data.paths import Paths
+from data.settings import load_settings
+
+_ATTEMPTS: Final = 2
+
+
+def main(reporter: Reporter, folder: JobFolder) -> None:
+    """Run the job; a SIGTERM undoes what was begun and ends it."""
+    deployment = Deployment.read(folder.read_spec().params)
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+
+        async def stoppable() -> None:
+            task = asyncio.current_task()
+            if task is not None:
+                loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            await deploy(deployment, Paths.default(), reporter, token=folder.id.rpartition("-")[2])
+
+        try:
+            runner.run(stoppable())
+        except asyncio.CancelledError as error:
+            raise AppError(_("The deployment was stopped"), _("The server's models are as before.")) from error
+
+
+async def deploy(deployment: Deployment, paths: Paths, reporter: Reporter, *, token: str) -> None:
+    """Check the file, find or start the server, make the model; a private server that died gets a second chance."""
+    reporter.stage("check", _("Checking the GGUF"))
+    path = Path(deployment.gguf)
+    await asyncio.to_thread(check_gguf, path, deployment.quantize)
+    digest = await digest_of(path, reporter)
+    for attempt in range(1, _ATTEMPTS + 1):
+        reporter.stage("server", _("Looking for an Ollama server"))
+        settings = load_settings(paths.settings).values
+        server = await ensure_server(paths, settings, want_private=deployment.private, host=deployment.host)
+        try:
+            made = await _on(server, deployment, path, digest, paths, reporter, token)
+        except (ServerDiedError, UnreachableError) as error:
+            if not server.private or attempt == _ATTEMPTS:
+                raise
+            sys.stderr.write(f"{error}\n")
+            reporter.stage("restart", _("The private Ollama server ended; starting it again"))
+        else:
+            reporter.result(model=made.model, host=server.host, bytes=made.size_bytes, digest=made.digest)
+            return
+
+
+async def _on(
+    server: Server, deployment: Deployment, path: Path, digest: str, paths: Paths, reporter: Reporter, token: str
+) -> Deployed:
+    async with Client(server.host) as client:
+        if server.private:
+            uploaded = await client.has_blob(digest)
+            check_space(models_folder(paths), size_bytes(path), uploaded=uploaded, quantize=bool(deployment.quantize))
+        maker = Maker(client, parse_name(deployment.name), reporter, token)
+        return await maker.make(path, digest, deployment.values(), deployment.quantize)
+
+
+if __name__ == "__main__":
+    job = JobFolder(Path(sys.argv[1]))
+    sys.exit(run_work(lambda reporter: main(reporter, job)))
