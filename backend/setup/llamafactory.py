@@ -100,7 +100,7 @@ def install(paths: Paths, settings: Settings, reporter: Reporter, environ: Mappi
         json.dumps({"set": SET, "version": version, "python": str(python), "completed_at": rfc3339(now())}) + "\n",
     )
     _publish(place, folder(paths))
-    reporter.artifact(place, "environment")
+    reporter.artifact(folder(paths), "environment")
     done = managed(paths)
     if done is None:
         raise failed(_("The new environment has no LLaMA-Factory"), [str(place)])
@@ -134,9 +134,9 @@ def _fetch(python: Path, env: Mapping[str, str], reporter: Reporter, paths: Path
     there = size_bytes(place) / DISK_BYTES
     progress = pip.PipProgress(reporter, total_bytes=round(DOWNLOAD_BYTES * max(0.05, 1 - there)), site_packages=place)
     installer = _Installer(python, env, progress, paths)
-    installer.install(TORCH[0], "--no-deps")
+    installer.install(TORCH[0], "--no-deps", "--no-warn-conflicts")
     for requirement in heavy_requirements(metadata_of("torch", [place])):
-        installer.install(requirement)
+        installer.install(requirement, "--no-warn-conflicts")  # the next step mends what pip would warn of
     installer.install(*TORCH)
     installer.install(*WANTED)
 

@@ -28,6 +28,7 @@ _CACHED: Final = re.compile(r"\s*Using cached (?P<file>\S+)(?: \((?P<size>[\d.]+
 _PROGRESS: Final = re.compile(r"Progress (?P<done>\d+)(?: of (?P<total>\d+))?\s*$")
 _INSTALLING: Final = re.compile(r"Installing collected packages: (?P<names>.+)")
 _UNITS: Final = {"bytes": 1, "B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+_FEW_PACKAGES: Final = 3  # are unpacked too soon for a progress of their own
 # What would send packages elsewhere than into the environment that pip runs in, or change what is run.
 _MISLEADING: Final = frozenset(
     {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_HASHES", "PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_DRY_RUN"}
@@ -141,13 +142,14 @@ class PipProgress:
             self._to_install = match["names"].count(",") + 1
             self._before_install = self._installed()
         elif line.startswith("Successfully installed"):
-            self._reporter.progress(self._to_install, self._to_install, "packages")
+            if self._to_install > _FEW_PACKAGES:
+                self._reporter.progress(self._to_install, self._to_install, "packages")
             self._to_install = 0
         return False
 
     def tick(self) -> None:
         """Count what pip has unpacked so far: it says nothing while it does."""
-        if self._to_install:
+        if self._to_install > _FEW_PACKAGES:
             done = min(self._installed() - self._before_install, self._to_install)
             self._reporter.progress(max(0, done), self._to_install, "packages")
 

@@ -136,7 +136,7 @@ def _download_rest(client: httpx.Client, url: str, part: Path, reporter: Reporte
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length else None
         with part.open("ab" if resumed else "wb") as stream:
-            for block in answer.iter_bytes(_BLOCK):
+            for block in answer.iter_raw():  # as it comes: what is kept must not be lost when the line breaks
                 stream.write(block)
                 done += len(block)
                 reporter.progress(done, total, "bytes")
