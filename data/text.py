@@ -1,0 +1,59 @@
+"""Untrusted text made inert: escape sequences and control characters are shown or dropped, never obeyed."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Colours and line clearing are noise of a terminal; whatever else was meant for one is made visible.
+_NOISE: Final = re.compile(r"\x1b\[[0-9;:]*[mK]")
+_BAR: Final = re.compile(r"^(?P<name>[^|]*?)\s*\d{1,3}%\s?\|")
+_TAB: Final = 4
+_PICTURES: Final = {
+    **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"},
+    0x7F: "␡",
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+    # Directional overrides reorder what follows them on the screen: a line could show what it does not say.
+    **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029, 0xFEFF)},
+}
+
+
+def inert(text: str) -> str:
+    """Return ``text`` (which may have several lines) with no character that a terminal would obey.
+
+    Colour sequences are dropped, tabs become spaces, every other control character becomes its picture (␛).
+    """
+    return _NOISE.sub("", text).replace("\r\n", "\n").expandtabs(_TAB).translate(_PICTURES)
+
+
+def fold_returns(line: str) -> str:
+    """Return what a terminal would show of a line that was overwritten by carriage returns: its last piece."""
+    if "\r" not in line:
+        return line
+    for piece in reversed(line.split("\r")):
+        if piece.strip():
+            return piece
+    return ""
+
+
+def bar_name(line: str) -> str | None:
+    """Return the name of the progress bar (tqdm's form) that ``line`` shows; None for other lines."""
+    found = _BAR.match(line)
+    return found["name"].strip() if found else None
+
+
+def fold_bars(lines: list[str], last: str | None = None) -> tuple[list[str], bool]:
+    """Return ``lines`` without the progress bars that a later state of the same bar replaces.
+
+    ``last`` is the line before them; the answer's second half says whether that one is replaced, too.
+    """
+    made: list[str] = [] if last is None else [last]
+    for line in lines:
+        name = bar_name(line)
+        if made and name is not None and bar_name(made[-1]) == name:
+            made[-1] = line
+        else:
+            made.append(line)
+    if last is None:
+        return made, False
+    return made[1:] if made[0] == last else made, made[0] != last

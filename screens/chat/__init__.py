@@ -1,0 +1,1 @@
+"""Chat: talk with a model that Ollama has."""

@@ -1,0 +1,97 @@
+"""A dialog that says what stands to be done, and each choice with what it means; nothing is asked twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from data.i18n import Message, _
+from tui.keys import bindings
+from tui.widgets.cells import Parts, part
+from tui.widgets.prose import Prose
+from tui.widgets.table import Column, Row, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing that can be done: its answer, its letter, its name, and what will happen."""
+
+    answer: str
+    key: str
+    title: Message
+    consequence: Message | str
+    danger: bool = False
+
+
+class ChoiceDialog(ModalScreen[str]):
+    """Returns the chosen answer; "" when nothing is to be done."""
+
+    CSS_PATH = "choice.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("dialog")
+
+    def __init__(
+        self,
+        title: Message,
+        body: Message | Sequence[Parts],
+        choices: Sequence[Choice],
+        *,
+        leave: Message | None = None,
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._body: list[Parts] = [part(str(body), "text")] if isinstance(body, Message) else list(body)
+        self._choices = [*choices, Choice("", "esc", leave or _("Leave it as it is"), _("Nothing is done."))]
+
+    def compose(self) -> ComposeResult:
+        """Lay out the text above the choices."""
+        with Vertical(id="dialog"):
+            yield Prose(self._body, id="body")
+            yield Table([Column(Message(""), 4), Column(Message(""))], header=False, id="choices")
+            yield Prose(id="meaning")
+
+    def on_mount(self) -> None:
+        """Show the choices."""
+        dialog = self.query_one("#dialog")
+        dialog.border_title = str(self._title)
+        table = self.query_one("#choices", Table)
+        table.styles.height = len(self._choices)
+        table.show(
+            [
+                Row(
+                    choice.answer or "-",
+                    (part(choice.key, "key"), part(str(choice.title), "failed" if choice.danger else "text")),
+                )
+                for choice in self._choices
+            ]
+        )
+        table.focus()
+        self._show_meaning()
+
+    @on(Table.Moved)
+    def _show_meaning(self) -> None:
+        table = self.query_one("#choices", Table)
+        choice = self._choices[table.cursor]
+        self.query_one("#meaning", Prose).show([part(str(choice.consequence), "warn" if choice.danger else "muted")])
+
+    @on(Table.Chosen)
+    def action_choose(self) -> None:
+        """Answer with what the cursor is on."""
+        self.dismiss(self._choices[self.query_one("#choices", Table).cursor].answer)
+
+    async def action_dismiss(self, result: str | None = None) -> None:
+        """Close without doing anything."""
+        self.dismiss("")
+
+    def on_key(self, event: events.Key) -> None:
+        """Choose by letter."""
+        for choice in self._choices:
+            if event.key == choice.key:
+                event.stop()
+                self.dismiss(choice.answer)

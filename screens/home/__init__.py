@@ -1,0 +1,1 @@
+"""Home: every job and its state, the machine beside it, and what to do next."""

@@ -1,0 +1,108 @@
+"""The palette: what can be done here, found by some letters of its name; and every job by its name."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.dom import DOMNode
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from data.i18n import Message, _
+from screens.job_lines import name_of, status_parts
+from screens.place import Place
+from tui.keys import action_of, bindings, key_name
+from tui.widgets.cells import part
+from tui.widgets.table import Column, Row, Table
+
+JOB = "job:"
+
+
+def matches(needle: str, text: str) -> bool:
+    """Say whether every word of ``needle`` is somewhere in ``text``, whatever the case."""
+    folded = text.casefold()
+    return all(word in folded for word in needle.casefold().split())
+
+
+class PaletteScreen(ModalScreen[None]):
+    """Lists the actions of the place below it."""
+
+    CSS_PATH = "palette.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("dialog", only=("dialog.close",)),
+        Binding("down,ctrl+n", "move(1)", show=False),
+        Binding("up,ctrl+p", "move(-1)", show=False, priority=True),
+    ]
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._place = place
+        self._calls: dict[str, str] = {}
+        self._rows = self._collect()
+
+    def _collect(self) -> list[Row]:
+        rows: list[Row] = []
+        for key, active in self._place.active_bindings.items():
+            action = action_of(active.binding)
+            if action is None or not action.palette or not active.enabled or action.id in self._calls:
+                continue
+            self._calls[action.id] = active.binding.action
+            cells = (part(str(action.title), "strong"), part(str(action.help), "muted"), part(key_name(key), "accent"))
+            rows.append(Row(action.id, cells, f"{action.title} {action.help} {action.title.english()} {action.id}"))
+        for job in reversed(self._place.paddock.snapshot.jobs):
+            title = str(_("Open {job}", job=name_of(job)))
+            cells = (part(title, "text"), (*status_parts(job.status), ("  ", ""), (job.id, "muted")), ())
+            rows.append(Row(JOB + job.id, cells, f"{title} {job.id} {job.status}"))
+        return rows
+
+    def compose(self) -> ComposeResult:
+        """Lay out the field above what it finds."""
+        with Vertical(id="palette"):
+            yield Input(placeholder=str(_("What do you want to do?")), id="needle")
+            yield Table(
+                [Column(Message(""), 24), Column(Message("")), Column(Message(""), 8, right=True)],
+                header=False,
+                id="found",
+            )
+
+    def on_mount(self) -> None:
+        """Show everything."""
+        self.query_one("#palette").border_title = str(_("Find an action"))
+        self.query_one("#found", Table).can_focus = False
+        self.query_one("#found", Table).show(self._rows)
+        self.query_one("#needle", Input).focus()
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        table = self.query_one("#found", Table)
+        table.cursor = 0
+        table.show([row for row in self._rows if matches(event.value, row.text)])
+
+    @on(Input.Submitted)
+    @on(Table.Chosen)
+    async def _chosen(self) -> None:
+        key = self.query_one("#found", Table).cursor_key
+        place = self._place
+        await self.dismiss()
+        if key.startswith(JOB):
+            place.paddock.open_run(key.removeprefix(JOB))
+        elif key in self._calls:
+            await place.perform(self._calls[key], self._namespace(key))
+
+    def _namespace(self, key: str) -> DOMNode:
+        for active in self._place.active_bindings.values():
+            if active.binding.id == key:
+                return active.node
+        return self._place
+
+    def action_move(self, direction: int) -> None:
+        """Move the cursor while the field has the keys."""
+        table = self.query_one("#found", Table)
+        if direction > 0:
+            table.action_cursor_down()
+        else:
+            table.action_cursor_up()

@@ -1,0 +1,298 @@
+"""Run: one job in its pipeline: progress, curve, meters, log, and what can be done with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from data.i18n import _
+from data.jobs.library import Job
+from data.jobs.status import Status
+from screens.home.rows import groups
+from screens.job_actions import JobActions
+from screens.job_lines import JobDetail, deployed_model, name_of
+from screens.run.lines import STEP_COLUMNS, now_lines, step_rows, story_lines
+from screens.run.record import RunRecord
+from screens.status import machine_gauges
+from tui.keys import bindings
+from tui.services import Snapshot
+from tui.widgets.cells import part
+from tui.widgets.chart import Chart
+from tui.widgets.log_view import EMPTY, LogView
+from tui.widgets.meters import Meters
+from tui.widgets.prose import Prose
+from tui.widgets.search import SearchField
+from tui.widgets.table import Table
+from tui.wording import number, size
+
+_SEARCH_S = 3.0
+
+
+class RunScreen(JobActions):
+    """Shows the job ``job_id`` and its pipeline."""
+
+    PLACE = "run"
+    CSS_PATH = "run.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("run")
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self._job_id = job_id
+        self._jobs: tuple[Job, ...] = ()
+        self._records: dict[str, RunRecord] = {}
+        self._reading = False
+        self._log_of = ""
+
+    def body(self) -> ComposeResult:
+        """Lay out steps, curve and machine above the log."""
+        yield Prose(id="gone")
+        with Horizontal(id="upper"):
+            with Vertical(id="steps", classes="pane"):
+                yield Table(STEP_COLUMNS, header=False, id="step-table")
+            with Vertical(id="centre"):
+                with Vertical(id="now", classes="pane"):
+                    yield Prose(id="about")
+                with Vertical(id="curve", classes="pane"):
+                    yield Chart(id="chart")
+            with Vertical(id="machine", classes="pane"):
+                yield Meters(label_width=7, value_width=15, id="meters")
+        with Vertical(id="lower", classes="pane"):
+            yield LogView(id="log")
+            yield SearchField("log", id="search")
+
+    def on_mount(self) -> None:
+        """Read the job."""
+        self.query_one("#about", Prose).show([part(str(_("Reading the job…")), "muted")])
+        self._titles()
+        self.open(self._job_id)
+        self.query_one("#log", LogView).focus()
+
+    def _titles(self) -> None:
+        for name, title in (
+            ("steps", _("Steps")),
+            ("curve", _("Loss")),
+            ("machine", _("Machine")),
+            ("lower", _("Log")),
+        ):
+            self.query_one(f"#{name}").border_title = str(title)
+
+    def language_changed(self) -> None:
+        """Say everything again."""
+        self._titles()
+        super().language_changed()
+
+    # -- which job ------------------------------------------------------------------------------------------------
+
+    def open(self, job_id: str) -> None:
+        """Show another job."""
+        self._job_id = job_id
+        self.set_class(True, "-no-curve")
+        self.show(self.paddock.snapshot)
+        self.query_one("#step-table", Table).select(job_id)
+
+    @property
+    def selected_job(self) -> Job | None:
+        """The job that is shown."""
+        return next((job for job in self._jobs if job.id == self._job_id), None)
+
+    def where(self) -> str:
+        """Name the pipeline and the job."""
+        job = self.selected_job
+        if job is None:
+            return ""
+        chain = f"{job.spec.chain.title} › " if job.spec.chain else ""
+        return f"{chain}{name_of(job)}"
+
+    @on(Table.Moved, "#step-table")
+    def _step_moved(self, event: Table.Moved) -> None:
+        if event.key and event.key != self._job_id:
+            self.open(event.key)
+
+    def action_step(self, direction: int) -> None:
+        """Show the next (1) or previous (-1) job of the pipeline."""
+        ids = [job.id for job in self._jobs]
+        if self._job_id in ids:
+            index = ids.index(self._job_id) + direction
+            if 0 <= index < len(ids):
+                self.open(ids[index])
+
+    # -- what is shown --------------------------------------------------------------------------------------------
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the job as it is now, and read on."""
+        super().show(snapshot)
+        if not self.paddock.has_looked:
+            return
+        group = next((one for one in groups(snapshot.jobs) if any(job.id == self._job_id for job in one.jobs)), None)
+        self._jobs = group.jobs if group else ()
+        job = self.selected_job
+        self.set_class(job is None, "-gone")
+        self.set_class(len(self._jobs) < 2, "-single")
+        if job is None:
+            self.query_one("#gone", Prose).show(
+                [
+                    part(str(_("This job is not here any more.")), "strong"),
+                    (),
+                    part(str(_("It was removed, perhaps in another window.")), "muted"),
+                    (("q ", "key"), (str(_("goes back to the jobs that are here")), "text")),
+                ]
+            )
+            return
+        self.show_places()
+        self._present(job, snapshot)
+        if not self._reading:
+            self._read(job)
+
+    @work(exclusive=False, group="read")
+    async def _read(self, job: Job) -> None:
+        """Read on in a thread, then show what came; what was read for another job is only kept."""
+        self._reading = True
+        fresh = self._log_of != job.id
+        record = self._records.setdefault(job.id, RunRecord(job.folder))
+        if fresh:
+            record.restart_log()
+        try:
+            lines = await self.attempt(lambda: record.read(job.status, job.state.attempt))
+        finally:
+            self._reading = False
+        shown = self.selected_job
+        if lines is None or shown is None or not self.is_attached:
+            return
+        if shown.id != job.id:
+            self._read(shown)
+            return
+        log = self.query_one("#log", LogView)
+        if fresh:
+            self._log_of = job.id
+            log.clear(str(EMPTY))
+        log.append(lines, record.log.live)
+        self._log_title(record)
+        self._present(shown, self.paddock.snapshot)
+
+    def _log_title(self, record: RunRecord) -> None:
+        log = self.query_one("#log", LogView)
+        words = [size(record.log.size())]
+        words.append(str(_("following") if log.follow else _("standing still; f follows")))
+        self.query_one("#lower").border_subtitle = " · ".join(words)
+
+    def _present(self, job: Job, snapshot: Snapshot) -> None:
+        record = self._records.get(job.id)
+        read = record is not None and record.is_read
+        pace = record.pace if record is not None and read else snapshot.paces.get(job.id)
+        detail = JobDetail(job, pace, record.exception if record else ())
+        table = self.query_one("#step-table", Table)
+        table.show(step_rows(self._jobs, detail, snapshot.moment))
+        if table.cursor_key != job.id:
+            table.select(job.id)
+        drawn = record is not None and len(record.loss) > 0
+        has_curve = drawn or (job.spec.kind == "train" and job.status is not Status.FAILED)
+        self.set_class(not has_curve, "-no-curve")
+        bar_width = max(10, min(48, self.size.width - 60))
+        self.query_one("#now").border_title = name_of(job)
+        if has_curve:
+            lines = now_lines(detail, snapshot.moment, bar_width)
+        else:
+            lines = story_lines(detail, self._jobs, snapshot.moment, bar_width)
+        self.query_one("#about", Prose).show(lines if read else [*lines, part(str(_("Reading the job…")), "muted")])
+        if record is not None and has_curve:
+            chart = self.query_one("#chart", Chart)
+            chart.show(record.loss, record.evaluations)
+            pane = self.query_one("#curve")
+            pane.border_subtitle = chart.legend if len(record.loss) else ""
+            last = f"  {number(record.loss.last)}" if len(record.loss) else ""
+            pane.border_title = f"{_('Loss')}{last}"
+        machine = snapshot.machine if job.status.is_live and job.status is not Status.UNREACHABLE else None
+        machine = machine or (record.machine if record else None)
+        pane = self.query_one("#machine")
+        pane.border_title = str(_("Machine") if job.status.is_live else _("Machine, at the end"))
+        if machine is not None:
+            self.query_one("#meters", Meters).show(machine_gauges(machine))
+        else:
+            self.query_one("#meters", Meters).show([])
+
+    # -- the log --------------------------------------------------------------------------------------------------
+
+    @on(LogView.SearchWanted)
+    def _search_wanted(self) -> None:
+        self.query_one("#search", SearchField).open()
+
+    @on(LogView.OlderWanted)
+    @work(exclusive=True, group="older")
+    async def _older(self) -> None:
+        record = self._records.get(self._job_id)
+        if record is None or record.log.is_at_start:
+            return
+        lines = await self.attempt(record.log.older)
+        if lines and self._log_of == self._job_id:
+            self.query_one("#log", LogView).prepend(lines)
+
+    @on(LogView.OlderMatchWanted)
+    @work(exclusive=True, group="older")
+    async def _older_match(self) -> None:
+        """Search on in older lines, piece by piece, for a few seconds at most."""
+        record = self._records.get(self._job_id)
+        log = self.query_one("#log", LogView)
+        needle = log.needle.casefold()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _SEARCH_S
+        while record is not None and not record.log.is_at_start and loop.time() < end:
+            lines = await self.attempt(record.log.older)
+            if lines is None or self._log_of != self._job_id:
+                return
+            log.prepend(lines)
+            for index in range(len(lines) - 1, -1, -1):
+                if needle in lines[index].casefold():
+                    log.show_match(index)
+                    return
+        if record is not None and record.log.is_at_start:
+            self.say(_("{text} is nowhere above", text=log.needle))
+        else:
+            self.say(_("Not found so far; the same key searches on"))
+
+    # -- keys -----------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a key only where it does something."""
+        if action == "chat":
+            return bool(deployed_model(self._jobs)[0])
+        if action == "step":
+            return len(self._jobs) > 1
+        return super().check_action(action, parameters)
+
+    async def action_chat(self) -> None:
+        """Talk with the model that was deployed."""
+        model, host = deployed_model(self._jobs)
+        if model:
+            await self.paddock.open_chat(model, host)
+
+    def action_zoom(self) -> None:
+        """Give the focused pane the whole screen, or give it back."""
+        if self.maximized is not None:
+            self.minimize()
+            return
+        focused = self.focused
+        pane = focused.parent if focused is not None else None
+        if isinstance(pane, Widget):
+            pane.can_focus = False
+            self.maximize(pane)
+
+    @property
+    def copy_text(self) -> str:
+        """The failure where there is one, and the end of the log."""
+        job = self.selected_job
+        about = self.query_one("#about", Prose).plain
+        log = self.query_one("#log", LogView)
+        tail = "\n".join(log.lines[-200:])
+        if job is not None and job.status is Status.FAILED:
+            return f"{job.id}\n{about}\n\n{tail}"
+        return tail or about
+
+    def removed(self, job: Job) -> None:
+        """Go back: the job is gone."""
+        self.dismiss()

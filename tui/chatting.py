@@ -1,0 +1,97 @@
+"""Which Ollama answers, which models it has, and a reply of one of them; nothing is imported before it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data.jobs.library import Library
+from data.paths import Paths
+from data.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.deploy.server import Server
+    from backend.ollama.reply import Delta
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaState:
+    """Whether an Ollama answers, and which."""
+
+    is_up: bool
+    version: str = ""
+    host: str = ""
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOffer:
+    """A model that can be talked with."""
+
+    name: str
+    host: str
+    private: bool
+    size_bytes: int
+
+
+def ollama_state(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> OllamaState:
+    """Ask for the server that would be used; blocks, so call it in a thread."""
+    from backend.deploy.server import running_server  # noqa: PLC0415 - not needed for the first frame
+
+    server = asyncio.run(running_server(paths, settings, environ=environ))
+    if server is None:
+        return OllamaState(is_up=False)
+    return OllamaState(is_up=True, version=server.version, host=server.host, private=server.private)
+
+
+async def model_offers(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> list[ModelOffer]:
+    """Return the models of a person's own server and of the private one, newest first, where they run now."""
+    from backend.deploy.server import private_server, running_server  # noqa: PLC0415 - not needed for the first frame
+    from backend.ollama.client import Client  # noqa: PLC0415 - as above
+
+    library = Library(paths.jobs)
+    found = [await running_server(paths, settings, environ=environ, library=library), await private_server(library)]
+    servers: dict[str, Server] = {server.host: server for server in found if server is not None}
+    offers: list[ModelOffer] = []
+    for server in servers.values():
+        async with Client(server.host) as client:
+            models = await client.list()
+        offers += [ModelOffer(model.name, server.host, server.private, model.size_bytes) for model in models]
+    return offers
+
+
+async def reply(
+    paths: Paths,
+    settings: Settings,
+    environ: Mapping[str, str],
+    model: str,
+    host: str,
+    messages: Sequence[Mapping[str, str]],
+) -> AsyncGenerator[Delta]:
+    """Stream the reply of ``model`` on ``host``; where that does not answer any more, on the server that has it now.
+
+    Raises AppError. Closing the generator stops the model.
+    """
+    from backend.ollama.client import Client  # noqa: PLC0415 - not needed for the first frame
+
+    server = await server_for(paths, settings, environ, host)
+    async with Client(server.host) as client:  # leaving it closes the connection, and with it the generation
+        async for piece in client.chat(model, list(messages)):
+            yield piece
+
+
+async def server_for(paths: Paths, settings: Settings, environ: Mapping[str, str], host: str) -> Server:
+    """Return the server at ``host``; where none answers there, it was the private one, which gets a new port."""
+    from backend.deploy.server import Server, ensure_server  # noqa: PLC0415 - not needed for the first frame
+    from backend.ollama.address import parse_address  # noqa: PLC0415 - as above
+    from backend.ollama.probe import version_at  # noqa: PLC0415 - as above
+
+    if host:
+        address = parse_address(host)
+        version = await asyncio.to_thread(version_at, address)
+        if version is not None:
+            return Server(address.url, private=False, version=version)
+        return await ensure_server(paths, settings, want_private=address.is_loopback, environ=environ)
+    return await ensure_server(paths, settings, environ=environ)

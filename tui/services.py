@@ -1,0 +1,275 @@
+"""The composition root: the one object that screens and commands ask, and the only place that chooses what answers.
+
+Cheap to import: whatever is heavy (httpx, NVML, LLaMA-Factory's look-up) is imported inside the call that needs it,
+which a screen makes in a thread after its first frame.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from data import i18n
+from data.errors import AppError, RequestError
+from data.files import tail_bytes, write_atomic
+from data.i18n import Message, _
+from data.jobs.folder import Manner
+from data.jobs.library import Job, Library
+from data.jobs.pace import Pace, read_pace
+from data.jobs.spec import JobSpec, now
+from data.jobs.status import Status
+from data.paths import Paths
+from data.settings import Settings, load_settings
+from tui import chatting
+from tui.chatting import ModelOffer, OllamaState
+from tui.machine import Machine, MachineReader
+from tui.wording import amount
+
+if TYPE_CHECKING:
+    from backend.ollama.reply import Delta
+    from backend.setup.sizes import Forecast
+
+_LOG_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a view shows of one moment."""
+
+    moment: datetime
+    jobs: tuple[Job, ...] = ()
+    machine: Machine | None = None
+    """None until it was first asked for"""
+    ollama: OllamaState | None = None
+    paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
+    """How fast each running job goes, by id"""
+
+
+@dataclass(frozen=True, slots=True)
+class StopConsequences:
+    """What is said before a stop."""
+
+    standing: Message
+    graceful: Message
+    now: Message
+
+
+def stop_consequences(job: Job) -> StopConsequences:
+    """Return what a stop of ``job`` means, from what lies on the disk now."""
+    from backend import pipeline  # noqa: PLC0415 - only before a stop
+
+    progress = job.state.progress
+    standing = _("It has not started yet.") if job.state.started_at is None else _("It is at work.")
+    if progress is not None:
+        standing = _("So far: {amount}.", amount=amount(progress.done, progress.total, progress.unit))
+    if job.status is Status.WAITING:
+        text = _("It never starts; jobs that wait for it fail, and can be resumed with it.")
+        return StopConsequences(standing, text, text)
+    if job.spec.kind != "train":
+        hard = _("It is killed at once; what it has not finished is lost.")
+        return StopConsequences(standing, pipeline.stop_consequence(job), hard)
+    from backend.train import checkpoint, stopping  # noqa: PLC0415 - only before a stop
+
+    found = checkpoint.inspect(stopping.output_dir_of(job.spec))
+    last = found.last_checkpoint
+    lost = max(0, found.last_step - (last or 0))
+    if last is None:
+        hard = _("It is killed at once. A resume starts again from step 0 ({lost} steps).", lost=lost)
+    else:
+        hard = _(
+            "It is killed at once. A resume goes on from checkpoint-{step} and trains {lost} steps again.",
+            step=last,
+            lost=lost,
+        )
+    return StopConsequences(standing, pipeline.stop_consequence(job), hard)
+
+
+@dataclass
+class Services:
+    """What the two faces of Paddock call. ``clock``, ``machine`` and ``ollama`` can be given by whoever composes."""
+
+    paths: Paths
+    settings: Settings
+    workspace: Path
+    environ: Mapping[str, str]
+    clock: Callable[[], datetime] = now
+    timezone: tzinfo | None = None
+    """Of the clock that is shown; None is the machine's own"""
+    machine: Callable[[], Machine] = Machine
+    ollama: Callable[[], OllamaState] = lambda: OllamaState(is_up=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.library = Library(self.paths.jobs, clock=lambda: self.clock().timestamp())
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_remote(self) -> bool:
+        """The frugal profile is wanted: by the setting, or because this is an SSH session."""
+        if self.settings.remote == "auto":
+            return bool(self.environ.get("SSH_CONNECTION"))
+        return self.settings.remote == "on"
+
+    def jobs(self) -> tuple[Job, ...]:
+        """Return all jobs, oldest first; may be called from any thread."""
+        with self._lock:
+            return tuple(self.library.list())
+
+    def job(self, job_id: str) -> Job:
+        """Return one job by its id or the only part of it; raises RequestError."""
+        with self._lock:
+            return self.library.get(job_id)
+
+    def look(self, *, meters: bool = True, server: bool = True) -> Snapshot:
+        """Return the state of everything now; blocks for some milliseconds, longer where Ollama is asked."""
+        jobs = self.jobs()
+        running = [job for job in jobs if job.status is Status.RUNNING and job.state.progress is not None]
+        paces = {job.id: pace for job in running if (pace := read_pace(job.folder)) is not None}
+        return Snapshot(
+            self.clock(), jobs, self.machine() if meters else None, self.ollama() if server else None, paces
+        )
+
+    # -- jobs -----------------------------------------------------------------------------------------------------
+
+    def adopt(self) -> list[str]:
+        """Take over jobs whose supervisor died; return their ids."""
+        from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
+
+        if not self.paths.jobs.is_dir():
+            return []
+        launch.clean_unpublished(self.paths.jobs)
+        library = Library(self.paths.jobs)
+        return launch.adopt(library, keep=self.settings.environment_keep, environ=self.environ)
+
+    def stop(self, job: Job, manner: Manner) -> None:
+        """Ask ``job`` to stop; raises RequestError when it has ended."""
+        from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
+
+        launch.request_stop(job, manner)
+
+    def stop_consequences(self, job: Job) -> StopConsequences:
+        """Say how far ``job`` is, and what each manner of stopping it means."""
+        return stop_consequences(job)
+
+    def resume_consequence(self, job: Job) -> Message:
+        """Say from where ``job`` would go on, and what is done again."""
+        from backend import pipeline  # noqa: PLC0415 - only before a resume
+
+        return pipeline.resume_consequence(job)
+
+    def resume(self, job: Job) -> list[str]:
+        """Run ``job`` again in its own folder; return the ids that were started. Raises RequestError."""
+        from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
+
+        with self._lock:
+            return launch.resume(self.library, job.id, keep=self.settings.environment_keep, environ=self.environ)
+
+    def removal_consequence(self, job: Job, *, with_artifacts: bool) -> Message:
+        """Say what a removal deletes and what stays."""
+        from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
+
+        with self._lock:
+            return launch.removal_consequence(job, self.library, with_artifacts=with_artifacts)
+
+    def remove(self, job: Job, *, with_artifacts: bool) -> int:
+        """Remove ``job``; return the bytes freed. Raises AppError."""
+        from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
+
+        return launch.remove(job, with_artifacts=with_artifacts)
+
+    def launch(self, specs: Sequence[JobSpec]) -> list[str]:
+        """Lay down and start jobs; return their ids. Raises AppError."""
+        from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
+
+        return launch.launch(self.paths.jobs, specs, keep=self.settings.environment_keep, environ=self.environ)
+
+    # -- the demo -------------------------------------------------------------------------------------------------
+
+    def demo_forecast(self) -> Forecast:
+        """Say what the demo would have to install, in bytes and minutes."""
+        from backend.setup import sizes  # noqa: PLC0415 - only before the demo
+
+        return sizes.forecast(self.paths, self.settings, environ=self.environ)
+
+    def start_demo(self) -> list[str]:
+        """Lay down a fresh demo, its set-up being one of its jobs; return the ids in order."""
+        from backend import pipeline  # noqa: PLC0415 - only for the demo
+
+        return pipeline.start_demo(self.paths, self.settings, self.workspace, self.environ)
+
+    def running_demo(self) -> str | None:
+        """Return the chain id of the newest demo that is alive."""
+        from backend import pipeline  # noqa: PLC0415 - only for the demo
+
+        with self._lock:
+            return pipeline.running_demo(self.library)
+
+    # -- Ollama ---------------------------------------------------------------------------------------------------
+
+    async def model_offers(self) -> list[ModelOffer]:
+        """Return the models of a person's own server and of the private one, where they run now."""
+        return await chatting.model_offers(self.paths, self.settings, self.environ)
+
+    def reply(self, model: str, host: str, messages: Sequence[Mapping[str, str]]) -> AsyncGenerator[Delta]:
+        """Stream the reply of ``model`` to ``messages``; raises AppError. The private server is started if it must."""
+        return chatting.reply(self.paths, self.settings, self.environ, model, host, messages)
+
+    # -- what goes wrong, and what is copied ----------------------------------------------------------------------
+
+    def surprise(self, error: BaseException) -> AppError:
+        """Write the traceback of an exception that nobody expected to the log; return what a person is told."""
+        path = self.paths.logs / "app.log"
+        text = "".join(traceback.format_exception(error))
+        hint: Message | str
+        try:
+            old = tail_bytes(path, _LOG_BYTES).decode("utf-8", "replace")
+            write_atomic(path, f"{old}{self.clock().isoformat()}\n{text}\n")
+            hint = _("The details are in {file}. This is a defect of Paddock, worth reporting.", file=str(path))
+        except OSError:
+            hint = _("The details could not be written to {file}.", file=str(path))
+        return AppError(_("Something unexpected went wrong"), f"{type(error).__name__}: {error}", hint)
+
+    def write_copy(self, name: str, text: str) -> Path:
+        """Write what was copied to a file, for terminals that drop the clipboard's sequence; return its path."""
+        path = self.paths.cache / "copied" / f"{name}.txt"
+        try:
+            write_atomic(path, text)
+        except OSError as error:
+            raise AppError(_("The copy cannot be written"), str(error), _("Check the free space.")) from error
+        return path
+
+
+def build_services(
+    workspace: Path | None = None,
+    *,
+    paths: Paths | None = None,
+    language: str = "",
+    environ: Mapping[str, str] = os.environ,
+) -> Services:
+    """Read the settings, choose the language, and put everything together.
+
+    ``language`` (of ``--lang``) goes before the setting, the setting before the locale. Raises RequestError for
+    settings that cannot be used and for a workspace that is no directory.
+    """
+    paths = paths or Paths.default(environ)
+    i18n.activate(language or i18n.language_from_environment(environ))  # for an error in the settings themselves
+    settings = load_settings(paths.settings, environ).values
+    i18n.activate(language or settings.language or i18n.language_from_environment(environ))
+    folder = (workspace or Path.cwd()).absolute()
+    if not folder.is_dir():
+        raise RequestError(_("The workspace is not a directory"), str(folder), _("Make it, or start in another one."))
+    return Services(
+        paths=paths,
+        settings=settings,
+        workspace=folder,
+        environ=environ,
+        machine=MachineReader(folder).read,
+        ollama=lambda: chatting.ollama_state(paths, settings, environ),
+    )

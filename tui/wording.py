@@ -1,0 +1,223 @@
+"""How values are said in both faces: states, kinds of job, durations, sizes; text cut by cells, never by characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+
+from data.i18n import Message, _
+from data.jobs.status import Progress, Status
+
+STATUS_WORDS: Final[Mapping[Status, Message]] = {
+    Status.WAITING: _("waiting"),
+    Status.RUNNING: _("running"),
+    Status.STOPPING: _("stopping"),
+    Status.SUCCEEDED: _("done"),
+    Status.FAILED: _("failed"),
+    Status.STOPPED: _("stopped"),
+    Status.LOST: _("lost"),
+    Status.UNSUPERVISED: _("unsupervised"),
+    Status.UNREACHABLE: _("unreachable"),
+}
+
+# None of these is "ambiguous" in Unicode's East Asian Width: they take one cell in Chinese terminals too.
+STATUS_GLYPHS: Final[Mapping[Status, str]] = {
+    Status.WAITING: "◦",
+    Status.RUNNING: "▸",
+    Status.STOPPING: "▾",
+    Status.SUCCEEDED: "✓",
+    Status.FAILED: "✗",
+    Status.STOPPED: "▪",
+    Status.LOST: "?",
+    Status.UNSUPERVISED: "!",
+    Status.UNREACHABLE: "~",
+}
+
+STATUS_MEANINGS: Final[Mapping[Status, Message]] = {
+    Status.WAITING: _("laid down; starts when what it waits for is there"),
+    Status.RUNNING: _("its program works"),
+    Status.STOPPING: _("a stop was asked for and is on its way"),
+    Status.SUCCEEDED: _("ended well"),
+    Status.FAILED: _("ended with an error; the reason is shown"),
+    Status.STOPPED: _("ended because somebody stopped it"),
+    Status.LOST: _("ended without a word (power, kill -9); can be resumed"),
+    Status.UNSUPERVISED: _("its program lives, its supervisor does not; Paddock takes it over"),
+    Status.UNREACHABLE: _("runs on another machine or in another container; cannot be asked from here"),
+}
+
+KIND_WORDS: Final[Mapping[str, Message]] = {
+    "train": _("training"),
+    "export": _("merge"),
+    "convert": _("GGUF"),
+    "deploy": _("deployment"),
+    "ask": _("question"),
+    "base": _("base model"),
+    "serve": _("Ollama server"),
+    "setup": _("set-up"),
+    "command": _("command"),
+}
+
+_UNIT_WORDS: Final[Mapping[str, Message]] = {
+    "steps": _("steps"),
+    "packages": _("packages"),
+    "shards": _("shards"),
+    "files": _("files"),
+    "tensors": _("tensors"),
+    "rows": _("rows"),
+    "tokens": _("tokens"),
+}
+
+
+def kind_word(kind: str) -> str:
+    """Return the word for a kind of job; an unknown kind is its own word."""
+    return str(KIND_WORDS[kind]) if kind in KIND_WORDS else kind
+
+
+def duration(seconds: float) -> str:
+    """Return ``seconds`` to two places: 41 s, 3 min 05 s, 2 h 10 min, 3 d 4 h."""
+    if not math.isfinite(seconds):
+        return "–"
+    if 0 < seconds < 9.95:
+        return str(_("{seconds} s", seconds=f"{seconds:.1f}"))
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if whole < 60:
+        return str(_("{seconds} s", seconds=whole))
+    if hours == 0:
+        return str(_("{minutes} min {seconds} s", minutes=minutes, seconds=f"{rest:02d}"))
+    if hours < 24:
+        return str(_("{hours} h {minutes} min", hours=hours, minutes=f"{minutes_left:02d}"))
+    return str(_("{days} d {hours} h", days=hours // 24, hours=hours % 24))
+
+
+def clock_span(seconds: float | None) -> str:
+    """Return ``seconds`` in the width of a table: 0:41, 13:05, 2:10:00, 3d04h; "" for None."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24}d{hours % 24:02d}h"
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def age(then: datetime, now: datetime) -> str:
+    """Return how long ago ``then`` was, in the width of a table: 5 s, 12 min, 3 h, 2 d."""
+    seconds = max(0.0, (now - then).total_seconds())
+    if seconds < 60:
+        return str(_("{seconds} s", seconds=int(seconds)))
+    if seconds < 3600:
+        return str(_("{minutes} min", minutes=int(seconds // 60)))
+    if seconds < 86400:
+        return str(_("{hours} h", hours=int(seconds // 3600)))
+    return str(_("{days} d", days=int(seconds // 86400)))
+
+
+def size(size_bytes: float) -> str:
+    """Return bytes in decimal units to three digits: 512 B, 98.1 MB, 6.20 GB."""
+    value = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(value) < 999.5 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{_digits(value)} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def _digits(value: float) -> str:
+    if abs(value) >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
+
+
+def number(value: float) -> str:
+    """Return a metric to four significant digits: 1.234, 0.0518, 1.8e-05, nan."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        text = f"{value:.4g}"
+        return text if "e" not in text else f"{value:.0f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def amount(done: float, total: float | None, unit: str) -> str:
+    """Return a count of what is done, in its unit: "13 of 32 steps", "98.1 MB of 270 MB", "4 files"."""
+    if unit == "bytes":
+        if total is None:
+            return size(done)
+        return str(_("{done} of {total}", done=size(done), total=size(total)))
+    word = str(_UNIT_WORDS[unit]) if unit in _UNIT_WORDS else unit
+    if total is None:
+        return f"{done:g} {word}"
+    return str(_("{done} of {total} {unit}", done=f"{done:g}", total=f"{total:g}", unit=word))
+
+
+def fraction(progress: Progress | None) -> float | None:
+    """Return how far ``progress`` is, 0 to 1; None when it cannot be known."""
+    if progress is None or not progress.total:
+        return None
+    return min(1.0, max(0.0, progress.done / progress.total))
+
+
+def bar(part: float, width: int) -> tuple[str, str]:
+    """Return the filled and the empty piece of a bar of ``width`` cells; they differ in shape, not only in colour."""
+    halves = round(min(1.0, max(0.0, part)) * width * 2)
+    filled = "━" * (halves // 2) + ("╸" if halves % 2 else "")
+    return filled, "─" * (width - len(filled))
+
+
+def clip(text: str, width: int) -> str:
+    """Return ``text`` in at most ``width`` cells; what was cut off is marked with "…"."""
+    if cell_len(text) <= width:
+        return text
+    if width <= 0:
+        return ""
+    return set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def clip_middle(text: str, width: int) -> str:
+    """Return ``text`` in at most ``width`` cells, cut in its middle: both ends of a path matter."""
+    if cell_len(text) <= width or width < 5:
+        return clip(text, width)
+    head = (width - 1) // 2
+    tail = text
+    while cell_len(tail) > width - 1 - head:
+        tail = tail[1:]
+    return set_cell_size(text, head) + "…" + tail
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Return ``text`` in exactly ``width`` cells."""
+    text = clip(text, width)
+    space = " " * (width - cell_len(text))
+    return space + text if right else text + space
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Return ``text`` in lines of at most ``width`` cells, broken at spaces where there are any."""
+    lines: list[str] = []
+    for paragraph in text.splitlines() or [""]:
+        line = ""
+        for word in paragraph.split(" "):
+            joined = f"{line} {word}" if line else word
+            if cell_len(joined) <= width:
+                line = joined
+                continue
+            if line and (cell_len(word) <= width or word.isascii()):
+                lines.append(line)
+                line = ""
+            pieces = chop_cells(f"{line} {word}" if line else word, width)
+            lines.extend(pieces[:-1])
+            line = pieces[-1] if pieces else ""
+        lines.append(line)
+    return lines
+
+
+def home_relative(path: str, home: str) -> str:
+    """Return ``path`` with the home directory as "~"."""
+    return "~" + path[len(home) :] if home not in ("", "/") and (path == home or path.startswith(home + "/")) else path
