@@ -105,10 +105,11 @@ def engine_folder(binary: Path) -> Path:
 
 async def binary_version(binary: Path) -> str | None:
     """Ask an ollama program for its version; None when it does not say one. No server is asked."""
-    return await asyncio.to_thread(_binary_version, binary)
+    return await asyncio.to_thread(version_of, binary)
 
 
-def _binary_version(binary: Path) -> str | None:
+def version_of(binary: Path) -> str | None:
+    """Ask an ollama program for its version, as ``binary_version`` does, and wait for the answer."""
     environ = {"HOME": tempfile.gettempdir(), VARIABLE: NOWHERE, "PATH": os.defpath}
     try:
         done = subprocess.run(

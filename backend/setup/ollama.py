@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from backend.ollama.discover import find_binary, managed_binaries, version_of
+from backend.ollama.version import is_new_enough
 from backend.setup import build, release, space
 from backend.setup.process import answer_of, say
 from data.errors import AppError
@@ -23,12 +22,10 @@ from data.paths import Paths
 from data.settings import Settings
 
 VERSION: Final = "0.32.7"
-LEAST: Final = (0, 11, 5)
-"""The oldest version whose API and prompt rules Paddock knows."""
 MARKER: Final = "complete.json"
+"""A note of how a managed Ollama was made, for people; complete is what has no dot in front of its name."""
 ROAD_VARIABLE: Final = "PADDOCK_OLLAMA_FROM"
 """``release`` or ``build`` takes only that road; both in turn where it is not set."""
-_VERSION: Final = re.compile(r"(?:client version is|version is) (?P<version>\d+(?:\.\d+)+\S*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +66,22 @@ def install(paths: Paths, settings: Settings, reporter: Reporter, environ: Mappi
 
 
 def present(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> Program | None:
-    """Return the ollama program to use, if there is one: of the setting, on PATH, managed."""
-    if settings.ollama_binary:
-        program = look(Path(settings.ollama_binary).expanduser(), "settings")
-        if program is not None:
-            return program
-    on_path = shutil.which("ollama", path=environ.get("PATH", os.defpath))
-    program = None if on_path is None else look(Path(on_path), "PATH")
-    return program or managed(paths)
+    """Return the ollama program to use, if there is one that is new enough: of the setting, on PATH, managed.
+
+    Raises AppError when the setting names something that is no program.
+    """
+    found = find_binary(paths, settings, environ)
+    if found is not None and found.origin != "managed":
+        version = version_of(found.path)
+        if version is not None and is_new_enough(version):
+            return Program(found.path, version, found.origin)
+    return managed(paths)
 
 
 def managed(paths: Paths) -> Program | None:
     """Return the newest complete Ollama of ours."""
-    done = [_read_marker(marker) for marker in paths.ollama.glob(f"[!.]*/{MARKER}")]
-    programs = [program for program in done if program is not None]
-    return max(programs, key=lambda program: version_key(program.version), default=None)
-
-
-def look(binary: Path, origin: str) -> Program | None:
-    """Return the program at ``binary`` where it runs and is new enough."""
-    version = version_of(binary)
-    return None if version is None or version_key(version) < LEAST else Program(binary, version, origin)
-
-
-def version_of(binary: Path) -> str | None:
-    """Ask an ollama program for its version, without reaching any server; None where it does not answer."""
-    # Port 9 (discard) of loopback: with a server the program would print the server's version as well.
-    env = {"HOME": tempfile.gettempdir(), "OLLAMA_HOST": "127.0.0.1:9", "PATH": os.defpath}
-    match = _VERSION.search(answer_of([str(binary), "--version"], env=env) or "")
-    return match["version"] if match else None
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version for comparing: 0.32.7-rc1 gives (0, 32, 7)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    found = managed_binaries(paths)
+    return Program(found[0], found[0].parent.parent.name, "managed") if found else None
 
 
 _Fill = Callable[[str, Path, Paths, Reporter, Mapping[str, str]], None]
@@ -151,16 +130,6 @@ def _prove(folder: Path) -> str:
     if server.exists() and answer_of([str(server), "--version"]) is None:
         raise AppError(_("The new Ollama does not run on this machine"), str(server))
     return version
-
-
-def _read_marker(marker: Path) -> Program | None:
-    """Return the program beside ``marker``; None where the marker is unreadable or the program gone."""
-    try:
-        version = json.loads(marker.read_text(encoding="utf-8"))["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    binary = marker.parent / "bin" / "ollama"
-    return Program(binary, str(version), "managed") if os.access(binary, os.X_OK) else None
 
 
 def _nothing_worked(failures: list[tuple[Message, AppError]]) -> AppError:

@@ -249,13 +249,14 @@ def test_one_on_path_is_used_as_it_is_unless_it_is_too_old(tmp_path: Path, paths
 
 
 def test_a_half_made_one_is_no_ollama(paths: Paths) -> None:
-    binary = paths.ollama / VERSION / "bin" / "ollama"
-    binary.parent.mkdir(parents=True)
-    binary.write_bytes(script(VERSION))
-    binary.chmod(0o755)
+    folder = paths.ollama / f".{VERSION}.part"
+    (folder / "lib" / "ollama").mkdir(parents=True)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "ollama").write_bytes(script(VERSION))
+    (folder / "bin" / "ollama").chmod(0o755)
     assert ollama.managed(paths) is None
-    (paths.ollama / VERSION / ollama.MARKER).write_text("{")
-    assert ollama.managed(paths) is None
+    folder.rename(paths.ollama / VERSION)
+    assert ollama.managed(paths) == Program(paths.ollama / VERSION / "bin" / "ollama", VERSION, "managed")
 
 
 def test_the_forecast_is_zero_for_what_is_there_and_says_so(tmp_path: Path, paths: Paths) -> None:
