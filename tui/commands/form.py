@@ -57,15 +57,15 @@ class _Texts(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what the command does."""
-        formatter.write_paragraph()
         with formatter.indentation():
             for paragraph in str(self.about).split("\n\n"):
-                formatter.write_text(paragraph)
                 formatter.write_paragraph()
+                formatter.write_text(paragraph)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, and the commands of a group."""
-        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx)) is not None]
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = [record for each in options if (record := each.get_help_record(ctx)) is not None]
         if records:
             with formatter.section(str(_("Options"))):
                 formatter.write_dl(records)
@@ -212,6 +212,14 @@ def option(*declarations: str, about: Message, **settings: Any) -> Option:  # no
 def flag(*declarations: str, about: Message) -> Option:
     """Return an option without a value."""
     return Option(declarations, is_flag=True, about=about)
+
+
+def wait_option(*, default: bool) -> Option:
+    """Return --wait/--no-wait: follow what was started, or return at once."""
+    about = _("Follow it to its end (the default), or return at once.")
+    if not default:
+        about = _("Follow it to its end, or return at once (the default).")
+    return Option(["--wait/--no-wait"], default=default, about=about)
 
 
 def refused(error: click.UsageError) -> RequestError:

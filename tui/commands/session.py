@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ from data.settings import load_settings
 from tui.commands.console import Console
 
 if TYPE_CHECKING:
-    from data.jobs.spec import JobSpec
     from tui.services import Services
 
 
@@ -61,10 +60,3 @@ class Session:
             return self.services().surprise(error)
         except AppError:
             return AppError(_("Something unexpected went wrong"), f"{type(error).__name__}: {error}", "")
-
-
-def start(services: Services, specs: Sequence[JobSpec]) -> list[str]:
-    """Lay down ``specs`` (parents first) as jobs and start them; return their ids. Raises AppError."""
-    from backend.jobs.launch import launch  # noqa: PLC0415 - help and errors of the words need none of it
-
-    return launch(services.paths.jobs, specs, keep=services.settings.environment_keep, environ=services.environ)

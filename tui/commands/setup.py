@@ -14,7 +14,8 @@ from data.jobs.status import Status
 from tui.commands.console import Console
 from tui.commands.following import ending, follow
 from tui.commands.form import command, flag, plain_option
-from tui.commands.session import Session, start
+from tui.commands.session import Session
+from tui.commands.start import start
 from tui.services import Services
 from tui.wording import size
 

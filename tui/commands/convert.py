@@ -1,0 +1,93 @@
+"""``paddock convert``: a Hugging Face folder becomes a GGUF, as a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from data.errors import RequestError
+from data.i18n import _
+from data.jobs.spec import Chain, JobSpec
+from tui.commands.form import argument, command, flag, option, plain_option, wait_option
+from tui.commands.session import Session
+from tui.commands.start import run_jobs
+
+OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
+
+
+@command(
+    "convert",
+    _(
+        "Convert a model in Hugging Face's form to GGUF, without torch.\n\nMODEL_DIR holds config.json, tokenizer and "
+        "safetensors. An adapter has to be merged first (`paddock export`)."
+    ),
+    argument("model_dir", path=True),
+    option(
+        "--output",
+        "-o",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        about=_("The GGUF; by default MODEL_DIR/NAME-TYPE.gguf."),
+    ),
+    option(
+        "--outtype",
+        type=click.Choice(OUT_TYPES, case_sensitive=False),
+        default=OUT_TYPES[0],
+        show_default=True,
+        about=_("Type of the weights."),
+    ),
+    flag("--force", about=_("Replace a file of that name.")),
+    wait_option(default=True),
+    plain_option(),
+)
+def convert(session: Session, model_dir: Path, output: Path | None, outtype: str, force: bool, wait: bool) -> int:
+    """Convert one model."""
+    console, services = session.console, session.services(adopt=True)
+    source = check_model_folder(services.workspace / model_dir.expanduser())
+    target = services.workspace / output.expanduser() if output else default_target(source, outtype)
+    if target.is_dir():
+        raise RequestError(
+            _("The target is a directory"), str(target), _("Name a file: -o {file}", file=target / "model.gguf")
+        )
+    if target.exists() and not force:
+        raise RequestError(_("The target exists already"), str(target), _("Name another one with -o, or add --force."))
+    spec = conversion(source, target, outtype, workspace=services.workspace)
+    status = run_jobs(console, services, [spec], wait=wait)
+    if status == 0 and wait:
+        console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
+    return status
+
+
+def conversion(source: Path, target: Path, outtype: str, *, workspace: Path, chain: Chain | None = None) -> JobSpec:
+    """Return the job that converts ``source`` to ``target``."""
+    params = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
+    return JobSpec.new("convert", source.name, workspace=str(workspace), params=params, chain=chain)
+
+
+def default_target(source: Path, outtype: str) -> Path:
+    """Return MODEL_DIR/NAME-TYPE.gguf, as llama.cpp's script names its files."""
+    return source / f"{source.name}-{outtype.upper()}.gguf"
+
+
+def check_model_folder(folder: Path) -> Path:
+    """Return ``folder``, absolute; raises RequestError where it holds no whole model."""
+    place = folder.absolute()
+    if not place.is_dir():
+        raise RequestError(
+            _("The model's folder does not exist"), str(place), _("Name a folder with config.json and safetensors.")
+        )
+    if (place / "adapter_config.json").is_file() and not (place / "config.json").is_file():
+        raise RequestError(
+            _("This is an adapter, not a whole model"),
+            str(place),
+            _("Merge it first: `paddock export CONFIG.yaml adapter_name_or_path={folder}`", folder=place),
+        )
+    if not (place / "config.json").is_file():
+        raise RequestError(
+            _("There is no model in this folder"),
+            _("{folder} has no config.json.", folder=place),
+            _("Name the folder that a training with full weights or `paddock export` wrote."),
+        )
+    return place
