@@ -1,0 +1,154 @@
+"""Turn a Hugging Face folder into a GGUF, without torch: plan everything, then stream the weights.
+
+"Right" is what llama.cpp's own convert_hf_to_gguf.py writes for the same folder; the tests compare byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backend.convert import stream, verify, writer
+from backend.convert.keys import Keys
+from backend.convert.metadata import add_metadata
+from backend.convert.plan import FILE_TYPES
+from backend.convert.planning import Plan, make_plan
+from backend.convert.special import CHAT_TEMPLATE, ID_KEYS
+from backend.convert.vocabulary import Vocabulary
+from data.errors import RequestError
+from data.i18n import _
+
+_QUANTIZATION_VERSION: Final = 2  # GGML_QNT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a training run changes of the tokenizer's keys; None leaves what the folder says."""
+
+    chat_template: str | None = None
+    add_bos: bool | None = None
+    eos: str | None = None
+    """The text of the token that ends an answer"""
+    eot: str | None = None
+    """The text of the token that ends a turn"""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertReport:
+    """What a conversion made."""
+
+    target: Path
+    architecture: str
+    outtype: str
+    tensors: int
+    size_bytes: int
+    pre_tokenizer: str
+    """llama.cpp's name of the rule, e.g. ``llama-bpe``; ``default`` for SentencePiece"""
+    pre_tokenizer_found_by: str
+    """``ids`` (of the check text), ``structure`` (of tokenizer.json), or empty for SentencePiece"""
+
+    def as_json(self) -> dict[str, object]:
+        """Return the values of the job's result."""
+        return {
+            "gguf": str(self.target),
+            "architecture": self.architecture,
+            "outtype": self.outtype,
+            "tensors": self.tensors,
+            "bytes": self.size_bytes,
+            "pre_tokenizer": self.pre_tokenizer,
+            "pre_tokenizer_found_by": self.pre_tokenizer_found_by,
+        }
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    outtype: str = "auto",
+    name: str | None = None,
+    chat_template: str | None = None,
+    add_bos: bool | None = None,
+    eos: str | None = None,
+    eot: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> ConvertReport:
+    """Write the model in the folder ``source`` to the file ``target``.
+
+    ``outtype`` is f32, f16, bf16, q8_0 or auto (the source's own 16-bit type). ``name`` becomes ``general.name``. The
+    four after it replace what the folder's tokenizer says. ``progress`` gets bytes of weights written and in all. The
+    target is replaced only when the new file is whole and has been read back; memory stays under 300 MB.
+
+    Raises RequestError for a folder that cannot be converted, AppError for NaN or Inf, a full disk or a failing one,
+    and ``stream.Stopped`` soon after ``stop_requested`` says so. Nothing is left behind in any of these cases.
+    """
+    plan = make_plan(source, outtype)
+    vocabulary = plan.family.vocabulary(plan.folder, plan.hparams)
+    keys = build_keys(plan, vocabulary, name, Overrides(chat_template, add_bos, eos, eot))
+    head = writer.header(keys, plan.tensors, plan.outtype)
+    size = len(head) + sum(writer.padded(tensor.size_bytes(plan.outtype)) for tensor in plan.tensors)
+    if stop_requested():
+        raise stream.Stopped
+    with stream.Sources() as sources, writer.replacing(target, size) as output:
+        output.write(head)
+        _write_tensors(plan, sources, output, progress, stop_requested)
+        verify.verify(output.temporary, plan, sources, size)
+    pre = vocabulary.pre_tokenizer
+    return ConvertReport(
+        target, plan.family.arch, plan.outtype, len(plan.tensors), size, vocabulary.pre, pre.found_by if pre else ""
+    )
+
+
+def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: Overrides) -> Keys:
+    """Return all keys of the GGUF, in llama.cpp's order, then what ``overrides`` changes."""
+    keys = Keys()
+    keys.text("general.architecture", plan.family.arch)
+    keys.text("general.type", "model")
+    add_metadata(keys, plan.folder, plan.family.arch, plan.tensors, name)
+    plan.family.add_keys(keys, plan.hparams, FILE_TYPES[plan.outtype])
+    keys.whole("general.quantization_version", _QUANTIZATION_VERSION)
+    vocabulary.add_keys(keys)
+    if overrides.chat_template is not None:
+        keys.text(CHAT_TEMPLATE, overrides.chat_template)
+    if overrides.add_bos is not None:
+        keys.flag("tokenizer.ggml.add_bos_token", overrides.add_bos)
+    for role, text in (("eos", overrides.eos), ("eot", overrides.eot)):
+        if text is None:
+            continue
+        number = vocabulary.id_of(text)
+        if number is None:
+            raise RequestError(
+                _("The model has no token {text}", text=text),
+                _("It was to become the {role} token.", role=role),
+                _("Use the template that the model was trained with."),
+            )
+        keys.whole(ID_KEYS[role], number)
+    return keys
+
+
+def _write_tensors(
+    plan: Plan,
+    sources: stream.Sources,
+    output: writer.Output,
+    progress: Callable[[int, int], None],
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Write the data section: each tensor's bytes, padded, in the order of the table."""
+    done = 0
+    arriving = stream.stream(sources, plan.tensors, plan.outtype, stop_requested)
+    for tensor in plan.tensors:
+        remaining = tensor.size_bytes(plan.outtype)
+        if tensor.values:
+            output.write(tensor.values)
+            remaining -= len(tensor.values)
+            done += len(tensor.values)
+        while remaining:
+            _chunk, raw = next(arriving)
+            output.write(raw.view("u1").data)
+            remaining -= raw.nbytes
+            done += raw.nbytes
+            progress(done, plan.data_bytes)
+        output.pad()
+    progress(done, plan.data_bytes)

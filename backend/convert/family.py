@@ -1,0 +1,58 @@
+"""What a family of architectures brings: its name in GGUF, its keys, its tensors. One module each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+from backend.convert import llama
+from backend.convert.folder import ModelFolder
+from backend.convert.hparams import HParams
+from backend.convert.keys import Keys
+from backend.convert.plan import Tensor
+from backend.convert.vocabulary import Vocabulary
+from backend.convert.weights import Weight
+from data.errors import RequestError
+from data.i18n import _
+
+
+class Family(Protocol):
+    """The road of one family through the converter; stateless."""
+
+    arch: str
+    """``general.architecture``"""
+
+    def hparams(self, folder: ModelFolder) -> HParams:
+        """Return config.json with the defaults of its class."""
+        ...
+
+    def tensors(self, weights: tuple[Weight, ...], hparams: HParams) -> Iterable[Tensor]:
+        """Return the tensors in llama.cpp's order; RequestError for one that has no place or one that is missing."""
+        ...
+
+    def add_keys(self, keys: Keys, hparams: HParams, file_type: int) -> None:
+        """Add the keys of the architecture."""
+        ...
+
+    def vocabulary(self, folder: ModelFolder, hparams: HParams) -> Vocabulary:
+        """Return the tokenizer."""
+        ...
+
+
+_LLAMA: Final = llama.Llama()
+FAMILIES: Final[Mapping[str, Family]] = {
+    "LlamaForCausalLM": _LLAMA,
+    "MistralForCausalLM": _LLAMA,
+}
+
+
+def family_of(folder: ModelFolder) -> Family:
+    """Return the family of the folder's architecture; RequestError with the fallbacks for an unknown one."""
+    family = FAMILIES.get(folder.architecture)
+    if family is None:
+        raise RequestError(
+            _("The architecture {name} is not known to this converter", name=folder.architecture),
+            _("It converts: {names}", names=", ".join(FAMILIES)),
+            _("Use convert_hf_to_gguf.py of a recent llama.cpp, or let Ollama import the folder itself."),
+        )
+    return family

@@ -1,0 +1,120 @@
+"""A Hugging Face model folder: its small files, and what it must not be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, cast
+
+from data.errors import RequestError
+from data.i18n import _
+
+Json = Mapping[str, object]
+_MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
+_PICKLED: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "consolidated*.pth")
+
+
+class ModelFolder:
+    """A folder with config.json and safetensors; RequestError tells what else it is, and the remedy."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_dir():
+            raise RequestError(
+                _("There is no model folder {path}", path=str(path)),
+                "",
+                _("Give the folder that holds config.json and the .safetensors files."),
+            )
+        self._refuse_adapter()
+        self.config = self.json("config.json")
+        if self.config is None:
+            raise RequestError(
+                _("{path} is not a model folder", path=str(path)),
+                _("It has no config.json."),
+                _("Give the folder that holds config.json and the .safetensors files."),
+            )
+        self._refuse_quantised(self.config)
+        self._refuse_pickled()
+
+    @property
+    def architecture(self) -> str:
+        """The first of config.json's ``architectures``; RequestError where there is none."""
+        assert self.config is not None  # noqa: S101 - the constructor has looked
+        names = self.config.get("architectures")
+        first = cast("list[object]", names)[0] if isinstance(names, list) and names else None
+        if not isinstance(first, str):
+            raise RequestError(
+                _("The architecture of {path} is unknown", path=str(self.path)),
+                _("config.json names no architectures."),
+                _("Save the model again with transformers' save_pretrained, which writes them."),
+            )
+        return first
+
+    def has(self, name: str) -> bool:
+        """Say whether the folder has the file ``name``."""
+        return (self.path / name).is_file()
+
+    def text(self, name: str, *, limit_bytes: int = _MAX_CONFIG_BYTES) -> str:
+        """Return a text file; RequestError where it cannot be read or is longer than ``limit_bytes``."""
+        file = self.path / name
+        try:
+            if file.stat().st_size > limit_bytes:
+                raise self._unreadable(name, f"{file.stat().st_size} > {limit_bytes} bytes")
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._unreadable(name, str(error)) from error
+
+    def json(self, name: str, *, limit_bytes: int = _MAX_CONFIG_BYTES) -> Json | None:
+        """Return a JSON object; None where there is no such file, RequestError where it is anything else."""
+        if not self.has(name):
+            return None
+        try:
+            value: object = json.loads(self.text(name, limit_bytes=limit_bytes))
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable(name, str(error)) from error
+        if not isinstance(value, dict):
+            raise self._unreadable(name, "expected an object")
+        return cast("Json", value)
+
+    def _unreadable(self, name: str, reason: str) -> RequestError:
+        return RequestError(
+            _("{file} of the model cannot be read", file=name),
+            f"{self.path / name}: {reason}",
+            _("The file may be damaged: export or download the model again."),
+        )
+
+    def _refuse_adapter(self) -> None:
+        if self.has("adapter_config.json") and not self.has("config.json"):
+            raise RequestError(
+                _("{path} holds an adapter, not a whole model", path=str(self.path)),
+                _("A LoRA adapter is only the difference to its base model."),
+                _("Merge it first: paddock export, then convert the merged folder."),
+            )
+
+    def _refuse_quantised(self, config: Json) -> None:
+        settings = config.get("quantization_config")
+        if not isinstance(settings, dict):
+            return
+        method = str(cast("Json", settings).get("quant_method", "unknown"))
+        raise RequestError(
+            _("The weights of {path} are quantised already ({method})", path=str(self.path), method=method),
+            _("A GGUF is made from weights in F32, F16 or BF16; quantised ones have lost what the conversion needs."),
+            _("Merge into the unquantised base model and convert that; quantise the GGUF afterwards."),
+        )
+
+    def _refuse_pickled(self) -> None:
+        if any(self.path.glob("*.safetensors")) or self.has("model.safetensors.index.json"):
+            return
+        pickled = [file.name for pattern in _PICKLED for file in sorted(self.path.glob(pattern))]
+        if pickled:
+            raise RequestError(
+                _("The weights of {path} are pickled ({file})", path=str(self.path), file=pickled[0]),
+                _("A pickle runs whatever program its maker put into it when it is opened."),
+                _("If you trust it, load it with transformers and save it again with save_pretrained: .safetensors."),
+            )
+        raise RequestError(
+            _("{path} holds no weights", path=str(self.path)),
+            _("There is no .safetensors file in it."),
+            _("Give the folder of the merged model; an interrupted export or download leaves such folders."),
+        )

@@ -1,0 +1,139 @@
+"""A model's hyper-parameters: config.json with the defaults of its class, and the keys that every family shares.
+
+Sources: transformers 5.6 ``LlamaConfig``, ``MistralConfig`` and ``RotaryEmbeddingConfigMixin`` (what is missing in
+config.json), llama.cpp `conversion/base.py` ``TextModel.set_gguf_parameters`` (names, types and order of the keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+from backend.convert.folder import Json
+from backend.convert.keys import Keys
+from data.errors import RequestError
+from data.i18n import _
+
+_WITH_ORIGINAL_CONTEXT: Final = ("llama3", "yarn", "longrope")
+
+
+class HParams:
+    """config.json over the ``defaults`` of its model class, read by type; RequestError names a wrong entry."""
+
+    def __init__(self, config: Json, defaults: Mapping[str, object]) -> None:
+        self._values: dict[str, object] = {**defaults, **config}
+        self.rope = self._rope()
+
+    def find(self, *names: str) -> object:
+        """Return the first of ``names`` that is there and not null; None where none is."""
+        return next((value for name in names if (value := self._values.get(name)) is not None), None)
+
+    def whole(self, *names: str) -> int:
+        """Return a positive whole number."""
+        value = self.find(*names)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**32:
+            raise self._wrong(names[0], value)
+        return value
+
+    def whole_or_none(self, *names: str) -> int | None:
+        """Return a positive whole number; None where none of ``names`` is there."""
+        return None if self.find(*names) is None else self.whole(*names)
+
+    def real(self, *names: str) -> float:
+        """Return a number."""
+        value = self.find(*names)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise self._wrong(names[0], value)
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        """Return a truth value; False where it is not there."""
+        return self._values.get(name) is True
+
+    def rope_real(self, name: str, default: float | None = None) -> float:
+        """Return a number of the rope parameters."""
+        value = self.rope.get(name, default)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise self._wrong("rope_parameters." + name, value)
+        return float(value)
+
+    def _rope(self) -> dict[str, object]:
+        """Return the rope parameters in the form of transformers 5, whatever form config.json has."""
+        given = self.find("rope_scaling") or self.find("rope_parameters")
+        if given is not None and not isinstance(given, dict):
+            raise self._wrong("rope_scaling", given)
+        rope = dict(cast("dict[str, object]", given or {}))
+        rope.setdefault("rope_theta", self._values.get("rope_theta", 10_000.0))
+        rope.setdefault("rope_type", rope.get("type", "default"))
+        if rope["rope_type"] in _WITH_ORIGINAL_CONTEXT:
+            original = self._values.get("original_max_position_embeddings")
+            if original is not None:
+                rope["original_max_position_embeddings"] = original
+            else:
+                rope.setdefault("original_max_position_embeddings", self._values.get("max_position_embeddings"))
+        return rope
+
+    @staticmethod
+    def _wrong(name: str, value: object) -> RequestError:
+        return RequestError(
+            _("config.json of the model has no usable {name}", name=name),
+            _("It is {value}.", value=repr(value)),
+            _("Export or download the model again, or correct config.json."),
+        )
+
+
+def add_common(keys: Keys, arch: str, hparams: HParams, file_type: int) -> None:
+    """Add the keys of ``arch`` that every decoder has; ``file_type`` is llama.cpp's ``LlamaFileType``."""
+    keys.whole(f"{arch}.block_count", hparams.whole("num_hidden_layers", "n_layer", "num_layers"))
+    for name, choices in (
+        ("context_length", ("max_position_embeddings", "n_ctx", "n_positions")),
+        ("embedding_length", ("hidden_size", "n_embd")),
+        ("feed_forward_length", ("intermediate_size", "n_inner")),
+        ("attention.head_count", ("num_attention_heads", "n_head")),
+        ("attention.head_count_kv", ("num_key_value_heads",)),
+    ):
+        value = hparams.whole_or_none(*choices)
+        if value is not None:
+            keys.whole(f"{arch}.{name}", value)
+    _add_rope(keys, arch, hparams)
+    for name, choices in (
+        ("attention.layer_norm_rms_epsilon", ("rms_norm_eps", "norm_eps")),
+        ("attention.layer_norm_epsilon", ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon")),
+    ):
+        if hparams.find(*choices) is not None:
+            keys.real(f"{arch}.{name}", hparams.real(*choices))
+    head_dim = hparams.whole_or_none("head_dim")
+    if head_dim is not None:
+        keys.whole(f"{arch}.attention.key_length", head_dim)
+        keys.whole(f"{arch}.attention.value_length", head_dim)
+    keys.whole("general.file_type", file_type)
+
+
+def _add_rope(keys: Keys, arch: str, hparams: HParams) -> None:
+    rope = hparams.rope
+    kind = rope["rope_type"]
+    if kind in ("linear", "yarn") and rope.get("factor") is not None:
+        keys.text(f"{arch}.rope.scaling.type", str(kind))
+        keys.real(f"{arch}.rope.scaling.factor", hparams.rope_real("factor"))
+    if kind == "yarn" and rope.get("factor") is not None:
+        original = int(hparams.rope_real("original_max_position_embeddings"))
+        keys.whole(f"{arch}.rope.scaling.original_context_length", original)
+        for name, choices in (
+            ("yarn_ext_factor", ("extrapolation_factor",)),
+            ("yarn_attn_factor", ("attention_factor", "attn_factor")),
+            ("yarn_beta_fast", ("beta_fast",)),
+            ("yarn_beta_slow", ("beta_slow",)),
+        ):
+            present = next((choice for choice in choices if choice in rope), None)
+            if present is not None and rope[present] is not None:
+                keys.real(f"{arch}.rope.scaling.{name}", hparams.rope_real(present))
+    if kind in ("su", "longrope"):
+        keys.text(f"{arch}.rope.scaling.type", "longrope")
+    if kind not in ("default", "linear", "yarn", "su", "longrope", "llama3", "dynamic"):
+        raise RequestError(
+            _("The model scales its rope in an unknown way ({kind})", kind=str(kind)),
+            _("Written without that scaling, it would answer wrongly beyond its first context length."),
+            _("Convert it with llama.cpp's own convert_hf_to_gguf.py."),
+        )
+    if rope.get("rope_theta") is not None:
+        keys.real(f"{arch}.rope.freq_base", hparams.rope_real("rope_theta"))

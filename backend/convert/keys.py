@@ -1,0 +1,90 @@
+"""The keys of a GGUF to be written: names in order, each with its type, and their bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.gguf import layout
+
+_UINT32, _INT32, _FLOAT32 = 4, 5, 6
+_LENGTH = struct.Struct("<Q")
+_TYPE = struct.Struct("<I")
+Item = int | float | bool | str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    kind: int
+    value: Item | Sequence[Item]
+
+
+class Keys:
+    """An ordered collection; setting a key again keeps its place, as llama.cpp's writer does."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def value(self, name: str) -> Item | Sequence[Item] | None:
+        """Return what was set; None where nothing was."""
+        entry = self._entries.get(name)
+        return entry.value if entry else None
+
+    def whole(self, name: str, value: int) -> None:
+        """Set an unsigned number of 32 bits."""
+        self._entries[name] = _Entry(_UINT32, value)
+
+    def real(self, name: str, value: float) -> None:
+        """Set a float of 32 bits."""
+        self._entries[name] = _Entry(_FLOAT32, float(value))
+
+    def flag(self, name: str, value: bool) -> None:
+        """Set a truth value."""
+        self._entries[name] = _Entry(layout.BOOL, value)
+
+    def text(self, name: str, value: str) -> None:
+        """Set a text; an empty one is left out, as llama.cpp does."""
+        if value:
+            self._entries[name] = _Entry(layout.STRING, value)
+
+    def array(self, name: str, values: Sequence[Item]) -> None:
+        """Set an array of one type: text, whole numbers (int32), floats (float32) or truth values; not an empty one."""
+        if values:
+            self._entries[name] = _Entry(layout.ARRAY, values)
+
+    def packed(self) -> bytes:
+        """Return all keys as they stand in the file."""
+        return b"".join(_string(name) + _pack(entry) for name, entry in self._entries.items())
+
+
+def _string(value: str | bytes) -> bytes:
+    raw = value.encode("utf-8") if isinstance(value, str) else value
+    return _LENGTH.pack(len(raw)) + raw
+
+
+def _pack(entry: _Entry) -> bytes:
+    head = _TYPE.pack(entry.kind)
+    match entry.value:
+        case str() | bytes() as text:
+            return head + _string(text)
+        case int() | float() as number:
+            return head + layout.SCALARS[entry.kind].pack(number)
+        case values:
+            return head + _pack_array(values)
+
+
+def _pack_array(values: Sequence[Item]) -> bytes:
+    first = values[0]
+    head = _LENGTH.pack(len(values))
+    if isinstance(first, (str, bytes)):
+        return _TYPE.pack(layout.STRING) + head + b"".join(_string(value) for value in values)  # type: ignore[arg-type]
+    kind = layout.BOOL if isinstance(first, bool) else _FLOAT32 if isinstance(first, float) else _INT32
+    code = layout.SCALARS[kind].format.lstrip("<")
+    return _TYPE.pack(kind) + head + struct.pack(f"<{len(values)}{code}", *values)

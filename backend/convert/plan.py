@@ -1,0 +1,79 @@
+"""What is to be written: tensors of the GGUF, each made of parts of the source, and the types that they get.
+
+Source of the type rules: llama.cpp `conversion/base.py` ``ModelBase.prepare_tensors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Final
+
+from backend.convert.weights import Weight
+from data.gguf.layout import TENSOR_TYPES, TensorType
+
+if TYPE_CHECKING:  # numpy is loaded only when tensors are worked on
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.generic]
+
+F32: Final = 0
+F16: Final = 1
+Q8_0: Final = 8
+BF16: Final = 30
+
+OUT_TYPES: Final = {"f32": F32, "f16": F16, "bf16": BF16, "q8_0": Q8_0}
+FILE_TYPES: Final = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
+"""llama.cpp's ``LlamaFileType``"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A whole source tensor as rows of an output tensor, reordered by ``reorder`` in blocks of ``block_rows``."""
+
+    weight: Weight
+    block_rows: int = 1
+    reorder: Callable[[Rows], Rows] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of the GGUF: ``parts`` one behind the other, or ``values`` (float32 bytes) that were computed."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Slowest dimension first, as in the source"""
+    parts: tuple[Part, ...] = ()
+    values: bytes = b""
+
+    @property
+    def count(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+    def type_id(self, outtype: str) -> int:
+        """Return ggml's number of the type: one-dimensional tensors and norms stay F32, odd rows fall back to F16."""
+        if len(self.shape) <= 1 or self.name.endswith("_norm.weight") or not self.name.endswith(".weight"):
+            return F32
+        wanted = OUT_TYPES[outtype]
+        return F16 if self.shape[-1] % TENSOR_TYPES[wanted].block_size else wanted
+
+    def size_bytes(self, outtype: str) -> int:
+        """Return the bytes that it takes in the GGUF."""
+        packing: TensorType = TENSOR_TYPES[self.type_id(outtype)]
+        return self.count // packing.block_size * packing.block_bytes
+
+
+def single(name: str, weight: Weight) -> Tensor:
+    """Return the tensor that takes ``weight`` as it is."""
+    return Tensor(name, weight.shape, (Part(weight),))
+
+
+def guess_outtype(weights: tuple[Weight, ...]) -> str:
+    """Return the 16-bit type of the first matrix of the source, "f16" where it is neither (llama.cpp's ``auto``)."""
+    for weight in weights:
+        if len(weight.shape) >= 2 and weight.dtype in ("BF16", "F16"):
+            return weight.dtype.lower()
+    return "f16"

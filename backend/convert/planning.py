@@ -1,0 +1,75 @@
+"""Look through a model folder before anything is written: what would be made of it, or why it cannot be converted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backend.convert.family import Family, family_of
+from backend.convert.folder import ModelFolder
+from backend.convert.hparams import HParams
+from backend.convert.plan import FILE_TYPES, Tensor, guess_outtype
+from backend.convert.weights import ITEM_BYTES, Weight, read_weights
+from data.errors import RequestError
+from data.i18n import _
+
+OUTTYPES: Final = ("auto", *FILE_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A conversion that has been looked through and can begin."""
+
+    folder: ModelFolder
+    family: Family
+    hparams: HParams
+    outtype: str
+    tensors: tuple[Tensor, ...]
+    source_bytes: int
+    """Weights to be read"""
+    data_bytes: int
+    """Weights to be written, without header and padding"""
+
+
+def make_plan(source: Path, outtype: str = "auto") -> Plan:
+    """Look through the folder and say what would be written; reads headers only, so it takes milliseconds.
+
+    Raises RequestError for whatever makes the folder impossible to convert, with the remedy.
+    """
+    if outtype not in OUTTYPES:
+        raise RequestError(
+            _("Unknown type {name}", name=outtype),
+            _("Known types: {names}", names=", ".join(OUTTYPES)),
+            _("K-quants such as q4_K_M are made while deploying: --quantize."),
+        )
+    folder = ModelFolder(source)
+    family = family_of(folder)
+    weights = read_weights(folder)
+    _refuse_types(weights)
+    chosen = guess_outtype(weights) if outtype == "auto" else outtype
+    hparams = family.hparams(folder)
+    tensors = tuple(family.tensors(weights, hparams))
+    twice = [name for name, count in Counter(tensor.name for tensor in tensors).items() if count > 1]
+    if twice:
+        raise RequestError(
+            _("Two weights of the model would both become {name}", name=twice[0]),
+            "",
+            _("Export the model again into an empty folder."),
+        )
+    source_bytes = sum(part.weight.size_bytes for tensor in tensors for part in tensor.parts)
+    return Plan(
+        folder, family, hparams, chosen, tensors, source_bytes, sum(tensor.size_bytes(chosen) for tensor in tensors)
+    )
+
+
+def _refuse_types(weights: Sequence[Weight]) -> None:
+    wrong = next((weight for weight in weights if weight.dtype not in ITEM_BYTES), None)
+    if wrong:
+        raise RequestError(
+            _("The weight {name} has the type {dtype}", name=wrong.name, dtype=wrong.dtype),
+            _("Only F32, F16 and BF16 can be converted; others are quantised or not weights at all."),
+            _("Merge into the unquantised base model and convert that."),
+        )

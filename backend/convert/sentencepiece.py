@@ -1,0 +1,97 @@
+"""Read the pieces of a SentencePiece model (tokenizer.model) without its library.
+
+Source of the format: google/sentencepiece `sentencepiece_model.proto`: ``ModelProto.pieces`` is field 1, a piece has
+its text in field 1, its score (float) in field 2 and its type in field 3.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from data.errors import RequestError
+from data.i18n import _
+
+FILE: Final = "tokenizer.model"
+BYTE_TOKEN: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+_MAX_BYTES: Final = 64 * 1024 * 1024
+_NORMAL: Final = 1
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token: ``type`` has the numbers of ``backend.convert.vocabulary.TokenType``."""
+
+    text: bytes
+    score: float
+    type: int
+
+
+def read_pieces(path: Path) -> list[Piece]:
+    """Return all pieces in the order of their ids; RequestError where the file is damaged."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_BYTES)
+        return [_piece(value) for number, value in _fields(raw) if number == 1 and isinstance(value, bytes)]
+    except (OSError, ValueError, IndexError, struct.error) as error:
+        raise RequestError(
+            _("{file} of the model cannot be read", file=FILE),
+            f"{path}: {error}",
+            _("Copy the tokenizer files of the base model into the folder."),
+        ) from error
+
+
+def _piece(raw: bytes) -> Piece:
+    text, score, kind = b"", 0.0, _NORMAL
+    for number, value in _fields(raw):
+        if number == 1 and isinstance(value, bytes):
+            text = value
+        elif number == 2 and isinstance(value, float):
+            score = value
+        elif number == 3 and isinstance(value, int):
+            kind = value
+    return Piece(text, score, kind)
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, int | float | bytes]]:
+    """Yield number and value of each field of a protocol buffer message."""
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, at = _varint(raw, at)
+            yield number, value
+        elif wire == _BYTES:
+            size, at = _varint(raw, at)
+            if size > len(raw) - at:
+                msg = "cut off"
+                raise ValueError(msg)
+            yield number, raw[at : at + size]
+            at += size
+        elif wire in (_FIXED32, _FIXED64):
+            form = "<f" if wire == _FIXED32 else "<d"
+            yield number, struct.unpack_from(form, raw, at)[0]
+            at += struct.calcsize(form)
+        else:
+            msg = f"unknown wire type {wire}"
+            raise ValueError(msg)
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            msg = "a number is too long"
+            raise ValueError(msg)

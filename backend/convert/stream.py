@@ -1,0 +1,141 @@
+"""The weights on their way: read, cast and handed on in order, a few chunks in flight, whatever the model's size.
+
+Read with ``pread``, not mapped: a source that is cut short while it is read is an error, not a SIGBUS, and the memory
+that is used is the memory that is counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+
+from backend.convert.cast import RAW_TYPES, NotFiniteError, Raw, cast
+from backend.convert.plan import Part, Tensor
+from backend.convert.weights import ITEM_BYTES
+from data.errors import AppError
+from data.gguf.layout import TENSOR_TYPES
+from data.i18n import _
+
+_CHUNK_COUNT: Final = 512 * 1024  # numbers; some 10 MB with all temporary arrays
+_MAX_THREADS: Final = 8
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: somebody asked
+    """The conversion ended because somebody asked for it; nothing was left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of a tensor: ``first`` and ``count`` are numbers of the source tensor of ``part``."""
+
+    tensor: Tensor
+    part: Part
+    first: int
+    count: int
+
+
+class Sources:
+    """The open files of the source; closed with the block."""
+
+    def __init__(self) -> None:
+        self._handles: dict[Path, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        for handle in self._handles.values():
+            os.close(handle)
+        self._handles.clear()
+
+    def open(self, path: Path) -> int:
+        """Return the descriptor of ``path``, opened once."""
+        if path not in self._handles:
+            self._handles[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._handles[path]
+
+    def read(self, part: Part, first: int, count: int) -> Raw:
+        """Return ``count`` numbers of a source tensor, in the raw type; AppError where the file has become shorter."""
+        weight = part.weight
+        size = ITEM_BYTES[weight.dtype]
+        raw: Raw = np.empty(count, dtype=RAW_TYPES[weight.dtype])
+        view, at = raw.view(np.uint8).data, weight.offset + first * size
+        while view:
+            done = os.preadv(self._handles[weight.path], [view], at)
+            if not done:
+                raise AppError(
+                    _("The weights changed while they were read"),
+                    str(weight.path),
+                    _("Convert again when nothing writes to the model folder."),
+                )
+            view, at = view[done:], at + done
+        return raw
+
+
+def chunks(tensors: Iterable[Tensor]) -> Iterator[Chunk]:
+    """Yield the work in the order of the file; whole rows each, and whole blocks where rows are reordered."""
+    for tensor in tensors:
+        for part in tensor.parts:
+            columns = tensor.shape[-1] if tensor.shape else 1
+            step = part.block_rows * columns
+            step *= max(1, _CHUNK_COUNT // step)
+            total = part.weight.count
+            for first in range(0, total, step):
+                yield Chunk(tensor, part, first, min(step, total - first))
+
+
+def convert_chunk(sources: Sources, chunk: Chunk, outtype: str) -> Raw:
+    """Return the bytes of one chunk as they stand in the GGUF; AppError for NaN, Inf or numbers that do not fit."""
+    part, tensor = chunk.part, chunk.tensor
+    raw = sources.read(part, chunk.first, chunk.count)
+    if part.reorder is not None:
+        raw = part.reorder(raw.reshape(-1, *part.weight.shape[1:])).reshape(-1)
+    type_id = tensor.type_id(outtype)
+    try:
+        return cast(raw, part.weight.dtype, type_id)
+    except NotFiniteError as error:
+        name = part.weight.name
+        if error.in_source:
+            raise AppError(
+                _("The weight {name} holds NaN or Inf", name=name),
+                _("A model with such numbers answers with nonsense; the training has probably diverged."),
+                _("Convert an earlier checkpoint, or train again with a lower learning rate."),
+            ) from error
+        raise AppError(
+            _("The weight {name} does not fit the type {type}", name=name, type=TENSOR_TYPES[type_id].name),
+            _("It holds numbers beyond the range of that type."),
+            _("Convert with --outtype bf16 or f32."),
+        ) from error
+
+
+def stream(
+    sources: Sources, tensors: Iterable[Tensor], outtype: str, stop_requested: Callable[[], bool]
+) -> Iterator[tuple[Chunk, Raw]]:
+    """Yield chunks in order while a few threads work ahead; raises Stopped as soon as a stop is asked for."""
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    waiting: deque[tuple[Chunk, Future[Raw]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="cast") as pool:
+        try:
+            for chunk in chunks(tensors):
+                sources.open(chunk.part.weight.path)
+                waiting.append((chunk, pool.submit(convert_chunk, sources, chunk, outtype)))
+                if len(waiting) > threads + 1:
+                    yield _next(waiting, stop_requested)
+            while waiting:
+                yield _next(waiting, stop_requested)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next(waiting: deque[tuple[Chunk, Future[Raw]]], stop_requested: Callable[[], bool]) -> tuple[Chunk, Raw]:
+    if stop_requested():
+        raise Stopped
+    chunk, future = waiting.popleft()
+    return chunk, future.result()

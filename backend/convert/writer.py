@@ -1,0 +1,123 @@
+"""Write a GGUF: header, keys, tensor table, then the data; under a temporary name until it is whole.
+
+Source of the layout: ggml `docs/gguf.md`, version 3, alignment 32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Final
+
+from backend.convert.keys import Keys
+from backend.convert.plan import Tensor
+from data.errors import AppError
+from data.files import sync_folder
+from data.gguf.layout import DEFAULT_ALIGNMENT, MAGIC
+from data.i18n import _
+
+VERSION: Final = 3
+_SPARE_BYTES: Final = 16 * 1024 * 1024
+
+
+def padding(size: int) -> int:
+    """Return the bytes from ``size`` to the next multiple of the alignment."""
+    return -size % DEFAULT_ALIGNMENT
+
+
+def header(keys: Keys, tensors: Sequence[Tensor], outtype: str) -> bytes:
+    """Return everything before the data, padded to the alignment."""
+    parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(keys)), keys.packed()]
+    offset = 0
+    for tensor in tensors:
+        name = tensor.name.encode()
+        shape = tensor.shape[::-1]
+        parts.append(struct.pack("<Q", len(name)) + name)
+        parts.append(struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, tensor.type_id(outtype), offset))
+        offset += padded(tensor.size_bytes(outtype))
+    raw = b"".join(parts)
+    return raw + bytes(padding(len(raw)))
+
+
+def padded(size: int) -> int:
+    """Return ``size`` rounded up to the alignment."""
+    return size + padding(size)
+
+
+class Output:
+    """A new file that gets its name only when it is whole."""
+
+    def __init__(self, target: Path, temporary: Path, handle: int) -> None:
+        self.target = target
+        self.temporary = temporary
+        self.written = 0
+        self._handle = handle
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append ``data``; AppError where the disk is full or fails."""
+        view = memoryview(data).cast("B")
+        try:
+            while view:
+                done = os.write(self._handle, view)
+                self.written += done
+                view = view[done:]
+        except OSError as error:
+            raise _failed(self.target, error) from error
+
+    def pad(self) -> None:
+        """Append zeros up to the alignment."""
+        self.write(bytes(padding(self.written)))
+
+    def sync(self) -> None:
+        """Wait until everything is on the disk."""
+        try:
+            os.fsync(self._handle)
+        except OSError as error:
+            raise _failed(self.target, error) from error
+
+
+@contextlib.contextmanager
+def replacing(target: Path, size_bytes: int) -> Generator[Output]:
+    """Yield the output that becomes ``target`` when the block ends well, and vanishes when it does not.
+
+    Raises AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        free = os.statvfs(target.parent)
+        available = free.f_bavail * free.f_frsize
+    except OSError as error:
+        raise _failed(target, error) from error
+    if available < size_bytes + _SPARE_BYTES:
+        raise AppError(
+            _("There is not enough space for {path}", path=str(target)),
+            _("The file needs {needed} bytes, {available} are free.", needed=size_bytes, available=available),
+            _("Free some space, or choose a folder on another disk with -o."),
+        )
+    temporary = target.parent / f".{target.name}.{os.getpid()}.part"
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _failed(target, error) from error
+    try:
+        output = Output(target, temporary, handle)
+        yield output
+        output.sync()
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    sync_folder(target.parent)
+
+
+def _failed(target: Path, error: OSError) -> AppError:
+    return AppError(
+        _("{path} cannot be written", path=str(target)),
+        error.strerror or str(error),
+        _("Check the folder's permissions and its free space; nothing was left under that name."),
+    )
