@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from backend.doctor.report import Check, Level
+from backend.doctor.report import Check, Level, of_error
 from backend.lf.find import LlamaFactory, find
 from backend.setup import llamafactory
 from backend.setup.versions import cuda_of_torch, metadata_of, release_of, torch_mismatches, unmet_requirements
@@ -23,7 +23,7 @@ def look_for_llamafactory(
     try:
         found = find(settings, paths, workspace, environ)
     except AppError as error:  # the setting names something that is not there
-        return None, Check("llamafactory", Level.ERROR, error.title, error.hint)
+        return None, of_error("llamafactory", error)
     if found is not None:
         message = _(
             "LLaMA-Factory {version}: {path} ({origin})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from backend.doctor.report import Check, Level
+from backend.doctor.report import Check, Level, of_error
 from backend.ollama.discover import person_address
 from backend.ollama.probe import version_at
 from backend.ollama.version import OLDEST, is_new_enough
@@ -30,11 +30,11 @@ def check_ollama(
         host, wished = address.url, origin != "default"
         server = version_at(address, timeout_s=_TIMEOUT_S)
     except AppError as error:
-        checks.append(Check("ollama-server", Level.ERROR, error.title, error.hint))
+        checks.append(of_error("ollama-server", error))
     try:
         program = ollama.present(paths, settings, environ)
     except AppError as error:
-        checks.append(Check("ollama", Level.ERROR, error.title, error.hint))
+        checks.append(of_error("ollama", error))
     else:
         checks.append(_check_program(program, server))
     if host:

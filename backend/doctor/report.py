@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from data.errors import AppError
 from data.i18n import Message
 
 
@@ -44,6 +45,12 @@ class Check:
             "message": self.message.english(),
             "remedy": self.remedy.english(),
         }
+
+
+def of_error(identifier: str, error: AppError) -> Check:
+    """Return the check that says what an error says."""
+    message = Message("{title}: {detail}", {"title": error.title, "detail": error.detail})
+    return Check(identifier, Level.ERROR, message if error.detail else error.title, error.hint)
 
 
 @dataclass(frozen=True, slots=True)
