@@ -101,7 +101,6 @@ def config(keys: _Keys, *, tied: bool) -> dict[str, object]:
         "num_hidden_layers": keys.number("llama.block_count"),
         "num_attention_heads": keys.number("llama.attention.head_count"),
         "num_key_value_heads": keys.number("llama.attention.head_count_kv"),
-        "head_dim": keys.number("llama.rope.dimension_count"),
         "max_position_embeddings": keys.number(_CONTEXT),
         "rms_norm_eps": keys.real("llama.attention.layer_norm_rms_epsilon"),
         "rope_theta": theta,
@@ -173,16 +172,19 @@ def tokenizer(keys: _Keys) -> dict[str, object]:
 
 
 def tokenizer_config(keys: _Keys) -> dict[str, object]:
-    """Return tokenizer_config.json for transformers' GPT2Tokenizer."""
+    """Return tokenizer_config.json.
+
+    The class is not GPT2Tokenizer: that of transformers 5.6 puts its own pre-tokenizer in place of tokenizer.json's,
+    and a merged model would be saved without the splitting of digits. ``add_prefix_space`` is read by llama.cpp only.
+    """
     tokens = keys.texts("tokenizer.ggml.tokens")
     named = {
         f"{role}_token": tokens[keys.number(f"tokenizer.ggml.{key}_token_id")]
         for role, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown"))
     }
     return {
-        "tokenizer_class": "GPT2Tokenizer",
+        "tokenizer_class": "PreTrainedTokenizerFast",
         "add_prefix_space": False,
-        "errors": "replace",
         "model_max_length": keys.number(_CONTEXT),
         **named,
     }

@@ -77,16 +77,16 @@ def train_args(base: Path, dataset_dir: Path, output_dir: Path) -> dict[str, obj
         "lora_alpha": 16,
         "lora_dropout": 0.0,
         "lora_target": "all",
-        "per_device_train_batch_size": 8,
+        "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "disable_gradient_checkpointing": True,
         "learning_rate": 1.0e-3,
         "num_train_epochs": 2.0,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": 4,
+        "warmup_steps": 8,
         "seed": 42,
         "logging_steps": 1,
-        "save_steps": 20,
+        "save_steps": 40,
         "save_total_limit": 1,
         "report_to": "none",
         "plot_loss": False,
@@ -96,12 +96,13 @@ def train_args(base: Path, dataset_dir: Path, output_dir: Path) -> dict[str, obj
 
 
 def export_args(base: Path, adapter: Path, export_dir: Path) -> dict[str, object]:
-    """Return LLaMA-Factory's arguments for merging ``adapter`` into ``base``."""
+    """Return LLaMA-Factory's arguments for merging ``adapter`` into ``base``: in float32, then written as bf16."""
     return {
         "model_name_or_path": str(base),
         "adapter_name_or_path": str(adapter),
         "finetuning_type": "lora",
         "template": TEMPLATE,
+        "infer_dtype": "bfloat16",
         "trust_remote_code": False,
         "export_dir": str(export_dir),
         "export_size": 5,

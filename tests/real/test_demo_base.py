@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from backend.demo.base import MARKER, gguf_path, is_complete
 from backend.demo.wheel import GGUF_SHA256, sha256
+from backend.lf.find import find
 from backend.setup import ollama as managed_ollama
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
@@ -119,3 +120,29 @@ def test_the_tokenizer_gives_the_ids_of_llama_cpp(made: Made, text: str, tmp_pat
     tokenizer = Tokenizer.from_file(str(made.target / "tokenizer.json"))
     assert tokenizer.encode(text).ids == json.loads(answer.stdout)
     assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
+
+
+def test_llama_factorys_transformers_keep_the_splitting_of_digits_through_a_save(made: Made, tmp_path: Path) -> None:
+    found = find(Settings(), Paths.default(), None)
+    if found is None:
+        pytest.skip("no LLaMA-Factory: `paddock setup llamafactory` installs one")
+    script = (
+        "import json, sys\n"
+        "from transformers import AutoTokenizer\n"
+        "AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])\n"
+        "tokenizer = AutoTokenizer.from_pretrained(sys.argv[2])\n"
+        "print(json.dumps([tokenizer.encode(text) for text in json.loads(sys.argv[3])]))\n"
+    )
+    answer = subprocess.run(
+        [str(found.python), "-P", "-c", script, str(made.target), str(tmp_path), json.dumps(SAMPLES)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        cwd="/",
+    )
+    ours = Tokenizer.from_file(str(made.target / "tokenizer.json"))
+    assert json.loads(answer.stdout.splitlines()[-1]) == [ours.encode(text).ids for text in SAMPLES]
+    saved = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    steps = [step["type"] for step in saved["pre_tokenizer"]["pretokenizers"]]
+    assert steps == ["Digits", "ByteLevel"]
