@@ -1,0 +1,65 @@
+"""What a deployment may ask for, and what comes from where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.deploy.request import Deployment, read_modelfile
+from data.errors import AppError, RequestError
+from data.jobs.spec import JobSpec
+
+
+def test_a_request_survives_its_way_through_the_job(tmp_path: Path) -> None:
+    asked = Deployment(gguf="/x/m.gguf", name="m", template="T", parameters={"top_k": 1}, quantize="q8_0", private=True)
+    spec = JobSpec.from_json(asked.spec(workspace=tmp_path, after=("a",)).as_json())
+    assert (spec.kind, spec.name, spec.after) == ("deploy", "m", ("a",))
+    assert Deployment.read(spec.params) == asked
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": "m"},
+        {"gguf": "/m.gguf"},
+        {"gguf": "/m.gguf", "name": "a b"},
+        {"gguf": "/m.gguf", "name": "m", "colour": "red"},
+        {"gguf": "/m.gguf", "name": "m", "private": "yes"},
+        {"gguf": "/m.gguf", "name": "m", "parameters": {"colour": "red"}},
+        {"gguf": "/m.gguf", "name": "m", "parameters": {"top_k": "many"}},
+        {"gguf": "/m.gguf", "name": "m", "quantize": "very small"},
+        {"gguf": "/m.gguf", "name": "m", "host": "ftp://x"},
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_starts(params: dict[str, object]) -> None:
+    with pytest.raises(RequestError):
+        Deployment.read(params)
+
+
+def test_params_win_over_the_modelfile_of_the_export(tmp_path: Path) -> None:
+    (tmp_path / "Modelfile").write_text(
+        'FROM .\nTEMPLATE """{{ .Prompt }}"""\nSYSTEM Be kind.\nPARAMETER stop a\nPARAMETER stop b\n'
+        "PARAMETER num_ctx 4096\nLICENSE Free\nMESSAGE user Hi\n"
+    )
+    asked = Deployment(
+        gguf="/m.gguf", name="m", modelfile=str(tmp_path), system="Be brief.", parameters={"num_ctx": 99}
+    )
+    values = asked.values()
+    assert values.sources == ("/m.gguf",)
+    assert (values.template, values.system) == ("{{ .Prompt }}", "Be brief.")
+    assert values.parameters == {"stop": ["a", "b"], "num_ctx": 99}
+    assert values.licenses == ("Free",)
+    assert values.messages == ({"role": "user", "content": "Hi"},)
+
+
+def test_a_modelfile_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(AppError, match="cannot be read"):
+        read_modelfile(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(AppError, match="cannot be read"):
+        read_modelfile(tmp_path / "binary")
+    (tmp_path / "Modelfile").write_text("TEMPLAT x\n")
+    with pytest.raises(RequestError) as caught:
+        read_modelfile(tmp_path)
+    assert f"{tmp_path / 'Modelfile'}:1:1" in caught.value.detail.english()
