@@ -23,12 +23,17 @@ _NOT_THERE: Final = re.compile(
     r"No matching distribution found for (?P<what>\S+)|ResolutionImpossible|404 Client Error|unknown revision",
     re.IGNORECASE,
 )
+_TAMPERED: Final = re.compile(r"DO NOT MATCH THE HASHES|checksum mismatch|SECURITY ERROR")
 _MEMORY: Final = re.compile(r"Killed signal terminated program|out of memory|MemoryError|std::bad_alloc", re.IGNORECASE)
 _ERROR_LINE: Final = re.compile(r"^\s*(ERROR|FAILED|CMake Error|error)\b|: (fatal )?error: ")
 
 # The order matters: a full disk or a refused certificate also leaves "Max retries" behind.
 _CAUSES: Final[tuple[tuple[re.Pattern[str], Message], ...]] = (
     (_NO_SPACE, _("The disk is full: free some space (paddock doctor shows where), then run it again.")),
+    (
+        _TAMPERED,
+        _("The mirror gave another file than the one that was published: use another mirror, and tell its operator."),
+    ),
     (_MEMORY, _("The machine ran out of memory: close other programs, then run it again.")),
     (
         _CERTIFICATE,

@@ -87,6 +87,8 @@ def test_a_total_is_never_passed(tmp_path: Path) -> None:
         (NOT_ON_MIRROR, "another mirror"),
         (("OSError: [Errno 28] No space left on device", "Max retries exceeded"), "disk is full"),
         (("SSLError(SSLCertVerificationError(1, 'CERTIFICATE_VERIFY_FAILED')): Max retries exceeded",), "certificate"),
+        (("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",), "another mirror"),
+        (("go: verifying module: checksum mismatch", "SECURITY ERROR"), "another mirror"),
         (("ProxyError('Cannot connect to proxy.')",), "https_proxy"),
         (("ERROR: HTTP error 403 while getting x", "403 Client Error: Forbidden"), "credentials"),
         (("go: github.com/ollama/ollama@v0: dial tcp: lookup proxy: no such host",), "registry cannot be reached"),
