@@ -50,6 +50,7 @@ def train_checks(
         *_spaces(lf, args, workspace, gpus, environ),
         *_disk(args, Path(str(args["output_dir"]))),
         *_trust(args),
+        *_deepspeed(args, workspace),
     ]
     if args.get("do_train") and args.get(JIT_CHECKPOINT) is not True:
         found.append(
@@ -341,6 +342,17 @@ def _trust(args: Mapping[str, object]) -> Iterable[Check]:
             "warning",
             _("Code from the model's repository will be run"),
             _("Leave out trust_remote_code unless the model needs it and you trust its source."),
+        )
+
+
+def _deepspeed(args: Mapping[str, object], workspace: Path) -> Iterable[Check]:
+    text = args.get("deepspeed")
+    if isinstance(text, str) and text and not (workspace / text).is_file():
+        yield Check(
+            "deepspeed.file",
+            "error",
+            _("The DeepSpeed configuration does not exist: {path}", path=workspace / text),
+            _("Correct deepspeed: a JSON file, relative to the workspace."),
         )
 
 

@@ -119,7 +119,13 @@ def normal_train(
         stamp = (moment or now()).astimezone().strftime("%Y-%m-%d-%H-%M-%S")
         values["output_dir"] = str(workspace / "saves" / model / method / f"train_{stamp}")  # LLaMA Board's place
     values.setdefault("report_to", "none")
-    if JIT_CHECKPOINT not in values and lf is not None and has_jit_checkpoint(lf, schema):
+    # The stage ppo has a training loop of its own, in which such a checkpoint was never meant to be written.
+    if (
+        JIT_CHECKPOINT not in values
+        and values.get("stage") != "ppo"
+        and lf is not None
+        and has_jit_checkpoint(lf, schema)
+    ):
         values[JIT_CHECKPOINT] = True
     return values
 

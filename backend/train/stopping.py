@@ -42,7 +42,8 @@ def export_ladder(spec: JobSpec) -> tuple[StopStep, ...]:
 def stop_consequence(spec: JobSpec) -> Message:
     """Say, before a graceful stop, what a resume will have to train again."""
     if args_of(spec).get(JIT_CHECKPOINT) is True:
-        return _("A checkpoint is saved first: a resume loses nothing.")
+        # transformers may save it just before the optimiser's step, and then still makes that step.
+        return _("A checkpoint is saved first: a resume trains one step again at most.")
     found = checkpoint.inspect(output_dir_of(spec))
     if found.last_checkpoint is None:
         return _("There is no checkpoint yet: a resume starts again from step 0 ({lost} steps).", lost=found.last_step)
@@ -60,17 +61,22 @@ def resume_consequence(spec: JobSpec) -> Message:
     found = checkpoint.inspect(output_dir_of(spec))
     if not can_resume(args_of(spec)):
         return _("This stage cannot go on from a checkpoint: it starts again from step 0.")
-    if found.last_checkpoint is None:
-        if found.has_weights:
-            return _(
-                "There is no checkpoint, only weights: it starts again from step 0 ({lost} steps) and replaces them.",
-                lost=found.last_step,
-            )
-        return _("There is no checkpoint: it starts again from step 0 ({lost} steps).", lost=found.last_step)
-    lost = max(0, found.last_step - found.last_checkpoint)
+    if found.last_checkpoint is not None:
+        return _from_checkpoint(found.last_checkpoint, max(0, found.last_step - found.last_checkpoint))
+    if found.has_weights:
+        return _(
+            "There is no checkpoint, only weights: it starts again from step 0 ({lost} steps) and replaces them.",
+            lost=found.last_step,
+        )
+    return _("There is no checkpoint: it starts again from step 0 ({lost} steps).", lost=found.last_step)
+
+
+def _from_checkpoint(step: int, lost: int) -> Message:
     if lost == 0:
-        return _("It goes on from checkpoint-{step}; nothing is lost.", step=found.last_checkpoint)
-    return _("It goes on from checkpoint-{step} and trains {lost} steps again.", step=found.last_checkpoint, lost=lost)
+        return _("It goes on from checkpoint-{step}; nothing is lost.", step=step)
+    if lost == 1:
+        return _("It goes on from checkpoint-{step} and trains one step again.", step=step)
+    return _("It goes on from checkpoint-{step} and trains {lost} steps again.", step=step, lost=lost)
 
 
 def can_resume(args: Mapping[str, object]) -> bool:

@@ -162,7 +162,9 @@ def _python(spec: JobSpec) -> Path:
 
 
 def _refuse_spaces(spec: JobSpec, python: Path, file: Path) -> None:
-    if command.uses_torchrun("train", spec.gpus) and any(" " in str(path) for path in (python, file)):
+    if command.uses_torchrun("train", spec.gpus, {**os.environ, **spec.env}) and any(
+        " " in str(path) for path in (python, file)
+    ):
         raise AppError(
             _("A path with a space cannot be trained on several GPUs"),
             _("LLaMA-Factory starts torchrun with a line that it splits at spaces: {path}", path=file),

@@ -96,6 +96,11 @@ def test_what_was_asked_is_not_overruled(workspace: Path, lf: LlamaFactory) -> N
     assert ids(asked, workspace, lf) == {"trust_remote_code": "warning", "stop.checkpoint": "info"}
 
 
+def test_ppo_is_stopped_the_old_way(workspace: Path, lf: LlamaFactory) -> None:
+    values = normal_train(good(stage="ppo"), workspace=workspace, lf=lf, schema=snapshot())
+    assert "enable_jit_checkpoint" not in values
+
+
 def test_without_an_output_dir_llama_boards_place_is_taken(workspace: Path, lf: LlamaFactory) -> None:
     args = good(model_name_or_path="org/name")
     del args["output_dir"]
@@ -130,6 +135,7 @@ def test_an_older_transformers_gets_no_argument_that_it_does_not_know(
         ({"hf_hub_token": "x"}, "argument.secret"),
         ({"cutoff_len": "x"}, "argument.type"),
         ({"do_train": False}, "rule.nothing"),
+        ({"deepspeed": "ds_z3.json"}, "deepspeed.file"),
     ],
 )
 def test_what_would_fail_is_refused_before_anything_is_written(

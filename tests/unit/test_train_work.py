@@ -162,7 +162,7 @@ def test_the_ladder_saves_a_checkpoint_where_it_can(tmp_path: Path, python: Path
 
 def test_what_a_stop_costs_is_said_before(tmp_path: Path, python: Path) -> None:
     jit = train(tmp_path, python, enable_jit_checkpoint=True)
-    assert "loses nothing" in stopping.stop_consequence(jit).english()
+    assert "one step again at most" in stopping.stop_consequence(jit).english()
     plain = train(tmp_path, python)
     logged(tmp_path / "out", 7)
     assert "step 0 (7 steps)" in stopping.stop_consequence(plain).english()
