@@ -20,7 +20,7 @@ def strangers(home: Path) -> list[str]:
     for name in _PACKAGES:
         spec = importlib.util.find_spec(name)
         place = Path(spec.origin).parent if spec is not None and spec.origin else None
-        if place is None or not place.samefile(home / name):
+        if place is None or place.resolve() != (home / name).resolve():
             found.append(f"{name}: {place or 'a folder without __init__.py, or missing'}")
     return found
 

@@ -11,6 +11,7 @@ from data.errors import AppError
 from data.i18n import Message
 
 _CLEAR_LINE: Final = "\r\x1b[2K"
+_USUAL_COLUMNS: Final = 80
 _STYLES: Final = {"good": "32", "bad": "31", "busy": "36", "strong": "1", "dim": "2", "warn": "33"}
 
 
@@ -46,9 +47,10 @@ class Console:
     def width(self) -> int:
         """Return the columns of the terminal; 80 where there is none."""
         try:
-            return max(20, os.get_terminal_size(self.side.fileno()).columns)
+            found = os.get_terminal_size(self.side.fileno()).columns
         except (OSError, ValueError):
-            return 80
+            found = 0
+        return max(20, found or _USUAL_COLUMNS)  # a pseudo-terminal whose size nobody set says 0
 
     def paint(self, text: str, style: str) -> str:
         """Return ``text`` in a colour role, where colours are seen and wanted."""

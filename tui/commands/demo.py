@@ -48,7 +48,7 @@ def demo(session: Session, new: bool) -> int:
         _tell_plan(console, services)
         ids = start_demo(services.paths, services.settings, services.workspace, services.environ)
     jobs = follow(console, services, ids, comes_back=_COMMAND)
-    return _conclude(console, jobs)
+    return conclude(console, jobs)
 
 
 def _wants_running(console: Console) -> bool:
@@ -75,7 +75,7 @@ def _tell_plan(console: Console, services: Services) -> None:
         )
 
 
-def _conclude(console: Console, jobs: Sequence[Job]) -> int:
+def conclude(console: Console, jobs: Sequence[Job]) -> int:
     """Print the summary, or why there is none; return the exit status."""
     summary = demo_summary(jobs)
     failure = first_ending(jobs)

@@ -122,8 +122,12 @@ def run(words: Sequence[str]) -> int:
     session.choose_language()
     _look_ahead(words, session)
     try:
-        status: object = ROOT.main(list(words), prog_name="paddock", obj=session, standalone_mode=False)
+        # Not ROOT.main: that turns a closed pipe into status 1, and prints errors in forms of its own.
+        with ROOT.make_context("paddock", list(words), obj=session) as context:
+            status: object = ROOT.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as done:  # --help, --version
+        return done.exit_code
     except BrokenPipeError:  # the reader has what it wanted (`paddock jobs log JOB | head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -1,0 +1,37 @@
+"""What every test gets: English, a home of its own for Paddock, and nothing of the person's settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data import i18n
+from data.paths import HOME_VARIABLE
+from data.settings import PREFIX
+from tests.support import Yard
+
+
+@pytest.fixture(autouse=True)
+def _own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests away from the person's directories. Tests marked real use the managed programs that lie there."""
+    kept = dict(os.environ)
+    if request.node.get_closest_marker("real") is None:
+        for name in [name for name in os.environ if name.startswith(PREFIX) or name == "OLLAMA_HOST"]:
+            del os.environ[name]
+        os.environ[HOME_VARIABLE] = str(tmp_path_factory.getbasetemp() / "home-of-all-tests")
+    i18n.activate("en")
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
+    i18n.activate("en")
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    """A home with jobs; whatever of them still lives is ended with the test."""
+    made = Yard(tmp_path / "home")
+    yield made
+    made.close()
