@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from backend.doctor.report import Check, Level, of_error
-from backend.ollama.discover import person_address
+from backend.ollama.discover import engine_folder, person_address
 from backend.ollama.probe import version_at
 from backend.ollama.version import OLDEST, is_new_enough
 from backend.setup import ollama
+from backend.setup.release import BASE_VARIABLE
+from backend.telemetry.gpus import GpuReading
 from data.errors import AppError
 from data.i18n import _
 from data.paths import Paths
@@ -48,6 +51,27 @@ def check_ollama(
         "version": server if usable or program is None else program.version,
         "running": server is not None,
     }, checks
+
+
+def check_acceleration(found: Mapping[str, object] | None, gpus: GpuReading) -> Iterator[Check]:
+    """Yield a warning where there is a GPU that the managed Ollama cannot use: a build from registries has no CUDA.
+
+    The official release keeps its CUDA libraries in ``lib/ollama/cuda_v*``.
+    """
+    binary = None if found is None else found["binary"]
+    if not gpus.gpus or not isinstance(binary, str):
+        return
+    engine = engine_folder(Path(binary))
+    if (engine / "llama-server").exists() and not any(engine.glob("cuda*")):
+        yield Check(
+            "ollama-gpu",
+            Level.WARNING,
+            _("This Ollama runs models on the CPU only ({path} has no CUDA).", path=str(engine)),
+            _(
+                "Install Ollama's release (https://ollama.com/download), or name a mirror of its releases in {name}.",
+                name=BASE_VARIABLE,
+            ),
+        )
 
 
 def _check_program(program: ollama.Program | None, server: str | None) -> Check:

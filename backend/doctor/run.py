@@ -9,7 +9,7 @@ from pathlib import Path
 
 from backend.doctor.lf import check_versions, look_for_llamafactory
 from backend.doctor.machine import check_disks, check_gpus, check_state_folder, check_survival
-from backend.doctor.ollama import check_ollama
+from backend.doctor.ollama import check_acceleration, check_ollama
 from backend.doctor.own import check_own
 from backend.doctor.report import Check, DoctorReport
 from backend.telemetry.gpus import read_gpus
@@ -32,6 +32,7 @@ def run_checks(
         ollama, ollama_checks = ollama_found.result()
     checks += ollama_checks
     checks.append(check_gpus(gpus))
+    checks += check_acceleration(ollama, gpus)
     checks += check_disks(paths, workspace)
     checks += check_state_folder(paths)
     checks += check_survival(environ)

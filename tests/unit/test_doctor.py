@@ -14,6 +14,7 @@ import pytest
 
 from backend.doctor.lf import check_versions
 from backend.doctor.machine import check_disks, check_gpus, check_state_folder, check_survival, file_system_of
+from backend.doctor.ollama import check_acceleration
 from backend.doctor.report import Check, DoctorReport, Level
 from backend.doctor.run import run_checks
 from backend.lf.find import look
@@ -237,6 +238,18 @@ def test_a_server_is_asked_for_its_version(tmp_path: Path, version: str, level: 
             server.kill()
     assert {check.level for check in report.checks if check.id == "ollama-server"} == {level}
     assert report.ollama == {"binary": None, "host": f"http://{host}", "version": version, "running": True}
+
+
+def test_an_ollama_without_cuda_is_seen_only_beside_a_gpu(tmp_path: Path) -> None:
+    engine = tmp_path / "lib" / "ollama"
+    engine.mkdir(parents=True)
+    (engine / "llama-server").touch()
+    found = {"binary": str(tmp_path / "bin" / "ollama")}
+    assert [c.level for c in check_acceleration(found, gpu_with("13.0"))] == [Level.WARNING]
+    assert list(check_acceleration(found, NO_GPU)) == []
+    (engine / "cuda_v13").mkdir()
+    assert list(check_acceleration(found, gpu_with("13.0"))) == []
+    assert list(check_acceleration(None, gpu_with("13.0"))) == []
 
 
 def test_a_name_without_a_server_is_a_warning(tmp_path: Path) -> None:
