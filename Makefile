@@ -1,5 +1,6 @@
 # The two that matter: `make demo` and `make test`. Each does all of its own set-up.
-PYTHON ?= python3
+# Empty: the first of python3, python3.13 … that is 3.11 or newer.
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.paddock-ready
@@ -13,7 +14,7 @@ help: ## Say what can be made
 
 setup: $(STAMP) ## Make .venv with Paddock in it
 
-$(STAMP): pyproject.toml requirements.lock hatch_build.py $(wildcard data/locale/*/LC_MESSAGES/*.po)
+$(STAMP): pyproject.toml requirements.lock hatch_build.py scripts/make-venv.sh $(wildcard data/locale/*/LC_MESSAGES/*.po)
 	@sh scripts/make-venv.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
