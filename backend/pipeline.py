@@ -12,20 +12,23 @@ from typing import Final, NamedTuple, cast
 from backend.demo import recipe
 from backend.demo.wheel import GGUF_NAME
 from backend.jobs.launch import launch
+from backend.lf.schema import has_jit_checkpoint
 from backend.setup import llamafactory as managed_llamafactory
 from backend.setup import ollama as managed_ollama
+from backend.telemetry.gpus import Gpu, known, read_gpus
 from backend.train import stopping
 from backend.train.stopping import JIT_CHECKPOINT
 from data.demo import FOLDER as DEMO_DATASETS
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
 from data.jobs.library import Job, Library
-from data.jobs.spec import Chain, JobSpec, now
+from data.jobs.spec import Chain, GpuRequest, JobSpec, now
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings
 
 DEMO_TITLE: Final = "demo"
+_DEMO_GPU_BYTES: Final = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ def demo_chain(
     missing = missing_parts(paths, settings, environ)
     found = managed_llamafactory.present(paths, settings, environ)
     python = found.python if found else managed_llamafactory.folder(paths) / "bin" / "python"
-    steps = _demo_steps(demo_places(paths, chain_id), python)
+    steps = _demo_steps(demo_places(paths, chain_id), python, saves_on_stop=found is None or has_jit_checkpoint(found))
+    device = _demo_device(read_gpus(processes=False).gpus)
     if missing:
         steps.insert(0, _Step("setup", _("what is missing").english(), {"what": list(missing)}))
     specs: list[JobSpec] = []
@@ -100,6 +104,8 @@ def demo_chain(
                 workspace=str(workspace),
                 params=step.params,
                 after=(specs[-1].id,) if specs else (),
+                gpus=device if step.kind == "train" else None,
+                env={} if device else {"CUDA_VISIBLE_DEVICES": ""},
                 chain=Chain(chain_id, DEMO_TITLE, index, len(steps)),
                 moment=moment,
             )
@@ -107,10 +113,20 @@ def demo_chain(
     return specs
 
 
-def _demo_steps(places: DemoPlaces, python: Path) -> list[_Step]:
+def _demo_device(gpus: Sequence[Gpu]) -> GpuRequest | None:
+    """Return the GPU with the most free memory; None (the CPU) where none has enough: the demo waits for no GPU."""
+    enough = [gpu for gpu in gpus if (known(gpu.memory_free_bytes) or 0) >= _DEMO_GPU_BYTES]
+    if not enough:
+        return None
+    return GpuRequest(ids=(max(enough, key=lambda gpu: known(gpu.memory_free_bytes) or 0).index,))
+
+
+def _demo_steps(places: DemoPlaces, python: Path, *, saves_on_stop: bool) -> list[_Step]:
     wheel_gguf = places.base.parent / GGUF_NAME
     question = {"prompt": recipe.QUESTION, "private": True}
-    training = recipe.train_args(places.base, DEMO_DATASETS, places.adapter) | {JIT_CHECKPOINT: True}
+    training = recipe.train_args(places.base, DEMO_DATASETS, places.adapter)
+    if saves_on_stop:
+        training |= {JIT_CHECKPOINT: True}
     merge = recipe.export_args(places.base, places.adapter, places.merged)
     deployment = {
         "gguf": str(places.gguf),

@@ -69,13 +69,13 @@ def append_line(path: Path, value: Mapping[str, object], *, durable: bool) -> No
 
 
 def tail_bytes(path: Path, limit_bytes: int) -> bytes:
-    """Return at most the last ``limit_bytes`` of ``path``; empty where it does not exist."""
+    """Return at most the last ``limit_bytes`` of ``path``; empty where there is no such file."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - limit_bytes))
             return stream.read(limit_bytes)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return b""
 
 

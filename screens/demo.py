@@ -35,6 +35,14 @@ def forecast_lines(forecast: Forecast) -> list[Parts]:
         lines.append((glyph, (str(item.words), "text")))
         if cost:
             lines.append((("  ", ""), (cost, "muted")))
+    if len(forecast.missing) > 1:
+        together = _(
+            "Together {download} to fetch, {disk} on disk, about {minutes} min",
+            download=size(forecast.download_bytes),
+            disk=size(forecast.disk_bytes),
+            minutes=max(1, round(forecast.minutes)),
+        )
+        lines.append((("  ", ""), (str(together), "strong")))
     lines += [
         (),
         part(

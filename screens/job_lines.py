@@ -54,7 +54,7 @@ def single_name(job: Job) -> Parts:
 def status_parts(status: Status, *, responding: bool = True) -> Parts:
     """Return glyph and word of a status."""
     if not responding and status.is_live:
-        return (("! ", "lost"), (str(_("not responding")), "lost"))
+        return (("! ", "lost"), (str(_("no answer")), "lost"))
     role = role_of(status)
     return ((f"{STATUS_GLYPHS[status]} ", role), (str(STATUS_WORDS[status]), role))
 

@@ -18,6 +18,7 @@ from screens.place import Place
 from tui.keys import action_of, bindings, key_name
 from tui.widgets.cells import part
 from tui.widgets.table import Column, Row, Table
+from tui.wording import kind_word
 
 JOB = "job:"
 
@@ -28,7 +29,12 @@ def matches(needle: str, text: str) -> bool:
     return all(word in folded for word in needle.casefold().split())
 
 
-class PaletteScreen(ModalScreen[None]):
+def title_of(row: Row) -> str:
+    """Return the name of an action or a job."""
+    return "".join(text for text, _role in row.cells[0])
+
+
+class PaletteScreen(ModalScreen[str]):
     """Lists the actions of the place below it."""
 
     CSS_PATH = "palette.tcss"
@@ -41,20 +47,24 @@ class PaletteScreen(ModalScreen[None]):
     def __init__(self, place: Place) -> None:
         super().__init__()
         self._place = place
-        self._calls: dict[str, str] = {}
+        self._calls: dict[str, tuple[str, DOMNode]] = {}
         self._rows = self._collect()
 
     def _collect(self) -> list[Row]:
-        rows: list[Row] = []
+        here: list[Row] = []
+        everywhere: list[Row] = []
         for key, active in self._place.active_bindings.items():
             action = action_of(active.binding)
             if action is None or not action.palette or not active.enabled or action.id in self._calls:
                 continue
-            self._calls[action.id] = active.binding.action
+            self._calls[action.id] = (active.binding.action, active.node)
             cells = (part(str(action.title), "strong"), part(str(action.help), "muted"), part(key_name(key), "accent"))
-            rows.append(Row(action.id, cells, f"{action.title} {action.help} {action.title.english()} {action.id}"))
+            text = f"{action.title} {action.help} {action.title.english()} {action.id}"
+            group = everywhere if action.where[0] in ("app", "list") else here
+            group.append(Row(action.id, cells, text))
+        rows = [*here, *everywhere]
         for job in reversed(self._place.paddock.snapshot.jobs):
-            title = str(_("Open {job}", job=name_of(job)))
+            title = str(_("Open {job}", job=f"{kind_word(job.spec.kind)} {name_of(job)}"))
             cells = (part(title, "text"), (*status_parts(job.status), ("  ", ""), (job.id, "muted")), ())
             rows.append(Row(JOB + job.id, cells, f"{title} {job.id} {job.status}"))
         return rows
@@ -64,7 +74,7 @@ class PaletteScreen(ModalScreen[None]):
         with Vertical(id="palette"):
             yield Input(placeholder=str(_("What do you want to do?")), id="needle")
             yield Table(
-                [Column(Message(""), 24), Column(Message("")), Column(Message(""), 8, right=True)],
+                [Column(Message(""), 30), Column(Message("")), Column(Message(""), 8, right=True)],
                 header=False,
                 id="found",
             )
@@ -74,30 +84,31 @@ class PaletteScreen(ModalScreen[None]):
         self.query_one("#palette").border_title = str(_("Find an action"))
         self.query_one("#found", Table).can_focus = False
         self.query_one("#found", Table).show(self._rows)
-        self.query_one("#needle", Input).focus()
+        needle = self.query_one("#needle", Input)
+        needle.cursor_blink = False
+        needle.focus()
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         table = self.query_one("#found", Table)
         table.cursor = 0
-        table.show([row for row in self._rows if matches(event.value, row.text)])
+        found = [row for row in self._rows if matches(event.value, row.text)]
+        found.sort(key=lambda row: not matches(event.value, title_of(row)))  # what is called so goes first
+        table.show(found)
 
     @on(Input.Submitted)
     @on(Table.Chosen)
-    async def _chosen(self) -> None:
-        key = self.query_one("#found", Table).cursor_key
+    def _chosen(self) -> None:
+        self.dismiss(self.query_one("#found", Table).cursor_key)
+
+    async def perform(self, key: str | None) -> None:
+        """Do what was chosen, on the place below; the app calls it when the palette is closed."""
         place = self._place
-        await self.dismiss()
-        if key.startswith(JOB):
+        if key and key.startswith(JOB):
             place.paddock.open_run(key.removeprefix(JOB))
         elif key in self._calls:
-            await place.perform(self._calls[key], self._namespace(key))
-
-    def _namespace(self, key: str) -> DOMNode:
-        for active in self._place.active_bindings.values():
-            if active.binding.id == key:
-                return active.node
-        return self._place
+            call, node = self._calls[key]
+            await place.perform(call, node)
 
     def action_move(self, direction: int) -> None:
         """Move the cursor while the field has the keys."""

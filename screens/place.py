@@ -58,6 +58,11 @@ class Place(Screen[None]):
         """Return what is between the bars."""
         raise NotImplementedError
 
+    @property
+    def is_there(self) -> bool:
+        """Its widgets exist: it is composed, and not yet taken away."""
+        return self.is_attached and bool(self.query("#keys"))
+
     def show(self, snapshot: Snapshot) -> None:
         """Show what has changed; subclasses do their own part, too."""
         self.query_one("#status", LineBar).show_parts(*status_parts(snapshot, self.services))
@@ -105,7 +110,7 @@ class Place(Screen[None]):
 
     def refresh_keys(self) -> None:
         """Name the keys that do something here and now."""
-        if not self.is_attached:
+        if not self.is_there:
             return
         hints: list[KeyHint] = []
         always: list[KeyHint] = []

@@ -127,7 +127,7 @@ class PaddockApp(App[None]):
         self.snapshot = snapshot
         self.has_looked = True
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, Place):
+            if isinstance(screen, Place) and screen.is_there:
                 screen.show(snapshot)
                 screen.refresh_keys()
                 return
@@ -240,12 +240,13 @@ class PaddockApp(App[None]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(keys.resolve(self.services.settings.keys)))
 
-    def action_palette(self) -> None:
-        """Find an action by its name."""
+    async def action_palette(self) -> None:
+        """Find an action by its name. Waits for the palette, so that letters typed at once are not lost."""
         from screens.palette import PaletteScreen  # noqa: PLC0415 - not needed for the first frame
 
         if isinstance(self.screen, Place):
-            self.push_screen(PaletteScreen(self.screen))
+            palette = PaletteScreen(self.screen)
+            await self.push_screen(palette, palette.perform)
 
     def action_other_theme(self) -> None:
         """Change between dark and light."""

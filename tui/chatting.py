@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ from data.paths import Paths
 from data.settings import Settings
 
 if TYPE_CHECKING:
+    from backend.chat.engine import ChatEngine
     from backend.deploy.server import Server
-    from backend.ollama.reply import Delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +62,14 @@ async def model_offers(paths: Paths, settings: Settings, environ: Mapping[str, s
     return offers
 
 
-async def reply(
-    paths: Paths,
-    settings: Settings,
-    environ: Mapping[str, str],
-    model: str,
-    host: str,
-    messages: Sequence[Mapping[str, str]],
-) -> AsyncGenerator[Delta]:
-    """Stream the reply of ``model`` on ``host``; where that does not answer any more, on the server that has it now.
+def engine(paths: Paths, settings: Settings, environ: Mapping[str, str], host: str) -> ChatEngine:
+    """Return the engine that talks with models of ``host``; it finds the private server again after an idle end."""
+    from backend.chat.ollama import OllamaEngine  # noqa: PLC0415 - not needed for the first frame
 
-    Raises AppError. Closing the generator stops the model.
-    """
-    from backend.ollama.client import Client  # noqa: PLC0415 - not needed for the first frame
+    async def locate() -> str:
+        return (await server_for(paths, settings, environ, host)).host
 
-    server = await server_for(paths, settings, environ, host)
-    async with Client(server.host) as client:  # leaving it closes the connection, and with it the generation
-        async for piece in client.chat(model, list(messages)):
-            yield piece
+    return OllamaEngine(locate)
 
 
 async def server_for(paths: Paths, settings: Settings, environ: Mapping[str, str], host: str) -> Server:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import traceback
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -32,7 +32,7 @@ from tui.machine import Machine, MachineReader
 from tui.wording import amount
 
 if TYPE_CHECKING:
-    from backend.ollama.reply import Delta
+    from backend.chat.engine import ChatEngine
     from backend.setup.sizes import Forecast
 
 _LOG_BYTES: Final = 1 << 20
@@ -217,9 +217,9 @@ class Services:
         """Return the models of a person's own server and of the private one, where they run now."""
         return await chatting.model_offers(self.paths, self.settings, self.environ)
 
-    def reply(self, model: str, host: str, messages: Sequence[Mapping[str, str]]) -> AsyncGenerator[Delta]:
-        """Stream the reply of ``model`` to ``messages``; raises AppError. The private server is started if it must."""
-        return chatting.reply(self.paths, self.settings, self.environ, model, host, messages)
+    def chat_engine(self, host: str) -> ChatEngine:
+        """Return the engine that talks with the models of ``host``; the private server is started if it must."""
+        return chatting.engine(self.paths, self.settings, self.environ, host)
 
     # -- what goes wrong, and what is copied ----------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ def roles(node: DOMNode) -> Roles:
 def _roles(colours: tuple[str, ...], foreground: str, no_color: bool) -> Roles:
     named = dict(zip(_COLOURS, colours, strict=True))
     styles = {
-        "": Style(),
+        "": Style(color=named["faint"]),
         "text": Style(color=foreground),
         "strong": Style(color=foreground, bold=True),
         "muted": Style(color=named["muted"]),

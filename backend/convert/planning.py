@@ -59,10 +59,23 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
             "",
             _("Export the model again into an empty folder."),
         )
+    _check_vocabulary(tensors, hparams)
     source_bytes = sum(part.weight.size_bytes for tensor in tensors for part in tensor.parts)
     return Plan(
         folder, family, hparams, chosen, tensors, source_bytes, sum(tensor.size_bytes(chosen) for tensor in tensors)
     )
+
+
+def _check_vocabulary(tensors: Sequence[Tensor], hparams: HParams) -> None:
+    """Compare the rows of the embedding with vocab_size: a vocabulary is padded to it, whatever it is."""
+    size = hparams.whole("vocab_size")
+    embedding = next((tensor for tensor in tensors if tensor.name == "token_embd.weight"), None)
+    if embedding is not None and embedding.shape[0] != size:
+        raise RequestError(
+            _("The model has not as many embeddings as its config.json says"),
+            _("The weights hold {rows} rows, config.json says vocab_size {size}.", rows=embedding.shape[0], size=size),
+            _("Export or download the model again."),
+        )
 
 
 def _refuse_types(weights: Sequence[Weight]) -> None:

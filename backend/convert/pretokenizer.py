@@ -93,12 +93,13 @@ def by_structure(description: Json) -> str | None:
     steps = tuple(_step(part) for part in _parts(description.get("pre_tokenizer")))
     model = description.get("model")
     ignores_merges = isinstance(model, dict) and cast("Json", model).get("ignore_merges") is True
-    return {
+    known: dict[tuple[str, ...], str] = {
         ("bytes",): "gpt-2",
         ("digits", "bytes"): "smollm",
         (_BY_THREES, "raw bytes"): "llama-bpe" if ignores_merges else "smaug-bpe",
         (_BY_ONES, "raw bytes"): "qwen2",
-    }.get(steps)
+    }
+    return known.get(steps)
 
 
 def _parts(value: object) -> list[Json]:

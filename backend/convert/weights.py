@@ -127,7 +127,7 @@ def _read_file(path: Path) -> tuple[Weight, ...]:
 
 def _weight(path: Path, name: str, entry: object, data_offset: int, size: int) -> Weight:
     match entry:
-        case {"dtype": str(dtype), "shape": [*_], "data_offsets": [int(begin), int(end)]}:
+        case {"dtype": str(dtype), "shape": list(), "data_offsets": [int(begin), int(end)]}:
             shape = cast("list[object]", cast("Json", entry)["shape"])
         case _:
             raise _damaged(path, _("the entry of {name} has the wrong form", name=name))

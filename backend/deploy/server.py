@@ -13,9 +13,9 @@ from typing import Final
 from backend.jobs.launch import launch
 from backend.ollama import failure
 from backend.ollama.address import Address, parse_address
-from backend.ollama.discover import find_binary, find_server, no_binary, person_address
+from backend.ollama.discover import find_server, person_address, usable_binary
+from backend.ollama.private import lock_file, models_folder
 from backend.ollama.probe import version_at
-from backend.ollama.serve import LOCK_NAME
 from backend.ollama.version import OLDEST, is_new_enough
 from data.errors import AppError
 from data.files import open_lock, try_lock
@@ -77,13 +77,16 @@ async def running_server(
     found = await find_server(settings, environ)
     if found is not None and found.is_new_enough:
         return Server(found.address.url, private=False, version=found.version)
-    return None if settings.ollama_host else await private_server(library or Library(paths.jobs))
+    return None if settings.ollama_host else await private_server(library or Library(paths.jobs), ask=False)
 
 
-async def private_server(library: Library) -> Server | None:
-    """Return the private server if its job runs and it answers."""
+async def private_server(library: Library, *, ask: bool = True) -> Server | None:
+    """Return the private server if its job runs and it answers; without ``ask``, its job's word is enough.
+
+    Every question is a line in the server's log: whoever looks again and again should not ask.
+    """
     for job in reversed(_serve_jobs(library)):
-        server = await _answering(job)
+        server = await _answering(job, ask=ask)
         if server is not None:
             return server
     return None
@@ -110,11 +113,12 @@ async def _private(paths: Paths, settings: Settings, environ: Mapping[str, str])
         async with _lock(paths, deadline):
             server = await private_server(library)
             if server is not None:
+                os.utime(lock_file(paths))  # it must not end for idleness before it is used
                 return server
             live = _serve_jobs(library)
             if not live:
                 _raise_ending(library, launched)
-                launched = _launch(paths, settings, environ)
+                launched = await _launch(paths, settings, environ)
         await asyncio.sleep(_POLL_S)
     raise AppError(
         _("The private Ollama server does not answer"),
@@ -135,11 +139,12 @@ def _serve_jobs(library: Library) -> list[Job]:
     ]
 
 
-async def _answering(job: Job) -> Server | None:
-    host = job.state.result.get("host")
-    if job.status is Status.STOPPING or not isinstance(host, str):
+async def _answering(job: Job, *, ask: bool) -> Server | None:
+    host, version = job.state.result.get("host"), job.state.result.get("version")
+    if job.status is Status.STOPPING or not isinstance(host, str) or not isinstance(version, str):
         return None
-    version = await asyncio.to_thread(version_at, parse_address(host))
+    if ask:
+        version = await asyncio.to_thread(version_at, parse_address(host))
     return None if version is None else Server(host, private=True, version=version, job=job.id)
 
 
@@ -157,10 +162,8 @@ def _raise_ending(library: Library, job_id: str) -> None:
     )
 
 
-def _launch(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> str:
-    binary = find_binary(paths, settings, environ)
-    if binary is None:
-        raise no_binary()
+async def _launch(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> str:
+    binary = await usable_binary(paths, settings, environ)
     spec = serve_spec(paths, settings, binary.path)
     return launch(paths.jobs, [spec], keep=settings.environment_keep, environ=environ)[0]
 
@@ -180,17 +183,12 @@ def serve_spec(paths: Paths, settings: Settings, binary: Path) -> JobSpec:
     )
 
 
-def models_folder(paths: Paths) -> Path:
-    """Return the private server's OLLAMA_MODELS."""
-    return paths.ollama_home / "models"
-
-
 @asynccontextmanager
 async def _lock(paths: Paths, deadline: float) -> AsyncGenerator[None]:
     """Hold the lock on deciding about the server: two views must not start two, nor may one end that was just found."""
     try:
         paths.ollama_home.mkdir(parents=True, exist_ok=True)
-        handle = open_lock(paths.ollama_home / LOCK_NAME)
+        handle = open_lock(lock_file(paths))
     except OSError as error:
         raise AppError(
             _("Ollama's folder cannot be made"), str(error), _("Check the free space and the permissions.")
@@ -200,7 +198,7 @@ async def _lock(paths: Paths, deadline: float) -> AsyncGenerator[None]:
             if asyncio.get_running_loop().time() > deadline:
                 raise AppError(
                     _("Somebody else has been starting the private Ollama server for too long"),
-                    str(paths.ollama_home / LOCK_NAME),
+                    str(lock_file(paths)),
                     _("Try again; `paddock jobs list` shows jobs of kind serve."),
                 )
             await asyncio.sleep(_POLL_S)

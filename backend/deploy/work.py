@@ -15,11 +15,12 @@ from typing import Final
 
 from backend.deploy.create import Deployed, Maker, check_gguf, check_space, digest_of
 from backend.deploy.request import Deployment
-from backend.deploy.server import Server, ensure_server, models_folder
+from backend.deploy.server import Server, ensure_server
 from backend.ollama.blob import size_bytes
 from backend.ollama.client import Client
 from backend.ollama.failure import ServerDiedError, UnreachableError
 from backend.ollama.name import parse_name
+from backend.ollama.private import models_folder
 from data.errors import AppError
 from data.i18n import _
 from data.jobs.folder import JobFolder

@@ -107,7 +107,7 @@ def _check_resumable(job: Job, environ: Mapping[str, str]) -> None:
             _("{job} is {status}.", job=job.id, status=str(job.status)),
             _("Stop it first: two writers in one output folder would spoil it."),
         )
-    alive = process.marked_processes(job.id)
+    alive = _still_alive(job)
     if alive:
         raise RequestError(
             _("Processes of this job still live"),
@@ -121,6 +121,16 @@ def _check_resumable(job: Job, environ: Mapping[str, str]) -> None:
             ", ".join(missing),
             _("Set it in this shell, then resume again."),
         )
+
+
+def _still_alive(job: Job) -> list[int]:
+    """Return the processes of the job; its supervisor, once it has written the ending, is given a moment to go."""
+    end = time.monotonic() + _LEAVING_S
+    while True:
+        alive = process.marked_processes(job.id)
+        if not alive or set(alive) != {job.state.supervisor.get("pid")} or time.monotonic() > end:
+            return alive
+        time.sleep(0.02)
 
 
 def _restart(job: Job, keep: str, environ: Mapping[str, str]) -> None:

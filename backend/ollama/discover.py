@@ -8,14 +8,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from backend.ollama.address import VARIABLE, Address, parse_address
 from backend.ollama.probe import version_at
-from backend.ollama.version import is_new_enough, version_key
+from backend.ollama.version import OLDEST, is_new_enough, version_key
 from data.errors import AppError
 from data.i18n import _
 from data.paths import Paths
@@ -74,8 +74,37 @@ async def find_server(
 def find_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary | None:
     """Return the program for a private server: that of the setting, on PATH, else the newest complete managed one.
 
-    Raises AppError when the setting names something that is no program. Starts nothing.
+    Raises AppError when the setting names something that is no program. Starts nothing, so the version is not known.
     """
+    return next(_candidates(paths, settings, environ), None)
+
+
+async def usable_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary:
+    """Return the first program in the order of ``find_binary`` that runs and is new enough; raises AppError."""
+    refused: list[tuple[FoundBinary, str | None]] = []
+    for candidate in _candidates(paths, settings, environ):
+        version = await binary_version(candidate.path)
+        if version is not None and is_new_enough(version):
+            return candidate
+        refused.append((candidate, version))
+    if not refused:
+        raise AppError(
+            _("There is no Ollama on this machine"),
+            _("No server answers, and no ollama program was found: not in settings, PATH or Paddock's own folders."),
+            _("`paddock setup ollama` fetches or builds one in Paddock's own folders, without root."),
+        )
+    raise AppError(
+        _("The ollama program on this machine cannot be used"),
+        "; ".join(f"{found.path}: {version or '?'}" for found, version in refused),
+        _(
+            "Paddock needs {oldest} or later. `paddock setup ollama` gets one into Paddock's own folders; clear the "
+            "setting ollama_binary if it names the old one.",
+            oldest=OLDEST,
+        ),
+    )
+
+
+def _candidates(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> Iterator[FoundBinary]:
     if settings.ollama_binary:
         path = Path(settings.ollama_binary).expanduser()
         if not _runs(path):
@@ -84,12 +113,13 @@ def find_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = o
                 str(path),
                 _("Correct ollama_binary (or PADDOCK_OLLAMA_BINARY), or leave it empty."),
             )
-        return FoundBinary(path, "settings")
+        yield FoundBinary(path, "settings")
+        return  # what was named is never replaced by another
     on_path = shutil.which("ollama", path=environ.get("PATH", os.defpath))
     if on_path is not None:
-        return FoundBinary(Path(on_path), "PATH")
-    managed = managed_binaries(paths)
-    return FoundBinary(managed[0], "managed") if managed else None
+        yield FoundBinary(Path(on_path), "PATH")
+    for path in managed_binaries(paths):
+        yield FoundBinary(path, "managed")
 
 
 def managed_binaries(paths: Paths) -> list[Path]:
@@ -130,12 +160,3 @@ def version_of(binary: Path) -> str | None:
 
 def _runs(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
-
-
-def no_binary() -> AppError:
-    """Return the error for a machine without Ollama."""
-    return AppError(
-        _("There is no Ollama on this machine"),
-        _("No server answers, and no ollama program was found: not in the settings, on PATH or in Paddock's folders."),
-        _("`paddock setup ollama` fetches or builds one in Paddock's own folders, without root."),
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 from typing import Final, cast
 
@@ -25,6 +24,8 @@ def has_loaded_models(address: Address, *, timeout_s: float = 5.0) -> bool | Non
 
 
 def _get(address: Address, path: str, timeout_s: float) -> Json | None:
+    import http.client  # noqa: PLC0415 - the email package comes with it: not for those who only import this
+
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.host, address.port, timeout=timeout_s)
     try:

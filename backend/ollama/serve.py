@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Final
 import psutil
 
 from backend.ollama.address import VARIABLE, Address
+from backend.ollama.private import LOCK_NAME
 from backend.ollama.probe import has_loaded_models, version_at
 from data.errors import AppError
 from data.files import open_lock, tail_bytes, try_lock
@@ -32,14 +32,15 @@ from data.i18n import _, verbatim
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
 
-LOCK_NAME: Final = "server.lock"
-"""In the server's home: held while somebody decides whether a server is needed, or is not needed any more."""
 _ATTEMPTS: Final = 5
 _START_S: Final = 120.0
 _END_S: Final = 8.0
 _TICK_S: Final = 15.0
 _POLL_S: Final = 0.05
 _LOG_LINES: Final = 12
+_READ_BYTES: Final = 1 << 20
+_LOOKS: Final = (b"/api/version", b"/api/ps")
+"""Requests by which views see how the server is, without any use of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def main(reporter: Reporter, folder: JobFolder) -> None:
         try:
             reporter.result(host=server.address.url, version=server.version, pid=server.process.pid)
             reporter.stage("serve", _("Serving at {url}", url=server.address.url))
-            _stay(server, params, wake, reporter)
+            _stay(server, params, wake, reporter, folder)
         finally:
             _end(server.process)
     code = server.process.returncode
@@ -205,10 +206,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _stay(server: _Server, params: ServeParams, wake: _Wake, reporter: Reporter) -> None:
+def _stay(server: _Server, params: ServeParams, wake: _Wake, reporter: Reporter, folder: JobFolder) -> None:
     idle_s = params.idle_minutes * 60
     tick_s = min(_TICK_S, idle_s / 4) if idle_s > 0 else 3600.0
-    activity = Activity(server.process.pid, server.address)
+    activity = Activity(server.process.pid, server.address, folder.log, params.lock)
     quiet_since = time.monotonic()
     while not wake.wait(server.process, tick_s):
         if idle_s <= 0:
@@ -236,20 +237,24 @@ def _end_if_unused(server: _Server, params: ServeParams, activity: Activity) -> 
 class Activity:
     """Tells whether somebody used the server since the last look, without asking it (each request is a log line).
 
-    Signs: a child process (a model in memory), an established connection (an upload, a creation), a log that grew
-    (any request that has ended).
+    Signs: a view that chose this server (it touches the lock), a child process (a model in memory), an established
+    connection (an upload, a creation), log lines of requests. Mere looks at the server, such as the app's status bar
+    takes, are no use of it.
     """
 
-    def __init__(self, pid: int, address: Address) -> None:
+    def __init__(self, pid: int, address: Address, log: Path, lock: Path) -> None:
         self._process = psutil.Process(pid)
         self._port = address.port
-        self._log_bytes = _log_bytes()
+        self._log = log
+        self._lock = lock
+        self._log_bytes = _size(log)
+        self._chosen = _changed_at(lock)
 
     def seen(self) -> bool:
         """Say whether there is a sign of use since the last call."""
-        grown = _log_bytes()
-        changed, self._log_bytes = grown != self._log_bytes, grown
-        if changed:
+        logged, chosen = self._requests_were_logged(), _changed_at(self._lock)
+        was_chosen, self._chosen = chosen != self._chosen, chosen
+        if logged or was_chosen:
             return True
         try:
             return bool(self._process.children()) or any(
@@ -259,11 +264,29 @@ class Activity:
         except psutil.Error:
             return True  # cannot be known, or it is ending: the wait for its end will tell
 
+    def _requests_were_logged(self) -> bool:
+        start, self._log_bytes = self._log_bytes, _size(self._log)
+        grown = self._log_bytes - start
+        if not 0 < grown <= _READ_BYTES:
+            return grown != 0
+        with self._log.open("rb") as stream:
+            stream.seek(start)
+            lines = stream.read(grown).splitlines()
+        return any(line.strip() and not any(look in line for look in _LOOKS) for line in lines)
 
-def _log_bytes() -> int:
-    """Return the size of the file that the server's output goes to; 0 for a terminal or a pipe."""
-    state = os.fstat(sys.stdout.fileno())
-    return state.st_size if stat.S_ISREG(state.st_mode) else 0
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _listens(pid: int, port: int) -> bool:

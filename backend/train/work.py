@@ -101,7 +101,7 @@ def prepare_train(folder: Path, spec: JobSpec, *, log: Path | None = None) -> Co
     return Command(
         argv=command.argv(python, "train", file),
         cwd=spec.workspace,
-        env=command.environment(python, output_dir=output_dir, gpus=spec.gpus),
+        env=command.environment(python, output_dir=output_dir, gpus=spec.gpus, environ={**os.environ, **spec.env}),
     )
 
 
@@ -130,7 +130,7 @@ def prepare_export(folder: Path, spec: JobSpec, *, log: Path | None = None) -> C
     return Command(
         argv=command.argv(python, "export", file),
         cwd=spec.workspace,
-        env=command.environment(python, output_dir=None, gpus=spec.gpus),
+        env=command.environment(python, output_dir=None, gpus=spec.gpus, environ={**os.environ, **spec.env}),
     )
 
 

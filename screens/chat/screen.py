@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, assert_never
 
 from textual import work
 from textual.app import ComposeResult
@@ -13,6 +13,8 @@ from textual.containers import Vertical
 from textual.widgets import TextArea
 from textual.worker import Worker
 
+from backend.chat.engine import Finished, Text, Thinking
+from data import chats
 from data.errors import AppError
 from data.i18n import Message, _
 from data.text import inert
@@ -25,9 +27,6 @@ from tui.widgets.cells import Parts, part
 from tui.widgets.prose import Prose
 from tui.widgets.transcript import Transcript, Turn
 from tui.wording import duration, number, size
-
-if TYPE_CHECKING:
-    from backend.ollama.reply import Stats
 
 _LETTERS = "123456789abcdefghi"
 
@@ -43,7 +42,7 @@ class ChatScreen(Place):
         super().__init__()
         self._model = model
         self._host = host
-        self._messages: list[dict[str, str]] = []
+        self._messages: list[chats.Turn] = []
         self._replying: Worker[None] | None = None
 
     def body(self) -> ComposeResult:
@@ -52,11 +51,15 @@ class ChatScreen(Place):
             yield Prose(id="hint")
             yield Transcript(id="transcript")
         with Vertical(id="write", classes="pane"):
-            yield TextArea(id="composer", soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False)
+            yield TextArea(
+                id="composer", soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, placeholder=""
+            )
 
     def on_mount(self) -> None:
         """Be ready to write."""
-        self.query_one("#composer", TextArea).focus()
+        composer = self.query_one("#composer", TextArea)
+        composer.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
+        composer.focus()
         self._say_state()
         if not self._model:
             self._find_model()
@@ -176,7 +179,7 @@ class ChatScreen(Place):
             return
         composer.clear()
         self.remove_class("-empty")
-        self._messages.append({"role": "user", "content": text})
+        self._messages.append(chats.Turn("user", text))
         await self._transcript.add(Turn((("▌ ", "key"), (str(_("you")), "strong")), text))
         self._replying = self._reply()
 
@@ -191,10 +194,10 @@ class ChatScreen(Place):
 
     async def action_retry(self) -> None:
         """Ask for the last reply once more."""
-        if self._messages and self._messages[-1]["role"] == "assistant":
+        if self._messages and self._messages[-1].role == "assistant":
             self._messages.pop()
         turns = list(self._transcript.query(Turn))
-        if turns and len(turns) > sum(1 for message in self._messages if message["role"] == "user") * 2 - 1:
+        if turns and len(turns) > sum(1 for message in self._messages if message.role == "user") * 2 - 1:
             await turns[-1].remove()
         if self._messages:
             self._replying = self._reply()
@@ -209,7 +212,7 @@ class ChatScreen(Place):
 
     def action_copy_reply(self) -> None:
         """Copy the last reply."""
-        replies = [message["content"] for message in self._messages if message["role"] == "assistant"]
+        replies = [message.text for message in self._messages if message.role == "assistant"]
         if replies:
             self.copy("reply", replies[-1])
 
@@ -225,7 +228,7 @@ class ChatScreen(Place):
         await self._transcript.add(turn)
         self.refresh_keys()
         note: list[Parts] = []
-        stats: Stats | None = None
+        stats: chats.Stats | None = None
         try:
             stats = await self._stream(turn, title)
         except AppError as error:
@@ -236,32 +239,35 @@ class ChatScreen(Place):
         finally:
             turn.show_title(title[:2] if not note else (*title, (str(_("not finished")), "warn")))
             if turn.text:
-                self._messages.append({"role": "assistant", "content": turn.text})
+                self._messages.append(chats.Turn("assistant", turn.text, stats=stats, is_partial=stats is None))
             await turn.finish(note)
             self.query_one("#write").border_subtitle = speed_words(stats) if stats else ""
             self._replying = None
             self.refresh_keys()
 
-    async def _stream(self, turn: Turn, title: Parts) -> Stats | None:
+    async def _stream(self, turn: Turn, title: Parts) -> chats.Stats | None:
         thinking = ""
-        stats: Stats | None = None
-        pieces = self.services.reply(self._model, self._host, list(self._messages))
-        async with aclosing(pieces):
-            async for delta in pieces:
-                if delta.thinking:
-                    thinking += delta.thinking
-                    turn.show_title((*title, (str(_("thinking…")), "muted")))
-                    turn.show_thinking(thinking)
-                if delta.text:
-                    if not turn.text:
-                        turn.show_title(title[:2])
-                    await turn.grow(delta.text)
-                if delta.stats is not None:
-                    stats = delta.stats
+        stats: chats.Stats | None = None
+        chunks = self.services.chat_engine(self._host).answer(chats.Conversation(self._model, tuple(self._messages)))
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                match chunk:
+                    case Thinking(text):
+                        thinking += text
+                        turn.show_title((*title, (str(_("thinking…")), "muted")))
+                        turn.show_thinking(thinking)
+                    case Text(text):
+                        if not turn.text:
+                            turn.show_title(title[:2])
+                        await turn.grow(text)
+                    case Finished(stats):
+                        pass
+                    case _:
+                        assert_never(chunk)
         return stats
 
 
-def speed_words(stats: Stats) -> str:
+def speed_words(stats: chats.Stats) -> str:
     """Return the measures of a reply: speed, tokens, time."""
     words: list[str] = []
     if stats.tokens_per_s is not None:

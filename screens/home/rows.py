@@ -22,11 +22,11 @@ CHAIN: Final = "chain:"
 """Prefix of the key of a pipeline's row; its id follows"""
 
 COLUMNS: Final = (
-    Column(_("state"), 15),
+    Column(_("state"), 14),
     Column(_("job")),
     Column(_("progress"), BAR_WIDTH + 5),
     Column(_("left"), 7, right=True),
-    Column(_("loss or stage"), 18, from_width=84),
+    Column(_("loss or stage"), 16, from_width=84),
     Column(_("age"), 6, right=True, from_width=58),
 )
 

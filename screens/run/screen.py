@@ -162,7 +162,7 @@ class RunScreen(JobActions):
         finally:
             self._reading = False
         shown = self.selected_job
-        if lines is None or shown is None or not self.is_attached:
+        if lines is None or shown is None or not self.is_there:
             return
         if shown.id != job.id:
             self._read(shown)

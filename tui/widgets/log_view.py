@@ -160,7 +160,7 @@ class LogView(ScrollView, can_focus=True):
             self.post_message(self.OlderMatchWanted())
 
     def find(self, needle: str) -> bool:
-        """Search ``needle`` upwards from the end; say whether a loaded line has it."""
+        """Search ``needle`` upwards from the end, and on in lines that are not loaded yet; False for no needle."""
         self.needle = needle
         self.match = -1
         folded = needle.casefold()
@@ -169,8 +169,9 @@ class LogView(ScrollView, can_focus=True):
                 if folded in self.line_at(index).casefold():
                     self.show_match(index)
                     return True
+            self.post_message(self.OlderMatchWanted())
         self.refresh()
-        return False
+        return bool(needle)
 
     def show_match(self, index: int) -> None:
         """Bring the match in line ``index`` into view."""

@@ -21,6 +21,7 @@ class SearchField(Input):
 
     def __init__(self, target: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, select_on_focus=True)
+        self.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
         self._target = target
 
     def open(self) -> None:

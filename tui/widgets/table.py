@@ -253,6 +253,8 @@ class Table(ScrollView, can_focus=True):
         under = index == self.cursor and row.enabled
         bar = ("▌" if self.has_focus else "│") if under else " "
         line: Parts = ((bar, "key" if self.has_focus else "faint"), (" " * (MARGIN - 1), ""))
+        if not row.enabled and len(row.cells) == 1:  # a heading has the whole line
+            return self._strip(segments((*line, *fit_parts(row.cells[0], width - MARGIN)), styles), width)
         for column_index, column, cells in self._columns(width):
             cell = row.cells[column_index] if column_index < len(row.cells) else ()
             line += (*fit_parts(cell, cells, right=column.right), (" " * GAP, ""))
