@@ -92,9 +92,10 @@ class RunScreen(JobActions):
     def open(self, job_id: str) -> None:
         """Show another job."""
         self._job_id = job_id
-        self.set_class(True, "-no-curve")
+        self.add_class("-no-curve")
+        self._forget_log()
         self.show(self.paddock.snapshot)
-        self.query_one("#step-table", Table).select(job_id)
+        self.refresh_keys()
 
     @property
     def selected_job(self) -> Job | None:
@@ -146,17 +147,28 @@ class RunScreen(JobActions):
             return
         self.show_places()
         self._present(job, snapshot)
+        self._read_on(job)
+
+    def _forget_log(self) -> None:
+        """Let the next reading begin at the end of the log again."""
+        self._log_of = ""
+        self.query_one("#log", LogView).clear()
+        self.query_one("#lower").border_subtitle = ""
+
+    def _read_on(self, job: Job) -> None:
+        """Read what is new of ``job``; one reading at a time, for a record is not made for two."""
         if not self._reading:
+            self._reading = True  # here, not in the worker, which begins later: a second one could slip in
             self._read(job)
 
     @work(exclusive=False, group="read")
     async def _read(self, job: Job) -> None:
-        """Read on in a thread, then show what came; what was read for another job is only kept."""
-        self._reading = True
-        fresh = self._log_of != job.id
+        """Read on in a thread, then show what came; where another job is shown by now, go on with that one."""
         record = self._records.setdefault(job.id, RunRecord(job.folder))
+        fresh = self._log_of != job.id
         if fresh:
             record.restart_log()
+            self._log_of = job.id
         try:
             lines = await self.attempt(lambda: record.read(job.status, job.state.attempt))
         finally:
@@ -164,12 +176,11 @@ class RunScreen(JobActions):
         shown = self.selected_job
         if lines is None or shown is None or not self.is_there:
             return
-        if shown.id != job.id:
-            self._read(shown)
+        if shown.id != job.id or self._log_of != job.id:
+            self._read_on(shown)
             return
         log = self.query_one("#log", LogView)
         if fresh:
-            self._log_of = job.id
             log.clear(str(EMPTY))
         log.append(lines, record.log.live)
         self._log_title(record)
@@ -188,8 +199,7 @@ class RunScreen(JobActions):
         detail = JobDetail(job, pace, record.exception if record else ())
         table = self.query_one("#step-table", Table)
         table.show(step_rows(self._jobs, detail, snapshot.moment))
-        if table.cursor_key != job.id:
-            table.select(job.id)
+        table.select(job.id)
         drawn = record is not None and len(record.loss) > 0
         has_curve = drawn or (job.spec.kind == "train" and job.status is not Status.FAILED)
         self.set_class(not has_curve, "-no-curve")

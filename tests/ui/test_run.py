@@ -144,6 +144,24 @@ async def test_steps_are_walked_with_keys(build: Build, make: folders.Stable) ->
         await until(pilot, shows(pilot, "demo › merge", "waiting"))
 
 
+async def test_a_log_is_there_once_however_one_walks(build: Build, make: folders.Stable) -> None:
+    chain = folders.demo_chain(make, ago_s=62, until="train", steps=13)
+    app = PaddockApp(build())
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, shows(pilot, "training"))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await pilot.press(*["left_square_bracket", "right_square_bracket"] * 4)
+        chain["train"].log("the last line\n")
+        await app.look()
+        log = app.screen.query_one("#log", LogView)
+        await until(pilot, lambda: "the last line" in log.lines)
+        assert len([line for line in log.lines if "Running training" in line]) == 1
+        await pilot.press("left_square_bracket")
+        await until(pilot, shows(pilot, "demo › paddock-demo-base", "The log is empty so far."))
+        assert log.lines == []
+
+
 async def test_a_job_that_is_removed_elsewhere_says_so(build: Build, make: folders.Stable) -> None:
     job = make.job("command", "short", ago_s=50).start().end()
     app = PaddockApp(build())

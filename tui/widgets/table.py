@@ -47,7 +47,11 @@ class Row:
 
 
 class Table(ScrollView, can_focus=True):
-    """Rows under a header. Posts ``Moved`` when the cursor is on another row, ``Chosen`` for enter and a click."""
+    """Rows under a header. Posts ``Moved`` when a person has moved the cursor, ``Chosen`` for a click on its row.
+
+    What ``show`` and ``select`` do to the cursor is known to their caller, and is not posted: an answer to it would
+    come late, when the caller may be elsewhere already.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("list")
     DEFAULT_CSS = """
@@ -55,7 +59,7 @@ class Table(ScrollView, can_focus=True):
     """
 
     class Moved(TextualMessage):
-        """The cursor is on another row."""
+        """A person has put the cursor on another row."""
 
         def __init__(self, table: Table, key: str) -> None:
             super().__init__()
@@ -107,8 +111,6 @@ class Table(ScrollView, can_focus=True):
             self.virtual_size = Size(0, len(self.rows) + self.header)
             self.refresh()
             self._keep_visible()
-        if moved and self.rows:
-            self.post_message(self.Moved(self, self.cursor_key))
 
     @property
     def cursor_key(self) -> str:
@@ -119,7 +121,7 @@ class Table(ScrollView, can_focus=True):
         """Put the cursor on the row with ``key``, where there is one."""
         for index, row in enumerate(self.rows):
             if row.key == key:
-                self._move(index, 1)
+                self._place(index, 1)
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
@@ -176,15 +178,21 @@ class Table(ScrollView, can_focus=True):
         return 0
 
     def _move(self, index: int, direction: int) -> None:
+        if self._place(index, direction):
+            self.post_message(self.Moved(self, self.cursor_key))
+
+    def _place(self, index: int, direction: int) -> bool:
+        """Put the cursor on the row at or near ``index``; say whether that is another one than before."""
         if not self.rows:
-            return
+            return False
         index = self._nearest(min(max(0, index), len(self.rows) - 1), direction)
-        if index != self.cursor:
+        moved = index != self.cursor
+        if moved:
             before, self.cursor = self.cursor, index
             self._refresh_row(before)
             self._refresh_row(index)
-            self.post_message(self.Moved(self, self.cursor_key))
         self._keep_visible()
+        return moved
 
     def _keep_visible(self) -> None:
         height = self.size.height - self.header
