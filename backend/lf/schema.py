@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from backend.lf.bridged import ask
 from backend.lf.command import Verb
 from backend.lf.find import LlamaFactory
 from data.errors import AppError
@@ -22,8 +22,6 @@ from data.i18n import _
 from data.paths import Paths
 
 _SNAPSHOT: Final = Path(__file__).with_name("arguments-0.9.5.json")
-_BRIDGE: Final = Path(__file__).with_name("bridge") / "arguments.py"
-_BRIDGE_TIMEOUT_S: Final = 300  # 11 to 24 s on an idle machine; a network file system or a loaded one takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +95,12 @@ def cache_file(lf: LlamaFactory, paths: Paths) -> Path:
 
 def refresh(lf: LlamaFactory, paths: Paths) -> Schema:
     """Ask the installed LLaMA-Factory for its arguments (10 to 30 s), keep the answer, return it; raises AppError."""
+    title = _("LLaMA-Factory could not be asked for its arguments")
+    raw = ask(lf, "arguments.py", title)
     try:
-        answer = subprocess.run(
-            [str(lf.python), str(_BRIDGE)],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_BRIDGE_TIMEOUT_S,
-            check=True,
-        )
-        raw: object = json.loads(answer.stdout)
         schema = _parse(raw, exact=True)
-    except subprocess.CalledProcessError as error:
-        lines = cast("bytes", error.stderr).decode("utf-8", "replace").strip().splitlines()
-        raise AppError(
-            _("LLaMA-Factory does not start"),
-            lines[-1] if lines else str(error),
-            _("paddock doctor checks the versions of its packages."),
-        ) from error
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
-        raise AppError(
-            _("LLaMA-Factory could not be asked for its arguments"),
-            f"{lf.python}: {error}",
-            _("paddock doctor checks the installation."),
-        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise AppError(title, f"{lf.python}: {error}", _("paddock doctor checks the installation.")) from error
     write_atomic(cache_file(lf, paths), json.dumps(raw, ensure_ascii=False, sort_keys=True))
     return schema
 

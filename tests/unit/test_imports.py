@@ -31,6 +31,7 @@ PLANTED = [
     ("backend/ollama/client.py", "import backend.chat", "backend.ollama is not allowed to import backend.chat"),
     ("backend/train/spec.py", "import backend.convert", "backend.train is not allowed to import backend.convert"),
     ("backend/telemetry/host.py", "import backend.lf.find", "backend.telemetry is not allowed to import backend.lf"),
+    ("backend/parity/template.py", "import backend.convert", "backend.parity is not allowed to import backend.convert"),
     ("data/paths.py", "import rich.text", "data is not allowed to import rich"),
     ("backend/jobs/launch.py", "import textual.app", "backend is not allowed to import textual"),
     ("backend/train/record.py", "import torch", "backend is not allowed to import torch"),

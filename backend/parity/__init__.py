@@ -1,0 +1,1 @@
+"""What LLaMA-Factory trained on against what Ollama sends."""
