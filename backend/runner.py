@@ -87,6 +87,7 @@ OWN_MODULES: Final[Mapping[str, str]] = {
     "deploy": "backend.deploy.work",
     "ask": "backend.demo.ask",
     "base": "backend.demo.base",
+    "check": "backend.export.check",
     "serve": "backend.ollama.serve",
     "setup": "backend.setup.work",
 }

@@ -52,6 +52,7 @@ STATUS_MEANINGS: Final[Mapping[Status, Message]] = {
 KIND_WORDS: Final[Mapping[str, Message]] = {
     "train": _("training"),
     "export": _("merge"),
+    "check": _("merge check"),
     "convert": _("GGUF"),
     "deploy": _("deployment"),
     "ask": _("question"),

@@ -65,7 +65,7 @@ def read_weights(folder: ModelFolder) -> tuple[Weight, ...]:
             )
         if len(names) > 1:
             raise _incomplete(folder, _("There are {count} shards, but no {index}.", count=len(names), index=INDEX))
-        return _read_file(folder.path / names[0])
+        return read_file(folder.path / names[0])
     return _read_shards(folder, index)
 
 
@@ -87,7 +87,7 @@ def _read_shards(folder: ModelFolder, index: Json) -> tuple[Weight, ...]:
         raise _incomplete(
             folder, _("Files that {index} does not name: {names}", index=INDEX, names=", ".join(extra[:5]))
         )
-    weights = [weight for shard in shards for weight in _read_file(folder.path / shard)]
+    weights = [weight for shard in shards for weight in read_file(folder.path / shard)]
     found = {weight.name: weight.path.name for weight in weights}
     if len(found) != len(weights) or found != promised:
         wrong = sorted(name for name in found.keys() | promised.keys() if found.get(name) != promised.get(name))
@@ -104,7 +104,8 @@ def _incomplete(folder: ModelFolder, reason: Message) -> RequestError:
     )
 
 
-def _read_file(path: Path) -> tuple[Weight, ...]:
+def read_file(path: Path) -> tuple[Weight, ...]:
+    """Return the tensors of one safetensors file, by name; RequestError where its header contradicts it."""
     try:
         with path.open("rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size

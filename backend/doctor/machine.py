@@ -12,8 +12,8 @@ from typing import Final
 
 from backend.doctor.own import ask
 from backend.doctor.report import Check, Level
-from backend.setup.space import GB, existing_parent, free_bytes
 from backend.telemetry.gpus import GpuReading
+from data.disk import GB, existing_parent, free_bytes
 from data.files import is_locked, try_lock
 from data.i18n import _
 from data.paths import Paths

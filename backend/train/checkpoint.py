@@ -47,6 +47,11 @@ class OutputDir:
         return self.checkpoints[-1] if self.checkpoints else None
 
     @property
+    def holds_anything(self) -> bool:
+        """Whether a training has left weights or checkpoints here, whole or not."""
+        return self.has_weights or bool(self.checkpoints) or bool(self.incomplete)
+
+    @property
     def refused(self) -> bool:
         """Whether LLaMA-Factory would refuse to train into it without ``overwrite_output_dir``."""
         return self.has_weights and not self.checkpoints and not self.incomplete

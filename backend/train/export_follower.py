@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from backend.jobs.work import Event, failed_event
-from backend.train import failure
+from backend.train import failure, record
 from backend.train.tail import Tail
 from data.errors import AppError
 from data.files import tail_bytes
@@ -36,10 +36,16 @@ _LOG_TAIL_BYTES: Final = 64 << 10
 
 
 class ExportFollower:
-    """Turns the growing folder of an export into events, and gives it its final name when it is complete."""
+    """Turns the growing folder of an export into events, and gives it its final name when it is complete.
 
-    def __init__(self, *, partial: Path, target: Path, base: Path, log: Path, log_offset: int = 0) -> None:
+    ``run`` is the training whose weights these are: its record goes into the folder, too.
+    """
+
+    def __init__(
+        self, *, partial: Path, target: Path, base: Path, log: Path, log_offset: int = 0, run: Path | None = None
+    ) -> None:
         self._partial = partial
+        self._run = run
         self._target = target
         self._log = Tail(log, log_offset, returns=True)
         self._log_start = log_offset
@@ -102,6 +108,8 @@ class ExportFollower:
                 _("The log shows what LLaMA-Factory did instead."),
             )
         try:
+            if self._run is not None:
+                record.copy_record(self._run, self._partial)
             with contextlib.suppress(FileNotFoundError):
                 self._target.rmdir()  # an empty folder may be there; a full one stays and makes the rename fail
             self._partial.rename(self._target)

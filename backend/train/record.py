@@ -48,6 +48,19 @@ _DEFAULTS: Final[Mapping[str, object]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run decided about its prompts; None and empty where nobody recorded it."""
+
+    template: str | None = None
+    enable_thinking: bool | None = None
+    default_system: str | None = None
+    cutoff_len: int | None = None
+    tool_format: str | None = None
+    origin: str = ""
+    """The file that says so; empty where none does"""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """The facts of a training run that evaluation, chat, export and the Modelfile take over."""
 
@@ -76,6 +89,18 @@ def write_record(output_dir: Path, spec: JobSpec, args: Mapping[str, object]) ->
     write_atomic(output_dir / RECORD_FILE, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
 
 
+def copy_record(source: Path, target: Path) -> None:
+    """Put the record of the run in ``source`` (an output_dir or a checkpoint) beside the weights made of it.
+
+    So that whoever meets the merged model later still knows the template it was trained with. Does nothing where
+    there is no record; raises OSError.
+    """
+    record = read_record(source)
+    if record is not None:
+        values = {**record.values, "exported_from": str(source)}
+        write_atomic(target / RECORD_FILE, json.dumps(values, ensure_ascii=False, indent=2) + "\n")
+
+
 def read_record(output_dir: Path) -> RunRecord | None:
     """Read ``paddock.json`` of a training's output_dir (or of a checkpoint in it); None where there is no good one."""
     for folder in (output_dir, output_dir.parent):
@@ -87,6 +112,51 @@ def read_record(output_dir: Path) -> RunRecord | None:
             continue
         return _parse(raw)
     return None
+
+
+def read_facts(folder: Path) -> RunFacts:
+    """Read what a run decided: Paddock's record, else the arguments as LLaMA Board saves them.
+
+    ``folder`` is an output_dir, a checkpoint in it, or a model that was exported from it with its record.
+    """
+    places = (folder, folder.parent) if folder.name.startswith("checkpoint-") else (folder,)
+    for place in places:
+        record = read_record(place)
+        if record is not None:
+            tool_format = record.values.get("tool_format")
+            return RunFacts(
+                record.template,
+                record.enable_thinking,
+                record.default_system,
+                record.cutoff_len,
+                tool_format if isinstance(tool_format, str) else None,
+                str((place if (place / RECORD_FILE).is_file() else place.parent) / RECORD_FILE),
+            )
+        found = _read_arguments(place / ARGUMENTS_FILE)
+        if found is not None:
+            return found
+    return RunFacts()
+
+
+def _read_arguments(file: Path) -> RunFacts | None:
+    try:
+        value = yamlform.load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    args = cast("dict[str, object]", value)
+    template, thinking = args.get("template"), args.get("enable_thinking", _DEFAULTS["enable_thinking"])
+    system, cutoff_len = args.get("default_system"), args.get("cutoff_len", _DEFAULTS["cutoff_len"])
+    tool_format = args.get("tool_format")
+    return RunFacts(
+        template if isinstance(template, str) else None,
+        thinking if isinstance(thinking, bool) else None,
+        system if isinstance(system, str) else None,
+        cutoff_len if isinstance(cutoff_len, int) else None,
+        tool_format if isinstance(tool_format, str) else None,
+        str(file),
+    )
 
 
 def board_form(args: Mapping[str, object]) -> dict[str, object]:

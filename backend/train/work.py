@@ -67,6 +67,7 @@ class ExportWork:
             base=Path(str(args.get("model_name_or_path") or "")),
             log=folder.log,
             log_offset=_read_offsets(folder.path).get("log", 0),
+            run=run_of_export(args),
         )
 
     def ladder(self, folder: JobFolder, spec: JobSpec) -> tuple[StopStep, ...]:
@@ -132,6 +133,12 @@ def prepare_export(folder: Path, spec: JobSpec, *, log: Path | None = None) -> C
         cwd=spec.workspace,
         env=command.environment(python, output_dir=None, gpus=spec.gpus, environ={**os.environ, **spec.env}),
     )
+
+
+def run_of_export(args: Mapping[str, object]) -> Path:
+    """Return the folder whose record an export takes over: its last adapter's, else its model's."""
+    adapters = [part.strip() for part in str(args.get("adapter_name_or_path") or "").split(",") if part.strip()]
+    return Path(adapters[-1] if adapters else str(args.get("model_name_or_path") or ""))
 
 
 def partial_dir(spec: JobSpec) -> Path:

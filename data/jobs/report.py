@@ -37,7 +37,7 @@ class Reporter:
         self._write("stage", stage=stage, label=label.as_json())
 
     def progress(self, done: float, total: float | None, unit: str) -> None:
-        """Say how far the stage is, in ``unit`` (bytes, steps, packages, shards, files); thinned to five a second."""
+        """Say how far the stage is, in ``unit`` (bytes, steps, shards, tensors …); thinned to five a second."""
         moment = time.monotonic()
         if moment - self._last_progress < _INTERVAL_S and (total is None or done < total):
             return

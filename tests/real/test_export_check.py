@@ -1,0 +1,91 @@
+"""The check of a merge with the real LLaMA-Factory: a tiny model, an adapter trained on it, the merge, both asked."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from backend.export.check import KIND
+from backend.lf.find import LlamaFactory, find
+from backend.train.spec import export_spec
+from data.jobs.spec import JobSpec
+from data.jobs.status import Status
+from data.paths import Paths
+from data.settings import load_settings
+from tests.support import PROGRAMS, Yard
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+MAKE_ADAPTER = """
+import sys, torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+model = get_peft_model(AutoModelForCausalLM.from_pretrained(sys.argv[1]), LoraConfig(target_modules="all-linear", r=4))
+torch.manual_seed(1)
+for name, weight in model.named_parameters():
+    if "lora_B" in name and len(sys.argv) == 3:
+        torch.nn.init.normal_(weight, std=0.5)
+model.save_pretrained(sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def lf() -> LlamaFactory:
+    paths = Paths.default()
+    found = find(load_settings(paths.settings).values, paths)
+    if found is None:
+        pytest.fail("no LLaMA-Factory: run `paddock setup llamafactory`, or set PADDOCK_LLAMAFACTORY_PYTHON")
+    return found
+
+
+def run(lf: LlamaFactory, *words: object) -> None:
+    done = subprocess.run([str(lf.python), *map(str, words)], capture_output=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory, yard: Yard, tmp_path: Path) -> None:
+    base, adapter, merged = tmp_path / "base", tmp_path / "adapter", tmp_path / "merged"
+    run(lf, PROGRAMS / "tiny_llama.py", base)
+    run(lf, "-c", MAKE_ADAPTER, base, adapter)
+    run(lf, "-c", MAKE_ADAPTER, base, tmp_path / "untrained", "untrained")
+    args = {
+        "model_name_or_path": str(base),
+        "adapter_name_or_path": str(adapter),
+        "template": "chatml",
+        "finetuning_type": "lora",
+        "export_dir": str(merged),
+    }
+    export = export_spec(args, workspace=tmp_path, lf=lf)
+    params: dict[str, object] = {
+        "base": str(base),
+        "merged": str(merged),
+        "adapters": [str(adapter)],
+        "python": str(lf.python),
+        "template": "chatml",
+        "dtype": "float32",
+    }
+
+    def check(name: str, **changes: object) -> JobSpec:
+        values = {**params, **changes}
+        return JobSpec.new(KIND, name, workspace=str(tmp_path), params=values, after=(export.id,))
+
+    good = check("good")
+    idle = check("idle", adapters=[str(tmp_path / "untrained")], merged=str(base))
+    wrong = check("wrong", merged=str(base))
+    yard.launch(export, good, idle, wrong)
+    job = yard.until(good.id, timeout_s=300)
+    assert job.status is Status.SUCCEEDED, job.state.detail.english()
+    comparison = job.state.result["comparison"]
+    assert isinstance(comparison, dict)
+    assert comparison == {
+        "ok": True,
+        "changed": 14,  # seven matrices in each of two layers
+        **{name: [] for name in ("unchanged", "strayed", "reshaped", "not_finite", "idle", "absent")},
+    }
+    assert job.state.result["answers_equal"] is True
+    assert job.state.result["adapter_answer"] == job.state.result["merged_answer"]
+    failed = yard.until(wrong.id)
+    assert (failed.status, failed.state.title.english()) == (Status.FAILED, "The merge has not taken")
+    assert yard.until(idle.id).state.title.english() == "The adapter was never trained"
