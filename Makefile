@@ -4,6 +4,7 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.paddock-ready
+MESSAGES := $(patsubst %.po,%.mo,$(wildcard data/locale/*/LC_MESSAGES/*.po))
 PYTEST ?= $(BIN)/python -m pytest
 
 .PHONY: help setup demo test check bench lock pictures catalogue keys clean
@@ -12,11 +13,15 @@ PYTEST ?= $(BIN)/python -m pytest
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: $(STAMP) ## Make .venv with Paddock in it
+setup: $(STAMP) $(MESSAGES) ## Make .venv with Paddock in it
 
-$(STAMP): pyproject.toml requirements.lock hatch_build.py scripts/make-venv.sh $(wildcard data/locale/*/LC_MESSAGES/*.po)
+$(STAMP): pyproject.toml requirements.lock hatch_build.py scripts/make-venv.sh
 	@sh scripts/make-venv.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
+
+# The installation compiles them, too; this is for a catalogue that changed since.
+%.mo: %.po | $(STAMP)
+	@$(BIN)/python scripts/catalogue.py compile
 
 demo: setup ## Train, merge, convert, deploy and ask a small real model
 	@$(BIN)/paddock demo
@@ -41,7 +46,7 @@ lock: ## Renew requirements.lock (versions and hashes, no index)
 pictures: setup ## Draw the pictures of the README from the real app
 	@$(BIN)/python scripts/pictures.py
 
-catalogue: setup ## Bring the message catalogues up to date
+catalogue: setup ## Bring the message catalogues up to date, and say what they lack
 	@$(BIN)/python scripts/catalogue.py update
 
 keys: setup ## Write the key reference of the guide

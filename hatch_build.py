@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
+"""Stands where Babel would write the time of the build: the same source gives the same wheel."""
 
 
 def compile_catalogues(root: Path) -> list[Path]:
@@ -17,6 +21,7 @@ def compile_catalogues(root: Path) -> list[Path]:
     for source in sorted((root / "data" / "locale").rglob("*.po")):
         with source.open("rb") as stream:
             catalogue = read_po(stream)
+        catalogue.creation_date = catalogue.revision_date = _NO_DATE
         target = source.with_suffix(".mo")
         with target.open("wb") as stream:
             write_mo(stream, catalogue)
