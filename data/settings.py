@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final, cast, get_type_hints
 
 from data.errors import RequestError
-from data.i18n import _
+from data.i18n import Message, _, verbatim
 
 PREFIX: Final = "PADDOCK_"
 
 
-def _setting(default: object, help_text: str, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - stands for any field type
-    metadata = {"help": help_text, "choices": choices}
+def _setting(default: object, about: Message, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - stands for any field type
+    metadata = {"help": about, "choices": choices}
     if isinstance(default, (dict, list)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)  # pyright: ignore[reportUnknownVariableType, reportUnknownLambdaType, reportUnknownArgumentType] - dict or list as given
     return field(default=default, metadata=metadata)
@@ -31,32 +31,34 @@ def _setting(default: object, help_text: str, choices: tuple[str, ...] = ()) -> 
 class Settings:
     """All settings. The name of the environment variable is PADDOCK_ and the field's name in capitals."""
 
-    language: str = _setting("", "Language of the interface: en or zh_CN; empty follows LANG.")
-    theme: str = _setting("paddock-dark", "Theme of the app: paddock-dark, paddock-light or one of Textual's.")
+    language: str = _setting("", _("Language of the interface: en or zh_CN; empty follows LANG."))
+    theme: str = _setting("paddock-dark", _("Theme of the app: paddock-dark, paddock-light or one of Textual's."))
     remote: str = _setting(
         "auto",
-        "Frugal drawing for slow lines: auto (when SSH_CONNECTION is set), on or off.",
+        _("Frugal drawing for slow lines: auto (when SSH_CONNECTION is set), on or off."),
         ("auto", "on", "off"),
     )
     llamafactory_python: str = _setting(
-        "", "Python of the environment that has LLaMA-Factory; empty looks for one, the managed one first."
+        "", _("Python of the environment that has LLaMA-Factory; empty looks for one, the managed one first.")
     )
     ollama_host: str = _setting(
-        "", "Ollama server to use, as in OLLAMA_HOST; empty looks for one or starts a private one."
+        "", _("Ollama server to use, as in OLLAMA_HOST; empty looks for one or starts a private one.")
     )
     ollama_binary: str = _setting(
-        "", "The ollama program of the private server; empty takes PATH, then the managed one."
+        "", _("The ollama program of the private server; empty takes PATH, then the managed one.")
     )
-    ollama_idle_minutes: int = _setting(30, "The private Ollama ends itself after so many idle minutes; 0 means never.")
+    ollama_idle_minutes: int = _setting(
+        30, _("The private Ollama ends itself after so many idle minutes; 0 means never.")
+    )
     stop_grace_s: int = _setting(
-        120, "Seconds without any progress after which a graceful stop turns into a forced one."
+        120, _("Seconds without any progress after which a graceful stop turns into a forced one.")
     )
-    telemetry_interval_s: int = _setting(2, "Seconds between two samples of GPUs and host while a job runs.")
+    telemetry_interval_s: int = _setting(2, _("Seconds between two samples of GPUs and host while a job runs."))
     environment_keep: str = _setting(
-        "", "Further environment variables that jobs may see: names or prefixes ending in *, separated by commas."
+        "", _("Further environment variables that jobs may see: names or prefixes ending in *, separated by commas.")
     )
     keys: dict[str, str] = _setting(  # noqa: RUF009 - _setting makes a field with a factory
-        {}, 'Keys by action id, e.g. jobs.stop = "x"; see the help screen for the ids.'
+        {}, _('Keys by action id, e.g. "job.stop" = "x"; see the help screen for the ids.')
     )
 
 
@@ -113,13 +115,16 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
 def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:
     value = cast("str | int | dict[str, object]", given)  # TOML; anything else fails the checks below
     if wanted is str:
-        good, expected = isinstance(value, str) and (not choices or value in choices), ", ".join(choices) or "text"
+        good, expected = (
+            isinstance(value, str) and (not choices or value in choices),
+            verbatim(", ".join(choices)) or _("text"),
+        )
     elif wanted is int:
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        expected = "a whole number of 0 or more"
+        expected = _("a whole number of 0 or more")
     else:
         table = value if isinstance(value, dict) else {"": None}
-        good, expected = all(isinstance(item, str) for item in table.values()), "a table of text"
+        good, expected = all(isinstance(item, str) for item in table.values()), _("a table of text")
     if not good:
         raise RequestError(
             _("The setting {name} has a wrong value", name=name),

@@ -11,12 +11,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from data.i18n import Message, _
+from data.jobs.status import STATUS_WORDS
 from tui.actions import ACTIONS, WHERE
 from tui.keys import bindings, key_name
 from tui.theme import role_of
 from tui.widgets.cells import part
 from tui.widgets.table import Column, Row, Table
-from tui.wording import STATUS_GLYPHS, STATUS_MEANINGS, STATUS_WORDS
+from tui.wording import STATUS_GLYPHS, STATUS_MEANINGS
 
 
 def help_rows(keys: Mapping[str, tuple[str, ...]]) -> list[Row]:

@@ -9,16 +9,16 @@ from datetime import datetime
 from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.pace import Pace
-from data.jobs.status import Status
+from data.jobs.status import STATUS_WORDS, Status
 from data.text import inert
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part
 from tui.wording import (
     STATUS_GLYPHS,
-    STATUS_WORDS,
     amount,
     bar,
     duration,
+    job_name,
     kind_word,
     number,
     size,
@@ -36,7 +36,7 @@ class JobDetail:
 
 def name_of(job: Job) -> str:
     """Return the job's name, inert."""
-    return inert(job.spec.name).replace("\n", " ")
+    return inert(job_name(job.spec)).replace("\n", " ")
 
 
 def step_name(job: Job) -> Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -10,19 +11,8 @@ from typing import Final
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from data.i18n import Message, _
+from data.jobs.spec import Chain, JobSpec
 from data.jobs.status import Progress, Status
-
-STATUS_WORDS: Final[Mapping[Status, Message]] = {
-    Status.WAITING: _("waiting"),
-    Status.RUNNING: _("running"),
-    Status.STOPPING: _("stopping"),
-    Status.SUCCEEDED: _("done"),
-    Status.FAILED: _("failed"),
-    Status.STOPPED: _("stopped"),
-    Status.LOST: _("lost"),
-    Status.UNSUPERVISED: _("unsupervised"),
-    Status.UNREACHABLE: _("unreachable"),
-}
 
 # None of these is "ambiguous" in Unicode's East Asian Width: they take one cell in Chinese terminals too.
 STATUS_GLYPHS: Final[Mapping[Status, str]] = {
@@ -71,6 +61,25 @@ _UNIT_WORDS: Final[Mapping[str, Message]] = {
     "rows": _("rows"),
     "tokens": _("tokens"),
 }
+
+
+# What Paddock itself calls pipelines and their steps; every other name is somebody's own.
+_OWN_NAMES: Final[Mapping[str, Message]] = {
+    "demo": _("demo"),
+    "deploy": _("deploy"),
+    "merge": _("merge"),
+    "what is missing": _("what is missing"),
+}
+
+
+def job_name(spec: JobSpec) -> str:
+    """Return the name of a job; a name that Paddock gave is in the reader's language."""
+    return str(_OWN_NAMES.get(spec.name, spec.name)) if spec.chain else spec.name
+
+
+def chain_title(chain: Chain) -> str:
+    """Return the title of a pipeline, as ``job_name`` does."""
+    return str(_OWN_NAMES.get(chain.title, chain.title))
 
 
 def kind_word(kind: str) -> str:
@@ -199,20 +208,29 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
+# A line may end between two wide characters, too; it neither begins with a closing sign nor ends with an opening one.
+_OPENING: Final = "（「『《【"
+_CLOSING: Final = "，。、；：！？）」』》】"
+_WIDE: Final = "\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7a3\uf900-\ufaff"
+_PIECE: Final = re.compile(
+    rf"( *)([{_OPENING}]*(?:[{_WIDE}][{_CLOSING}…]*|[^ {_WIDE}{_OPENING}{_CLOSING}]+[{_CLOSING}]*|[{_CLOSING}]+)"
+    rf"|[{_OPENING}]+|$)"
+)
+
+
 def wrap(text: str, width: int) -> list[str]:
-    """Return ``text`` in lines of at most ``width`` cells, broken at spaces where there are any."""
+    """Return ``text`` in lines of at most ``width`` cells, broken at spaces and in Chinese between characters."""
     lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
         line = ""
-        for word in paragraph.split(" "):
-            joined = f"{line} {word}" if line else word
+        for gap, piece in _PIECE.findall(paragraph):
+            joined = f"{line}{gap}{piece}" if line else piece
             if cell_len(joined) <= width:
                 line = joined
                 continue
-            if line and (cell_len(word) <= width or word.isascii()):
+            if line:
                 lines.append(line)
-                line = ""
-            pieces = chop_cells(f"{line} {word}" if line else word, width)
+            pieces = chop_cells(piece, width)
             lines.extend(pieces[:-1])
             line = pieces[-1] if pieces else ""
         lines.append(line)

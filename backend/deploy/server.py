@@ -23,7 +23,7 @@ from data.i18n import _
 from data.jobs import process
 from data.jobs.library import Job, Library
 from data.jobs.spec import JobSpec
-from data.jobs.status import Status
+from data.jobs.status import STATUS_WORDS, Status
 from data.paths import Paths
 from data.settings import Settings
 
@@ -157,7 +157,7 @@ def _raise_ending(library: Library, job_id: str) -> None:
         raise AppError(state.title, state.detail, state.hint)
     raise AppError(
         _("The private Ollama server ended before it answered"),
-        _("Its job {job} is {status}.", job=job_id, status=str(state.status)),
+        _("Its job {job} is {status}.", job=job_id, status=STATUS_WORDS[state.status]),
         _("`paddock jobs log {job}` shows its log.", job=job_id),
     )
 

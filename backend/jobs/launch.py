@@ -20,7 +20,7 @@ from data.jobs import process
 from data.jobs.folder import JobFolder, Manner
 from data.jobs.library import Job, Library
 from data.jobs.spec import JobSpec
-from data.jobs.status import Fold, Status
+from data.jobs.status import STATUS_WORDS, Fold, Status
 
 _LEAVING_S: Final = 5.0
 
@@ -65,7 +65,7 @@ def request_stop(job: Job, manner: Manner) -> None:
     """
     if job.status in (Status.SUCCEEDED, Status.FAILED, Status.STOPPED):
         raise RequestError(
-            _("This job has already ended"), _("{job} is {status}.", job=job.id, status=str(job.status)), ""
+            _("This job has already ended"), _("{job} is {status}.", job=job.id, status=STATUS_WORDS[job.status]), ""
         )
     job.folder.ask_stop(manner)
     if job.status is not Status.LOST:
@@ -104,7 +104,7 @@ def _check_resumable(job: Job, environ: Mapping[str, str]) -> None:
     if job.status.is_live:
         raise RequestError(
             _("This job is still alive"),
-            _("{job} is {status}.", job=job.id, status=str(job.status)),
+            _("{job} is {status}.", job=job.id, status=STATUS_WORDS[job.status]),
             _("Stop it first: two writers in one output folder would spoil it."),
         )
     alive = _still_alive(job)
@@ -238,7 +238,7 @@ def remove(job: Job, *, with_artifacts: bool) -> int:
     if job.status.is_live:
         raise RequestError(
             _("This job is still alive"),
-            _("{job} is {status}.", job=job.id, status=str(job.status)),
+            _("{job} is {status}.", job=job.id, status=STATUS_WORDS[job.status]),
             _("Stop it first."),
         )
     freed = 0

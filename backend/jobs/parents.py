@@ -9,7 +9,7 @@ from data.errors import AppError
 from data.i18n import Message, _
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
-from data.jobs.status import Fold, Status, derive
+from data.jobs.status import STATUS_WORDS, Fold, Status, derive
 
 
 class ParentFailed(Exception):  # noqa: N818 - carries the AppError
@@ -65,7 +65,7 @@ class Parents:
             name = folder.id
         return AppError(
             _("{name}, which this job needs, did not succeed", name=name),
-            _("{job} ended as {status}.", job=folder.id, status=str(status)),
+            _("{job} ended as {status}.", job=folder.id, status=STATUS_WORDS[status]),
             _("`paddock jobs resume {job}` runs it again, and then this job with it.", job=folder.id),
         )
 

@@ -28,7 +28,7 @@ from backend.ollama.private import LOCK_NAME
 from backend.ollama.probe import has_loaded_models, version_at
 from data.errors import AppError
 from data.files import open_lock, tail_bytes, try_lock
-from data.i18n import _, verbatim
+from data.i18n import Message, _, verbatim
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
 
@@ -310,13 +310,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _how(code: int) -> str:
+def _how(code: int) -> Message:
     if code < 0:
         try:
-            return signal.Signals(-code).name
+            return verbatim(signal.Signals(-code).name)
         except ValueError:
-            return f"signal {-code}"
-    return f"exit status {code}"
+            return _("signal {number}", number=-code)
+    return _("exit status {code}", code=code)
 
 
 def _last_lines(folder: JobFolder) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, cast
 
-from data.i18n import Message
+from data.i18n import Message, _
 from data.jobs import process
 from data.jobs.folder import HEARTBEAT_LATE_S, Event, JobFolder
 from data.jobs.spec import parse_time
@@ -36,6 +36,19 @@ class Status(StrEnum):
     def is_ended(self) -> bool:
         """Nothing will happen any more unless somebody resumes it."""
         return not self.is_live
+
+
+STATUS_WORDS: Final[Mapping[Status, Message]] = {
+    Status.WAITING: _("waiting"),
+    Status.RUNNING: _("running"),
+    Status.STOPPING: _("stopping"),
+    Status.SUCCEEDED: _("done"),
+    Status.FAILED: _("failed"),
+    Status.STOPPED: _("stopped"),
+    Status.LOST: _("lost"),
+    Status.UNSUPERVISED: _("unsupervised"),
+    Status.UNREACHABLE: _("unreachable"),
+}
 
 
 _OUTCOMES: Final = {

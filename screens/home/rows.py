@@ -15,7 +15,7 @@ from data.text import inert
 from screens.job_lines import doing, left_s, name_of, progress_parts, single_name, status_parts, step_name
 from tui.widgets.cells import Parts, part
 from tui.widgets.table import Column, Row
-from tui.wording import age, clock_span, fraction, kind_word
+from tui.wording import age, chain_title, clock_span, fraction, kind_word
 
 BAR_WIDTH: Final = 10
 CHAIN: Final = "chain:"
@@ -96,7 +96,7 @@ def groups(jobs: Sequence[Job]) -> list[Group]:
             continue
         members = sorted(chains[key.removeprefix(CHAIN)], key=lambda job: job.spec.chain.index if job.spec.chain else 0)
         first = members[0].spec.chain
-        made.append(Group(key, inert(first.title) if first else "", tuple(members)))
+        made.append(Group(key, inert(chain_title(first)) if first else "", tuple(members)))
     made.reverse()
     return made
 

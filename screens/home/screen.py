@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from data.errors import AppError
 from data.i18n import _
 from data.jobs.library import Job
-from data.jobs.status import Status
+from data.jobs.status import STATUS_WORDS, Status
 from data.log import last_exception, log_end
 from screens.home.rows import COLUMNS, Group, groups, is_folded, job_rows
 from screens.job_actions import JobActions
@@ -27,7 +27,7 @@ from tui.widgets.meters import Meters
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
-from tui.wording import STATUS_GLYPHS, STATUS_WORDS, kind_word
+from tui.wording import STATUS_GLYPHS, kind_word
 
 
 class HomeScreen(JobActions, Place):

@@ -29,7 +29,7 @@ from tui.widgets.meters import Meters
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
-from tui.wording import number, size
+from tui.wording import chain_title, number, size
 
 _SEARCH_S = 3.0
 
@@ -107,7 +107,7 @@ class RunScreen(JobActions):
         job = self.selected_job
         if job is None:
             return ""
-        chain = f"{job.spec.chain.title} › " if job.spec.chain else ""
+        chain = f"{chain_title(job.spec.chain)} › " if job.spec.chain else ""
         return f"{chain}{name_of(job)}"
 
     @on(Table.Moved, "#step-table")

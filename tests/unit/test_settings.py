@@ -31,7 +31,7 @@ def test_a_missing_file_gives_the_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_every_setting_has_a_help_text_that_is_a_sentence(field: dataclasses.Field[object]) -> None:
-    text = field.metadata["help"]
+    text = str(field.metadata["help"])
     assert text[0].isupper()
     assert text.endswith(".")
 

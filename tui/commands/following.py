@@ -16,10 +16,10 @@ from data.jobs.folder import Event
 from data.jobs.library import Job
 from data.jobs.pace import PaceMeter
 from data.jobs.spec import now, parse_time
-from data.jobs.status import Progress, Status
+from data.jobs.status import STATUS_WORDS, Progress, Status
 from tui.commands.console import Console
 from tui.services import Services
-from tui.wording import STATUS_GLYPHS, STATUS_WORDS, amount, clip, clock_span, duration, kind_word, number, size
+from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_name, kind_word, number, size
 
 POLL_S: Final = 0.2
 PLAIN_EVERY_S: Final = 10.0
@@ -71,7 +71,7 @@ class _Line:
         self._metrics: dict[str, float] = {}
         spec = services.job(job_id).spec
         number_text = f"[{place[0]}/{place[1]}] " if place[1] > 1 else ""
-        self._title = f"{number_text}{kind_word(spec.kind)}: {spec.name}"
+        self._title = f"{number_text}{kind_word(spec.kind)}: {job_name(spec)}"
 
     def until_end(self, pause: Callable[[float], None]) -> Job:
         """Show the job until it has ended."""

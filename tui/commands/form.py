@@ -12,6 +12,7 @@ import click
 
 from data.errors import RequestError
 from data.i18n import Message, _
+from tui.commands.help_page import HelpPage
 from tui.commands.session import Session
 
 P = ParamSpec("P")
@@ -34,10 +35,22 @@ class Option(click.Option):
         return super().get_help_record(ctx)
 
 
+class _Context(click.Context):
+    """Writes help pages in our own form."""
+
+    formatter_class = HelpPage
+
+
 class _Texts(click.Command):
     """What commands and groups share: translated help, extra words refused in our own form."""
 
+    context_class = _Context
     about: Message = Message("")
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the words of the usage line."""
+        self.options_metavar = str(_("[OPTIONS]"))
+        return super().collect_usage_pieces(ctx)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return --help, with our words."""
@@ -111,6 +124,11 @@ class Group(_Texts, click.Group):
         super().__init__(name, **settings)
         self.about = about
         self.table = table
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the words of the usage line."""
+        self.subcommand_metavar = str(_("COMMAND [ARGUMENTS]…"))
+        return super().collect_usage_pieces(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the table's order."""

@@ -15,20 +15,20 @@ from data.errors import AppError, RequestError
 from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.spec import now
-from data.jobs.status import Status
+from data.jobs.status import STATUS_WORDS, Status
 from tui.commands.console import Console, columns
 from tui.commands.following import POLL_S, StillRunning, ending, follow
 from tui.commands.form import Group, argument, command, common_options, flag, option, plain_option
 from tui.commands.session import Session
 from tui.wording import (
     STATUS_GLYPHS,
-    STATUS_WORDS,
     age,
     amount,
     clip,
     duration,
     fit,
     home_relative,
+    job_name,
     kind_word,
     number,
     size,
@@ -71,7 +71,7 @@ def _table(console: Console, jobs: Sequence[Job]) -> list[str]:
             f"{STATUS_GLYPHS[job.status]} {STATUS_WORDS[job.status]}",
             job.id,
             kind_word(job.spec.kind),
-            clip(job.spec.name, 28),
+            clip(job_name(job.spec), 28),
             _span(job),
             str(_("{time} ago", time=age(job.spec.created_at, moment))),
             _now(job),
@@ -113,7 +113,7 @@ def _facts(job: Job, home: str) -> list[tuple[str, str]]:
     state, spec = job.state, job.spec
     facts: list[tuple[object, object]] = [
         (_("Job"), job.id),
-        (_("What"), f"{kind_word(spec.kind)}: {spec.name}"),
+        (_("What"), f"{kind_word(spec.kind)}: {job_name(spec)}"),
         (_("State"), f"{STATUS_GLYPHS[job.status]} {STATUS_WORDS[job.status]}"),
         (_("Waits for"), state.waiting_for if job.status is Status.WAITING else ""),
         (_("Does"), state.stage_label if job.status.is_live else ""),
