@@ -24,7 +24,7 @@ from tui.widgets.cells import Parts
 
 Answer = TypeVar("Answer")
 
-PLACES = ("home", "run", "chat")
+PLACES = ("home", "run", "chat", "export")
 """The places that the bar above names, in the order of their keys."""
 
 _ALWAYS = ("app.help", "app.palette")
@@ -35,7 +35,7 @@ class Place(Screen[None]):
 
     PLACE: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own form
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own form
 
     @property
     def paddock(self) -> Shell:
@@ -127,7 +127,7 @@ class Place(Screen[None]):
             hint = KeyHint(key_name(key), str(action.title), active.binding.action)
             if action.id in _ALWAYS:
                 always.append(hint)
-            elif action.where[0] in ("log", "chart"):
+            elif action.where[0] in ("log", "chart", "form"):
                 own.append(hint)
             else:
                 hints.append(hint)

@@ -184,6 +184,8 @@ class PaddockApp(App[None]):
                     self.notify(str(_("There is no job yet; `d` on Home runs the demo.")))
             case "chat":
                 await self.open_chat("")
+            case "export":
+                await self.open_export()
             case _:
                 self._pop_to(HomeScreen)
 
@@ -223,6 +225,13 @@ class PaddockApp(App[None]):
                 opened.use(model, host)
         else:
             await self.push_screen(ChatScreen(model, host))
+
+    async def open_export(self) -> None:
+        """Choose what to export, and how."""
+        from screens.export.screen import ExportScreen  # noqa: PLC0415 - not needed for the first frame
+
+        if self._pop_to(ExportScreen) is None:
+            await self.push_screen(ExportScreen())
 
     async def action_back(self) -> None:
         """Go back; from Home, leave."""

@@ -19,6 +19,8 @@ _TOGETHER: Final[Sequence[frozenset[str]]] = (
     frozenset({"app", "run", "list", "log"}),
     frozenset({"app", "run", "chart"}),
     frozenset({"app", "chat"}),
+    frozenset({"app", "export", "list"}),
+    frozenset({"app", "form", "list"}),
     frozenset({"dialog", "list"}),
 )
 

@@ -6,6 +6,7 @@ which a screen makes in a thread after its first frame.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import traceback
@@ -26,13 +27,16 @@ from data.jobs.spec import JobSpec, now
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings, load_settings
-from tui import chatting
+from tui import chatting, exporting
 from tui.chatting import ModelOffer, OllamaState
+from tui.exporting import Prospect
 from tui.machine import Machine, MachineReader
 from tui.wording import amount
 
 if TYPE_CHECKING:
     from backend.chat.engine import ChatEngine
+    from backend.export.plan import ExportPlan
+    from backend.export.source import Run
     from backend.setup.sizes import Forecast
 
 _LOG_BYTES: Final = 1 << 20
@@ -210,6 +214,22 @@ class Services:
 
         with self._lock:
             return pipeline.running_demo(self.library)
+
+    # -- export ---------------------------------------------------------------------------------------------------
+
+    def export_runs(self) -> list[Run]:
+        """Return the runs that left weights, newest first."""
+        return exporting.runs(self.workspace, self.jobs())
+
+    def export_draft(self, path: Path) -> ExportPlan:
+        """Return what a person most likely wants of the weights at ``path``; raises RequestError."""
+        return exporting.plan(exporting.source((self.workspace / path.expanduser()).absolute()), self.workspace)
+
+    async def export_prospect(self, plan: ExportPlan) -> Prospect:
+        """Say what ``plan`` would do and take; raises RequestError for what makes it impossible."""
+        offers = await self.model_offers() if plan.deployment else []
+        models = [offer.name for offer in offers]
+        return await asyncio.to_thread(exporting.look_ahead, self.paths, self.settings, self.environ, plan, models)
 
     # -- Ollama ---------------------------------------------------------------------------------------------------
 

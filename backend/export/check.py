@@ -55,7 +55,8 @@ class Request:
     def read(cls, params: Mapping[str, object]) -> Request:
         """Read the job's params; raises RequestError for what is missing or has a wrong type."""
         adapters = params.get("adapters")
-        texts = {name: params.get(name) for name in ("base", "merged", "python", "template")}
+        asks = params.get("answers") is not False
+        texts = {name: params.get(name) for name in ("base", "merged", *(("python", "template") if asks else ()))}
         wrong = next((name for name, value in texts.items() if not isinstance(value, str) or not value), None)
         if wrong is None and not (isinstance(adapters, list) and adapters):
             wrong = "adapters"
@@ -70,14 +71,14 @@ class Request:
             base=str(texts["base"]),
             merged=Path(str(texts["merged"])),
             adapters=tuple(Path(str(adapter)) for adapter in cast("list[object]", adapters)),
-            python=Path(str(texts["python"])),
-            template=str(texts["template"]),
+            python=Path(str(params.get("python") or "")),
+            template=str(params.get("template") or ""),
             thinking=thinking if isinstance(thinking, bool) else None,
             system=str(params.get("system") or ""),
             device=str(params.get("device") or "cpu"),
             dtype=str(params.get("dtype") or "auto"),
             prompt=str(params.get("prompt") or PROMPT),
-            answers=params.get("answers") is not False,
+            answers=asks,
         )
 
 

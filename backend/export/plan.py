@@ -1,0 +1,304 @@
+"""What an export is asked to do, as values; what a person probably wants; and the chain of jobs that it becomes."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from backend.deploy.request import Deployment
+from backend.export import check
+from backend.export.source import Source
+from backend.lf.find import LlamaFactory
+from backend.lf.hub import local_model
+from backend.lf.schema import Schema
+from backend.train.spec import export_spec
+from data.errors import RequestError
+from data.i18n import Message, _
+from data.jobs.spec import Chain, JobSpec, now
+
+Step = Literal["export", "check", "gptq", "convert", "deploy"]
+Device = Literal["cpu", "auto"]
+
+TITLE: Final = "export"
+GPTQ_BITS: Final = (8, 4, 3, 2)
+_FOLDER: Final = "models"
+_NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Arguments of LLaMA-Factory's export, under its names."""
+
+    export_dir: Path
+    export_size: int = 5
+    """Gigabytes a shard"""
+    infer_dtype: str = "auto"
+    export_device: Device = "cpu"
+    export_hub_model_id: str = ""
+    """Also push it there; the token comes from HF_TOKEN"""
+
+
+@dataclass(frozen=True, slots=True)
+class Gptq:
+    """A second export of the merged model, quantised with calibration; nothing of it goes into the GGUF."""
+
+    export_dir: Path
+    bits: int
+    dataset: str
+    """A file or a dataset's name: what the quantisation is calibrated with"""
+    nsamples: int = 128
+    maxlen: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlan:
+    """An export: None for each step that is left out. Paths are absolute."""
+
+    source: Source
+    workspace: Path
+    """Relative paths count from here"""
+    adapters: tuple[Path, ...] = ()
+    """Merged in this order; those that come before ``source`` too"""
+    base: str = ""
+    """The model under the adapters: a folder, or owner/name on a hub"""
+    template: str = ""
+    thinking: bool | None = None
+    system: str = ""
+    cutoff_len: int = 0
+    """Becomes num_ctx: what is longer was never trained on; 0 where nobody recorded it"""
+    merge: Merge | None = None
+    prompt: str = check.PROMPT
+    """The question of the check; empty compares tensors only"""
+    gptq: Gptq | None = None
+    gguf: Path | None = None
+    outtype: str = "auto"
+    gguf_name: str = ""
+    """``general.name``"""
+    deployment: Deployment | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps, in the order in which they run."""
+        wanted: dict[Step, bool] = {
+            "export": self.merge is not None,
+            "check": self.merge is not None and bool(self.adapters),
+            "gptq": self.gptq is not None,
+            "convert": self.gguf is not None and self.source.kind != "gguf",
+            "deploy": self.deployment is not None,
+        }
+        return tuple(step for step, is_wanted in wanted.items() if is_wanted)
+
+    @property
+    def model_folder(self) -> Path:
+        """The folder in Hugging Face's form that the GGUF is made of."""
+        return self.merge.export_dir if self.merge else self.source.path
+
+
+def draft(source: Source, workspace: Path, *, name: str = "") -> ExportPlan:
+    """Return what a person most likely wants of ``source``: merge, check, GGUF and a model of its name in Ollama.
+
+    Everything can be changed with ``dataclasses.replace``. ``name`` is that of the model; it names folders, too.
+    """
+    facts = source.facts
+    title = name or _title(source)
+    place = workspace / _FOLDER / title
+    merge = Merge(place) if source.kind == "adapter" else None
+    gguf = source.path if source.kind == "gguf" else (place if merge else source.path) / f"{title}.gguf"
+    return ExportPlan(
+        source=source,
+        workspace=workspace,
+        adapters=(source.path,) if source.kind == "adapter" else (),
+        base=source.base,
+        template=facts.template or "",
+        thinking=facts.enable_thinking,
+        system=facts.default_system or "",
+        cutoff_len=facts.cutoff_len or 0,
+        merge=merge,
+        gguf=gguf,
+        gguf_name=title,
+        deployment=Deployment(gguf=str(gguf), name=model_name(title)),
+    )
+
+
+def model_name(title: str) -> str:
+    """Return ``title`` as a name that Ollama takes."""
+    return _NOT_IN_A_NAME.sub("-", title.lower()).strip("-.") or "model"
+
+
+def _title(source: Source) -> str:
+    """Return a name for what comes of ``source``: its base's and its run's, as far as they say something."""
+    path = source.path.parent if source.path.name.startswith("checkpoint-") else source.path
+    if source.kind == "gguf":
+        return path.stem
+    base = Path(source.base.rstrip("/")).name
+    return f"{base}-{path.name}" if base else path.name
+
+
+def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = None) -> list[JobSpec]:
+    """Return the jobs of ``plan``, parents first; nothing is started.
+
+    Raises RequestError for the first thing that would make one of them fail.
+    """
+    moment = now()
+    steps = plan.steps
+    if not steps:
+        raise RequestError(_("There is nothing to do"), "", _("Choose at least one step."))
+    chain_id = f"{TITLE}-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    title = plan.deployment.name if plan.deployment else plan.model_folder.name
+    specs: list[JobSpec] = []
+    last: tuple[str, ...] = ()
+    for index, step in enumerate(steps):
+        place = Chain(chain_id, f"{TITLE} {title}", index, len(steps))
+        made = _spec(plan, step, lf=lf, schema=schema, after=last, place=place)
+        specs.append(made)
+        if step != "gptq":  # a model for other programs: nothing that follows needs it, or should fail with it
+            last = (made.id,)
+    return specs
+
+
+def _spec(
+    plan: ExportPlan,
+    step: Step,
+    *,
+    lf: LlamaFactory | None,
+    schema: Schema | None,
+    after: Sequence[str],
+    place: Chain,
+) -> JobSpec:
+    workspace = plan.workspace
+    match step:
+        case "export" | "gptq":
+            args = merge_args(plan) if step == "export" else gptq_args(plan)
+            name = "merge" if step == "export" else f"GPTQ {args['export_quantization_bit']} bit"
+            return export_spec(args, workspace=workspace, lf=lf, schema=schema, name=name, after=after, chain=place)
+        case "check":
+            params = check_params(plan, lf)
+            return JobSpec.new(
+                check.KIND, "merge check", workspace=str(workspace), params=params, after=tuple(after), chain=place
+            )
+        case "convert":
+            return JobSpec.new(
+                "convert",
+                plan.gguf.name if plan.gguf else "GGUF",
+                workspace=str(workspace),
+                params=convert_params(plan),
+                after=tuple(after),
+                chain=place,
+            )
+        case "deploy":
+            assert plan.deployment is not None  # noqa: S101 - it is among the steps
+            return plan.deployment.spec(workspace=workspace, after=tuple(after), chain=place)
+
+
+def merge_args(plan: ExportPlan) -> dict[str, object]:
+    """Return LLaMA-Factory's arguments of the merge (or of a plain export of a full model)."""
+    merge = plan.merge
+    if merge is None:
+        raise RequestError(_("There is nothing to merge"), "", _("Name a folder for the merged model."))
+    args: dict[str, object] = {
+        "model_name_or_path": plan.base if plan.adapters else str(plan.source.path),
+        **_template_args(plan),
+        "infer_dtype": merge.infer_dtype,
+        "trust_remote_code": False,
+        "export_dir": str(merge.export_dir),
+        "export_size": merge.export_size,
+        "export_device": merge.export_device,
+        "export_legacy_format": False,
+    }
+    if plan.adapters:
+        args |= {"adapter_name_or_path": ",".join(map(str, plan.adapters)), "finetuning_type": "lora"}
+    if merge.export_hub_model_id:
+        args["export_hub_model_id"] = merge.export_hub_model_id
+    return args
+
+
+def gptq_args(plan: ExportPlan) -> dict[str, object]:
+    """Return LLaMA-Factory's arguments of the quantised export."""
+    gptq = plan.gptq
+    if gptq is None:
+        raise RequestError(_("There is nothing to quantise"), "", _("Choose the bits and a dataset to calibrate with."))
+    return {
+        "model_name_or_path": str(plan.model_folder),
+        **_template_args(plan),
+        "trust_remote_code": False,
+        "export_dir": str(gptq.export_dir),
+        "export_size": plan.merge.export_size if plan.merge else 5,
+        "export_device": "auto",
+        "export_legacy_format": False,
+        "export_quantization_bit": gptq.bits,
+        "export_quantization_dataset": gptq.dataset,
+        "export_quantization_nsamples": gptq.nsamples,
+        "export_quantization_maxlen": gptq.maxlen,
+    }
+
+
+def _template_args(plan: ExportPlan) -> dict[str, object]:
+    args: dict[str, object] = {"template": plan.template} if plan.template else {}
+    if plan.thinking is not None:
+        args["enable_thinking"] = plan.thinking
+    if plan.system:
+        args["default_system"] = plan.system
+    return args
+
+
+def check_params(plan: ExportPlan, lf: LlamaFactory | None) -> dict[str, object]:
+    """Return the params of the check of the merge."""
+    return {
+        "base": plan.base,
+        "merged": str(plan.model_folder),
+        "adapters": [str(adapter) for adapter in plan.adapters],
+        "python": str(lf.python) if lf else "",
+        "template": plan.template,
+        "thinking": plan.thinking,
+        "system": plan.system,
+        "device": plan.merge.export_device if plan.merge else "cpu",
+        "prompt": plan.prompt or check.PROMPT,
+        "answers": bool(plan.prompt and plan.template),
+    }
+
+
+def convert_params(plan: ExportPlan) -> dict[str, object]:
+    """Return the params of the conversion."""
+    params: dict[str, object] = {
+        "source": str(plan.model_folder),
+        "target": str(plan.gguf),
+        "outtype": plan.outtype,
+    }
+    if plan.gguf_name:
+        params["name"] = plan.gguf_name
+    return params
+
+
+def base_folder(plan: ExportPlan) -> Path | None:
+    """Return where the model's weights lie now, whose shapes the merged one will have; None where they are not here."""
+    return local_model(plan.base) if plan.adapters else plan.source.path
+
+
+def warnings(plan: ExportPlan, lf: LlamaFactory | None) -> Iterator[Message]:
+    """Yield what speaks against ``plan`` without making it impossible."""
+    facts = plan.source.facts
+    changed = [
+        name
+        for name, recorded, now in (
+            ("template", facts.template, plan.template or None),
+            ("enable_thinking", facts.enable_thinking, plan.thinking),
+            ("default_system", facts.default_system, plan.system or None),
+        )
+        if facts.origin and recorded != now
+    ]
+    if changed:
+        yield _("Not as it was trained: {names}. The model will answer worse.", names=", ".join(changed))
+    if plan.deployment and not plan.template:
+        yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
+    if plan.gptq is not None:
+        missing = [name for name in ("gptqmodel", "optimum") if lf is None or not _has(lf, name)]
+        if missing:
+            yield _("GPTQ will fail: LLaMA-Factory's environment lacks {names}.", names=", ".join(missing))
+
+
+def _has(lf: LlamaFactory, package: str) -> bool:
+    return lf.file(package, "__init__.py") is not None

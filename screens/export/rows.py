@@ -1,0 +1,103 @@
+"""What Export lists: runs with their checkpoints, the room that an export takes, the steps. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from data.i18n import Message, _
+from data.text import inert
+from tui.widgets.cells import Parts, part
+from tui.widgets.table import Column, Row
+from tui.wording import duration, kind_word, size
+
+if TYPE_CHECKING:
+    from backend.export.forecast import FileSystem
+    from backend.export.source import Checkpoint, Run
+    from tui.exporting import Prospect
+
+COLUMNS: Final = (
+    Column(_("weights")),
+    Column(_("size"), 8, right=True),
+    Column(_("eval loss"), 9, right=True, from_width=50),
+)
+_RUN: Final = "run:"
+
+
+def weight_rows(runs: Sequence[Run], chosen: Collection[Path], workspace: Path, moment: datetime) -> list[Row]:
+    """Return a heading for each run, and a row for each of its weights under it."""
+    rows: list[Row] = []
+    for run in runs:
+        age_s = max(0.0, moment.timestamp() - run.changed_at_s)
+        words = _("{name} · {age} ago", name=inert(run.facts.template or "–"), age=duration(age_s))
+        heading: Parts = ((inert(_short(run.path, workspace)), "strong"), ("  ", ""), (str(words), "muted"))
+        rows.append(Row(f"{_RUN}{run.path}", (heading,), enabled=False))
+        rows += [_weights(checkpoint, chosen, str(run.path)) for checkpoint in run.checkpoints]
+    return rows
+
+
+def _weights(checkpoint: Checkpoint, chosen: Collection[Path], run: str) -> Row:
+    marked = checkpoint.path in chosen
+    name = str(_("final weights")) if checkpoint.step is None else f"checkpoint-{checkpoint.step}"
+    kind = str(_("adapter") if checkpoint.kind == "adapter" else _("whole model"))
+    loss = "" if checkpoint.eval_loss is None else f"{checkpoint.eval_loss:.4f}"
+    return Row(
+        str(checkpoint.path),
+        (
+            (("● " if marked else "○ ", "accent" if marked else "faint"), (name, "text"), ("  ", ""), (kind, "muted")),
+            part(size(checkpoint.size_bytes), "muted"),
+            part(loss, "text"),
+        ),
+        f"{run} {name}",
+    )
+
+
+def _short(path: Path, workspace: Path) -> str:
+    """Return the last two parts of a run's path: what tells it from others; in the workspace itself, one may do."""
+    parts = path.relative_to(workspace).parts if path.is_relative_to(workspace) else path.parts
+    return "/".join(parts[-2:])
+
+
+def empty_lines() -> list[Parts]:
+    """Return what is said where there is nothing to export."""
+    return [
+        (),
+        part(str(_("No training has left weights here yet.")), "strong"),
+        (),
+        part(
+            str(_("Export merges an adapter into its base, turns the model into GGUF, and puts it into Ollama.")),
+            "muted",
+        ),
+        (),
+        (("o   ", "key"), (str(_("Export a folder or a GGUF from elsewhere")), "text")),
+        (("1   ", "key"), (str(_("Back to Home: `d` there trains a small real model")), "text")),
+    ]
+
+
+def disk_lines(disks: Sequence[FileSystem]) -> list[Parts]:
+    """Return a line a file system: what is needed of what is free."""
+    lines: list[Parts] = []
+    for disk in disks:
+        mark = ("✓ ", "done") if disk.has_room else ("✗ ", "failed")
+        words = _("{needed} of {free} free", needed=size(disk.needed_bytes), free=size(disk.free_bytes))
+        lines.append((mark, (str(words), "text" if disk.has_room else "failed")))
+        lines.append((("  ", ""), (inert(str(disk.folders[0])), "muted")))
+    return lines
+
+
+def prospect_lines(prospect: Prospect) -> list[Parts]:
+    """Return what starting will do: the steps, the room, and what speaks against it."""
+    steps: Parts = ()
+    for spec in prospect.specs:
+        if steps:
+            steps += ((" → ", "faint"),)
+        steps += ((kind_word(spec.kind), "text"),)
+    lines: list[Parts] = [steps, (), *disk_lines(prospect.disks)]
+    notes: list[Message] = [*prospect.warnings]
+    if prospect.replaces:
+        notes.insert(0, _("A model of that name is there; it stays until the new one is whole, then it is replaced."))
+    if notes:
+        lines += [(), *((("! ", "warn"), (str(note), "text")) for note in notes)]
+    return lines

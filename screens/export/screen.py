@@ -1,0 +1,263 @@
+"""Export: choose weights, say what is to become of them, and start the chain."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+
+from data.errors import AppError, RequestError
+from data.i18n import _
+from data.text import inert
+from screens.choice import Choice, ChoiceDialog
+from screens.entry import EntryDialog
+from screens.export.rows import COLUMNS, disk_lines, empty_lines, prospect_lines, weight_rows
+from screens.place import Place
+from tui.keys import bindings
+from tui.services import Snapshot
+from tui.widgets.cells import Parts, part
+from tui.widgets.form import Form
+from tui.widgets.prose import Prose
+from tui.widgets.search import SearchField
+from tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from backend.export.plan import ExportPlan
+    from backend.export.source import Run
+    from tui.exporting import Prospect
+
+
+class ExportScreen(Place):
+    """From a training to a model in Ollama."""
+
+    PLACE = "export"
+    CSS_PATH = "export.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("export")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runs: list[Run] = []
+        self._plan: ExportPlan | None = None
+        self._unlocked: set[str] = set()
+        self._prospect: Prospect | None = None
+        self._has_read = False
+
+    def body(self) -> ComposeResult:
+        """Lay out weights and room at the left, the form at the right."""
+        with Horizontal(id="export"):
+            with Vertical(id="from"):
+                with Vertical(id="weights", classes="pane"):
+                    yield Table(COLUMNS, id="table")
+                    yield Prose(id="nothing")
+                    yield SearchField("table", id="search")
+                with Vertical(id="room", classes="pane"):
+                    yield Prose(id="disks")
+            with Vertical(id="what", classes="pane"):
+                yield Form(id="form")
+
+    def on_mount(self) -> None:
+        """Read the runs."""
+        self._titles()
+        self.query_one("#nothing", Prose).show([(), part(str(_("Looking for trainings…")), "muted")])
+        self.query_one("#table", Table).focus()
+        self._read()
+
+    def _titles(self) -> None:
+        for name, title in (("weights", _("From")), ("room", _("Room")), ("what", _("To"))):
+            self.query_one(f"#{name}").border_title = str(title)
+
+    def language_changed(self) -> None:
+        """Say everything again."""
+        self._titles()
+        super().language_changed()
+        self._show_weights()
+        self._show_plan()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Look again for runs when a job has ended since."""
+        super().show(snapshot)
+        if self._has_read:
+            self._read()
+
+    def where(self) -> str:
+        """Name what is exported."""
+        return inert(self._plan.source.path.name) if self._plan else ""
+
+    # -- weights --------------------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="runs")
+    async def _read(self) -> None:
+        found = await self.attempt(self.services.export_runs)
+        if found is None or not self.is_there:
+            return
+        first = not self._has_read
+        self._runs, self._has_read = found, True
+        self._show_weights()
+        if first and self._plan is None and found:
+            await self._choose(found[0].checkpoints[0].path)
+
+    def _show_weights(self) -> None:
+        table = self.query_one("#table", Table)
+        chosen = self._plan.adapters or (self._plan.source.path,) if self._plan else ()
+        rows = weight_rows(self._runs, chosen, self.services.workspace, self.services.clock())
+        table.show(rows)
+        self.set_class(not rows, "-nothing")
+        self.set_class(self._plan is None, "-no-plan")
+        if not rows:
+            self.query_one("#nothing", Prose).show(empty_lines())
+
+    async def _choose(self, path: Path) -> None:
+        plan = await self.attempt(lambda: self.services.export_draft(path))
+        if plan is not None and self.is_there:
+            self._unlocked.clear()
+            self._take(plan)
+
+    @on(Table.Chosen, "#table")
+    def _row_clicked(self) -> None:
+        self.action_choose_weights()
+
+    @on(Table.SearchAsked)
+    def _search_asked(self) -> None:
+        self.query_one("#search", SearchField).open()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a key only where it does something."""
+        in_list = self.focused is not None and self.focused.id == "table"
+        match action:
+            case "choose_weights":
+                return in_list and bool(self._runs)
+            case "add_weights":
+                return in_list and self._plan is not None and self._plan.source.kind == "adapter"
+            case "start":
+                return self._plan is not None
+            case "unlock":
+                return self._locked_field() is not None
+            case _:
+                return super().check_action(action, parameters)
+
+    @work
+    async def action_choose_weights(self) -> None:
+        """Export what the cursor is on, and go on to the form."""
+        key = self.query_one("#table", Table).cursor_key
+        if key:
+            await self._choose(Path(key))
+            self.query_one("#form", Form).focus_fields()
+
+    def action_add_weights(self) -> None:
+        """Merge the adapter under the cursor as well, or leave it out again."""
+        key, plan = self.query_one("#table", Table).cursor_key, self._plan
+        if not key or plan is None:
+            return
+        path = Path(key)
+        if path in plan.adapters:
+            rest = tuple(adapter for adapter in plan.adapters if adapter != path)
+        else:
+            rest = (*plan.adapters, path)
+        if rest:
+            self._take(dataclasses.replace(plan, adapters=rest))
+
+    @work
+    async def action_open_path(self) -> None:
+        """Ask for a path, and export what lies there."""
+        answer = await self.choose(
+            EntryDialog(
+                _("Export from elsewhere"),
+                _("The output_dir of a training, a checkpoint in it, a model's folder, or a GGUF."),
+            )
+        )
+        if answer:
+            await self._choose(Path(answer))
+
+    # -- the plan -------------------------------------------------------------------------------------------------
+
+    def _take(self, plan: ExportPlan) -> None:
+        self._plan = plan
+        self._prospect = None
+        self._show_weights()
+        self._show_plan()
+        self.show_places()
+        self._look_ahead()
+
+    def _show_plan(self) -> None:
+        if self._plan is None:
+            return
+        from screens.export.fields import fields, problems  # noqa: PLC0415 - what it needs of backend comes with it
+
+        home = self.services.environ.get("HOME", "")
+        shown = fields(self._plan, unlocked=self._unlocked, problems=problems(self._plan), home=home)
+        self.query_one("#form", Form).show(shown)
+        self.refresh_keys()
+
+    @work(exclusive=True, group="ahead")
+    async def _look_ahead(self) -> None:
+        plan = self._plan
+        if plan is None:
+            return
+        lines: list[Parts]
+        try:
+            self._prospect = await self.services.export_prospect(plan)
+            lines = disk_lines(self._prospect.disks)
+            if not lines:
+                lines = [part(str(_("Not known before the weights are here.")), "muted")]
+        except AppError as error:
+            lines = [(("✗ ", "failed"), (str(error.title), "text")), part(str(error.hint), "muted")]
+        if self.is_there and self._plan is plan:
+            self.query_one("#disks", Prose).show(lines)
+
+    @on(Form.Changed)
+    def _changed(self, event: Form.Changed) -> None:
+        from screens.export.fields import apply  # noqa: PLC0415 - as above
+
+        if self._plan is None:
+            return
+        try:
+            plan = apply(self._plan, event.key, event.value, home=self.services.environ.get("HOME", ""))
+        except RequestError as error:
+            self.say(f"{error.title}. {error.detail}")
+            return
+        self._take(plan)
+
+    def _locked_field(self) -> str | None:
+        if not self.is_there or self._plan is None:
+            return None
+        field = self.query_one("#form", Form).field
+        return field.key if field is not None and field.locked is not None else None
+
+    def action_unlock(self) -> None:
+        """Let what the training decided be changed."""
+        key = self._locked_field()
+        if key is not None:
+            self._unlocked.add(key)
+            self._show_plan()
+
+    # -- the start ------------------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="start")
+    async def action_start(self) -> None:
+        """Say what will be done, then lay the chain down and show it."""
+        plan = self._plan
+        if plan is None:
+            return
+        prospect = await self.attempt_async(self.services.export_prospect(plan))
+        if prospect is None:
+            return
+        start = _("Lays all steps down as jobs; they finish even when this terminal is gone.")
+        answer = await self.choose(
+            ChoiceDialog(
+                _("Start this export?"),
+                prospect_lines(prospect),
+                [Choice("start", "s", _("Start"), start)],
+                leave=_("Not now"),
+            )
+        )
+        if answer != "start":
+            return
+        ids = await self.attempt(lambda: self.services.launch(prospect.specs))
+        if ids:
+            await self.paddock.look()
+            self.paddock.open_run(ids[0])

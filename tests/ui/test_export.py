@@ -1,0 +1,99 @@
+"""Export by keys: weights are chosen, fields changed, and the chain is laid down after its costs were said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from screens.choice import ChoiceDialog
+from screens.export.screen import ExportScreen
+from tests.ui.conftest import Build
+from tests.ui.driving import shows, until
+from tests.unit.model_folder import write_model
+from tui.app import PaddockApp
+from tui.services import Services
+
+WIDE, NARROW = (140, 40), (80, 24)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    write_model(tmp_path / "ws" / "base")
+    run = tmp_path / "ws" / "saves" / "base" / "lora" / "run"
+    for folder in (run, run / "checkpoint-5"):
+        folder.mkdir(parents=True)
+        config = {"base_model_name_or_path": str(tmp_path / "ws" / "base")}
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        (folder / "adapter_model.safetensors").write_bytes(bytes(64))
+    (run / "checkpoint-5" / "trainer_state.json").write_text("{}")
+    (run / "paddock.json").write_text(json.dumps({"version": 1, "job": "j", "template": "qwen"}))
+    return tmp_path / "ws"
+
+
+def services(build: Build, workspace: Path) -> Services:
+    made = build()
+    made.workspace = workspace
+    return made
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_the_newest_weights_are_drafted_and_fields_change_by_keys(
+    build: Build, workspace: Path, size: tuple[int, int]
+) -> None:
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "lora/run", "checkpoint-5", "qwen"))
+        await pilot.press("j", "enter")  # checkpoint-5, and on to the form
+        await until(pilot, shows(pilot, "● checkpoint-5"))
+        await pilot.press("G", "k", "right")
+        await until(pilot, shows(pilot, "q8_0"))
+        await pilot.press("k", "enter", "ctrl+u", *"mine", "enter")
+        await until(pilot, shows(pilot, "• mine"))
+        screen = app.screen
+        assert isinstance(screen, ExportScreen)
+        assert screen._plan is not None
+        assert screen._plan.deployment is not None
+        assert (screen._plan.deployment.name, screen._plan.deployment.quantize) == ("mine", "q8_0")
+        assert screen._plan.source.path.name == "checkpoint-5"
+
+
+async def test_a_locked_field_says_why_and_is_unlocked(build: Build, workspace: Path) -> None:
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "qwen", "The training decided this"))
+        await pilot.press("enter")
+        await until(
+            pilot, shows(pilot, "enter Choose") if False else lambda: app.focused and app.focused.id == "fields"
+        )
+        await pilot.press("enter")  # locked: nothing opens
+        assert not app.screen.query_one("#form").has_class("-editing")
+        await pilot.press("u", "enter")
+        await until(pilot, lambda: app.screen.query_one("#form").has_class("-editing"))
+        await pilot.press("escape")
+        assert isinstance(app.screen, ExportScreen)
+
+
+async def test_without_any_training_the_way_is_shown(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    app = PaddockApp(services(build, tmp_path / "empty"))
+    async with app.run_test(size=NARROW) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "No training has left weights here yet.", "Export a folder"))
+        await pilot.press("o")
+        await until(pilot, shows(pilot, "Export from elsewhere"))
+        await pilot.press(*"nowhere", "enter")
+        await until(pilot, shows(pilot, "There is nothing at"))
+
+
+async def test_the_start_says_its_steps_first(build: Build, workspace: Path) -> None:
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "qwen"))
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "LLaMA-Factory is not installed"))
+        assert not isinstance(app.screen, ChoiceDialog)

@@ -1,0 +1,143 @@
+"""The plan of an export: what is drafted, what a field changes, and the chain that comes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from backend.export.needs import needs
+from backend.export.plan import ExportPlan, chain, draft, gptq_args, merge_args, model_name, warnings
+from backend.export.source import read_source
+from backend.lf.find import LlamaFactory
+from data.errors import RequestError
+from screens.export.fields import FACTS, apply, fields, problems
+from tests.unit.model_folder import write_model
+from tui.widgets.form import ON, Field
+
+LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11.0", "torchaudio": "2.11.0"})
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    write_model(tmp_path / "base")
+    run = tmp_path / "saves" / "base" / "lora" / "run"
+    for folder in (run, run / "checkpoint-5"):
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path / "base")}))
+        (folder / "adapter_model.safetensors").write_bytes(bytes(64))
+    record = {"version": 1, "job": "j", "template": "qwen", "enable_thinking": False, "cutoff_len": 512}
+    (run / "paddock.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+@pytest.fixture
+def plan(workspace: Path) -> ExportPlan:
+    return draft(read_source(workspace / "saves" / "base" / "lora" / "run" / "checkpoint-5"), workspace)
+
+
+def by_key(plan: ExportPlan, unlocked: tuple[str, ...] = ()) -> dict[str, Field]:
+    return {field.key: field for field in fields(plan, unlocked=unlocked, problems=problems(plan), home="/home/mei")}
+
+
+def test_a_draft_is_the_whole_road_with_the_runs_own_prompt(plan: ExportPlan, workspace: Path) -> None:
+    assert plan.steps == ("export", "check", "convert", "deploy")
+    assert (plan.template, plan.thinking, plan.cutoff_len) == ("qwen", False, 512)
+    assert plan.merge is not None
+    assert plan.merge.export_dir == workspace / "models" / "base-run"
+    assert plan.gguf == plan.merge.export_dir / "base-run.gguf"
+    assert plan.deployment is not None
+    assert plan.deployment.name == "base-run"
+    specs = chain(plan, lf=LF)
+    assert [spec.kind for spec in specs] == ["export", "check", "convert", "deploy"]
+    assert [spec.after for spec in specs] == [(), (specs[0].id,), (specs[1].id,), (specs[2].id,)]
+    assert {spec.chain.title for spec in specs if spec.chain} == {"export base-run"}
+
+
+def test_what_the_training_decided_is_locked_until_it_is_unlocked(plan: ExportPlan) -> None:
+    shown = by_key(plan)
+    assert all(shown[key].locked is not None for key in FACTS)
+    assert by_key(plan, ("template",))["template"].locked is None
+    changed = apply(plan, "template", "chatml", home="")
+    assert [str(note) for note in warnings(changed, LF)] == [
+        "Not as it was trained: template. The model will answer worse."
+    ]
+    assert list(warnings(plan, LF)) == []
+
+
+def test_fields_change_just_what_they_name(plan: ExportPlan, workspace: Path) -> None:
+    moved = apply(plan, "export_dir", "elsewhere", home="")
+    assert moved.merge is not None
+    assert moved.merge.export_dir == workspace / "elsewhere"
+    assert moved.gguf == workspace / "elsewhere" / "base-run.gguf"  # the file goes with its folder
+    assert moved.deployment is not None
+    assert moved.deployment.gguf == str(moved.gguf)
+    assert by_key(moved)["export_dir"].value == "elsewhere"
+    assert apply(plan, "file", "~/x.gguf", home="/home/mei").gguf == Path("/home/mei/x.gguf")
+    assert apply(plan, "quantize", "q4_K_M", home="").deployment == dataclasses.replace(
+        plan.deployment or pytest.fail("no deployment"), quantize="q4_K_M"
+    )
+    without = apply(plan, "convert", "off", home="")
+    assert without.steps == ("export", "check")
+    assert apply(without, "deploy", ON, home="").steps == ("export", "check", "convert", "deploy")
+    assert apply(plan, "deploy", "off", home="").steps == ("export", "check", "convert")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("export_size", "0"), ("export_size", "x"), ("cutoff_len", "-1"), ("export_dir", "")]
+)
+def test_values_that_cannot_be_meant_are_refused_in_words(plan: ExportPlan, key: str, value: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        apply(plan, key, value, home="")
+    assert caught.value.title
+
+
+def test_problems_stand_at_their_fields(plan: ExportPlan) -> None:
+    assert problems(plan) == {}
+    bad = apply(apply(plan, "name", "a b", home=""), "base", "", home="")
+    assert set(problems(bad)) == {"name", "base"}
+    assert by_key(bad)["name"].problem is not None
+
+
+def test_gptq_is_a_second_export_of_the_merged_model(plan: ExportPlan) -> None:
+    wanted = apply(plan, "gptq_bits", "4", home="")
+    assert wanted.steps == ("export", "check", "gptq", "convert", "deploy")
+    args = gptq_args(wanted)
+    assert args["model_name_or_path"] == str(wanted.model_folder)
+    assert args["export_quantization_bit"] == 4
+    assert "adapter_name_or_path" not in args
+    specs = chain(wanted, lf=LF)
+    assert specs[3].after == (specs[1].id,)  # the GGUF does not fail with the GPTQ model
+    assert "gptqmodel" in str(next(iter(warnings(wanted, LF))))
+
+
+def test_several_adapters_are_merged_one_after_the_other(plan: ExportPlan, workspace: Path) -> None:
+    both = dataclasses.replace(plan, adapters=(workspace / "a", plan.source.path))
+    assert merge_args(both)["adapter_name_or_path"] == f"{workspace / 'a'},{plan.source.path}"
+
+
+def test_a_whole_model_is_not_merged_and_a_gguf_not_converted(workspace: Path) -> None:
+    assert draft(read_source(workspace / "base"), workspace).steps == ("convert", "deploy")
+    (workspace / "x.gguf").write_bytes(b"GGUF")
+    ready = draft(read_source(workspace / "x.gguf"), workspace)
+    assert ready.steps == ("deploy",)
+    assert ready.deployment is not None
+    assert ready.deployment.gguf == str(workspace / "x.gguf")
+
+
+def test_the_room_is_counted_from_the_bases_shapes(plan: ExportPlan, workspace: Path) -> None:
+    found = {need.step: need for need in needs(plan, workspace / "ollama")}
+    weights = (workspace / "base" / "model.safetensors").stat().st_size
+    assert weights <= found["export"].peak_bytes < weights + 40_000_000
+    assert 0 < found["convert"].kept_bytes <= weights
+    assert found["deploy"].peak_bytes == 2 * found["convert"].kept_bytes
+    assert needs(dataclasses.replace(plan, base="owner/absent"), None) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "name"), [("Qwen2.5-7B run 1", "qwen2.5-7b-run-1"), ("模型", "model"), ("-x.", "x"), ("A_b", "a_b")]
+)
+def test_any_title_becomes_a_name_that_ollama_takes(title: str, name: str) -> None:
+    assert model_name(title) == name

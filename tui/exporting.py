@@ -1,0 +1,76 @@
+"""What the Export screen and its command ask: what can be exported, what it will take, and its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.i18n import Message
+from data.jobs.library import Job
+from data.jobs.spec import JobSpec
+from data.paths import Paths
+from data.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.export.forecast import FileSystem
+    from backend.export.plan import ExportPlan
+    from backend.export.source import Run, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What an export would do: its jobs, the room it takes, and what stands against it."""
+
+    specs: tuple[JobSpec, ...]
+    disks: tuple[FileSystem, ...]
+    replaces: bool
+    """A model of that name is there already"""
+    warnings: tuple[Message, ...]
+
+
+def runs(workspace: Path, jobs: Iterable[Job]) -> list[Run]:
+    """Return the runs with weights: below saves/, and where jobs have written them; newest first."""
+    from backend.export.source import find_runs  # noqa: PLC0415 - not needed for the first frame
+
+    trained = [str(job.spec.params.get("output_dir") or "") for job in jobs if job.spec.kind == "train"]
+    return find_runs(workspace, [Path(text) for text in trained if text])
+
+
+def source(path: Path) -> Source:
+    """Recognise what lies at ``path``; raises RequestError."""
+    from backend.export.source import read_source  # noqa: PLC0415
+
+    return read_source(path)
+
+
+def plan(chosen: Source, workspace: Path) -> ExportPlan:
+    """Return what a person most likely wants of ``chosen``."""
+    from backend.export.plan import draft  # noqa: PLC0415
+
+    return draft(chosen, workspace)
+
+
+def look_ahead(
+    paths: Paths, settings: Settings, environ: Mapping[str, str], wanted: ExportPlan, models: Iterable[str]
+) -> Prospect:
+    """Say what ``wanted`` would do; ``models`` are the names that the server has. Raises RequestError.
+
+    Looks at files only; takes some tens of milliseconds.
+    """
+    from backend.export.forecast import forecast  # noqa: PLC0415
+    from backend.export.needs import needs  # noqa: PLC0415
+    from backend.export.plan import chain, warnings  # noqa: PLC0415
+    from backend.lf.find import find  # noqa: PLC0415
+    from backend.lf.schema import schema_for  # noqa: PLC0415
+    from backend.ollama.name import parse_name  # noqa: PLC0415
+    from backend.ollama.private import models_folder  # noqa: PLC0415
+
+    lf = find(settings, paths, wanted.workspace, environ)
+    specs = chain(wanted, lf=lf, schema=schema_for(lf, paths))
+    is_elsewhere = wanted.deployment is not None and bool(wanted.deployment.host)
+    disks = forecast(needs(wanted, None if is_elsewhere else models_folder(paths)))
+    name = parse_name(wanted.deployment.name) if wanted.deployment else None
+    replaces = name is not None and any(name.same_as(model) for model in models)
+    return Prospect(tuple(specs), disks, replaces, tuple(warnings(wanted, lf)))

@@ -1,0 +1,215 @@
+"""A form that reads like a table: a row a field with its label, its real name and its value; edited in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message as TextualMessage
+from textual.widgets import Input
+
+from data.i18n import Message, _
+from data.text import inert
+from tui.keys import bindings
+from tui.widgets.cells import Parts, part
+from tui.widgets.prose import Prose
+from tui.widgets.table import Column, Row, Table
+
+Kind = Literal["text", "choice", "switch", "heading"]
+
+ON: Final = "on"
+OFF: Final = "off"
+_NOTHING: Final = Message("")
+_COLUMNS: Final = (
+    Column(Message(""), 24),
+    Column(Message(""), 24, from_width=84),
+    Column(Message("")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. ``value`` and ``default`` are texts; a switch has ``ON`` or ``OFF``."""
+
+    key: str
+    label: Message
+    value: str = ""
+    kind: Kind = "text"
+    name: str = ""
+    """The argument's real name, shown beside the label"""
+    default: str = ""
+    """A value that differs from it is marked as changed"""
+    choices: tuple[str, ...] = ()
+    help: Message = _NOTHING
+    locked: Message | None = None
+    """Why the value cannot be changed here"""
+    problem: Message | None = None
+    """What is wrong with the value, and what to do"""
+    empty: Message = _NOTHING
+    """What an empty value means"""
+
+
+class Form(Vertical):
+    """Fields under each other. Posts ``Changed`` with what was entered; whoever holds the form shows the new fields."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("form")
+    DEFAULT_CSS = """
+    Form #fields { height: 1fr; }
+    Form #entry { height: 1; border: none; padding: 0 2; display: none; background: $panel; }
+    Form #entry:focus { border: none; }
+    Form.-editing #entry { display: block; }
+    Form #about-field { height: auto; min-height: 2; max-height: 5; padding: 0 2; }
+    """
+
+    class Changed(TextualMessage):
+        """A person has entered ``value`` for the field ``key``."""
+
+        def __init__(self, form: Form, key: str, value: str) -> None:
+            super().__init__()
+            self.form = form
+            self.key = key
+            self.value = value
+
+        @property
+        def control(self) -> Form:
+            """The form, for ``on(Form.Changed, "#id")``."""
+            return self.form
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._fields: tuple[Field, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out the table, the entry, and the help of the field."""
+        yield Table(_COLUMNS, header=False, id="fields")
+        entry = Input(id="entry", select_on_focus=False)
+        entry.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
+        yield entry
+        yield Prose(id="about-field")
+
+    def show(self, fields: Sequence[Field]) -> None:
+        """Show ``fields``; the cursor stays on the field with the same key."""
+        self._fields = tuple(fields)
+        self.query_one("#fields", Table).show([_row(field) for field in self._fields])
+        self._explain()
+
+    @property
+    def field(self) -> Field | None:
+        """The field that the cursor is on."""
+        key = self.query_one("#fields", Table).cursor_key
+        return next((field for field in self._fields if field.key == key), None)
+
+    def focus_fields(self) -> None:
+        """Give the keys to the fields."""
+        self.query_one("#fields", Table).focus()
+
+    def select(self, key: str) -> None:
+        """Put the cursor on the field ``key``."""
+        self.query_one("#fields", Table).select(key)
+        self._explain()
+
+    @on(Table.Moved, "#fields")
+    def _explain(self) -> None:
+        field = self.field
+        lines: list[Parts] = []
+        if field is not None:
+            if field.problem is not None:
+                lines.append((("✗ ", "failed"), (str(field.problem), "text")))
+            if field.locked is not None:
+                lines.append((("▪ ", "warn"), (str(field.locked), "muted")))
+            if field.help:
+                name: Parts = ((f"{field.name}  ", "accent"),) if field.name else ()
+                lines.append((*name, (str(field.help), "muted")))
+            if field.kind == "choice" and len(field.choices) > 1:
+                lines.append(part(" · ".join(choice or str(field.empty) for choice in field.choices), "faint"))
+        self.query_one("#about-field", Prose).show(lines)
+
+    # -- keys -----------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a key only where it does something."""
+        if action in ("edit_field", "turn_field"):
+            field = self.field if self.query("#fields") else None
+            if field is None or field.locked is not None or field.kind == "heading":
+                return False
+            return action == "edit_field" or field.kind in ("choice", "switch")
+        return super().check_action(action, parameters)
+
+    def action_edit_field(self) -> None:
+        """Edit the field: a switch is turned, a choice taken further, a text opened."""
+        field = self.field
+        if field is None:
+            return
+        if field.kind != "text":
+            self.action_turn_field(1)
+            return
+        entry = self.query_one("#entry", Input)
+        self.add_class("-editing")
+        entry.placeholder = str(field.empty)
+        entry.value = field.value
+        entry.focus()
+
+    def action_turn_field(self, direction: int) -> None:
+        """Take the next (1) or the previous (-1) choice."""
+        field = self.field
+        if field is None:
+            return
+        choices = (OFF, ON) if field.kind == "switch" else field.choices
+        if choices:
+            at = choices.index(field.value) if field.value in choices else -1
+            self.post_message(self.Changed(self, field.key, choices[(at + direction) % len(choices)]))
+
+    @on(Table.Chosen, "#fields")
+    def _chosen(self) -> None:
+        if self.check_action("edit_field", ()):
+            self.action_edit_field()
+
+    @on(Input.Submitted, "#entry")
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        field = self.field
+        self._close()
+        if field is not None and event.value.strip() != field.value:
+            self.post_message(self.Changed(self, field.key, event.value.strip()))
+
+    def on_key(self, event: events.Key) -> None:
+        """Leave the entry with escape; the value stays as it was."""
+        if event.key == "escape" and self.has_class("-editing"):
+            event.stop()
+            event.prevent_default()
+            self._close()
+
+    def _close(self) -> None:
+        self.remove_class("-editing")
+        self.focus_fields()
+
+
+def _row(field: Field) -> Row:
+    if field.kind == "heading":
+        return Row(field.key, (part(str(field.label), "title"),), str(field.label), enabled=False)
+    label: Parts = (("  ", ""), (str(field.label), "text"))
+    text = f"{field.label} {field.name} {field.value}"
+    return Row(field.key, (label, part(field.name, "muted"), _value(field)), text)
+
+
+def _value(field: Field) -> Parts:
+    if field.problem is not None:
+        return (("✗ ", "failed"), (inert(field.value) or str(field.empty), "failed"))
+    if field.kind == "switch":
+        return (
+            (("✓ ", "done"), (str(_("yes")), "text"))
+            if field.value == ON
+            else (("– ", "muted"), (str(_("no")), "muted"))
+        )
+    mark = (
+        ("▪ ", "warn") if field.locked is not None else ("• ", "accent") if field.value != field.default else ("  ", "")
+    )
+    if not field.value:
+        return (mark, (str(field.empty), "muted"))
+    changed = field.value != field.default
+    return (mark, (inert(field.value), "strong" if changed and field.locked is None else "text"))
