@@ -78,12 +78,12 @@ def doing(job: Job) -> Parts:
             return part(inert(str(state.title) or str(state.detail)).split("\n", 1)[0], "muted")
         case Status.SUCCEEDED:
             if "loss" in state.metrics:
-                return (("loss ", "muted"), (number(state.metrics["loss"]), "text"))
+                return ((f"{_('loss')} ", "muted"), (number(state.metrics["loss"]), "text"))
             made = sum(artifact.size_bytes for artifact in state.artifacts.values())
             return part(size(made), "muted") if made else ()
         case _:
             if "loss" in state.metrics:
-                return (("loss ", "muted"), (number(state.metrics["loss"]), "text"))
+                return ((f"{_('loss')} ", "muted"), (number(state.metrics["loss"]), "text"))
             return part(str(state.stage_label) or state.stage, "muted")
 
 
