@@ -36,7 +36,7 @@ class JobActions(Place):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer stop for live jobs, resume for those that did not succeed, remove for ended ones."""
-        if action not in ("stop_job", "resume_job", "remove_job", "copy_job"):
+        if action not in ("stop_job", "resume_job", "remove_job", "copy_job", "export_job"):
             return super().check_action(action, parameters)
         job = self.selected_job if self.is_mounted else None
         if job is None:
@@ -46,6 +46,7 @@ class JobActions(Place):
             "resume_job": job.status in (Status.FAILED, Status.STOPPED, Status.LOST),
             "remove_job": job.status.is_ended,
             "copy_job": True,
+            "export_job": job.spec.kind == "train" and job.status in (Status.SUCCEEDED, Status.STOPPED),
         }
         return allowed[action]
 
@@ -130,6 +131,12 @@ class JobActions(Place):
 
     def removed(self, job: Job) -> None:
         """Go on after ``job`` is gone."""
+
+    async def action_export_job(self) -> None:
+        """Go to Export with what the training made."""
+        job = self.selected_job
+        if job is not None:
+            await self.paddock.open_export(str(job.spec.params.get("output_dir") or ""))
 
     def action_copy_job(self) -> None:
         """Copy what is known about the job."""

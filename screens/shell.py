@@ -51,6 +51,10 @@ class Shell(Protocol):
         """Talk with a model."""
         ...
 
+    async def open_export(self, path: str = "") -> None:
+        """Export the weights at ``path``, or let the person choose."""
+        ...
+
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by OSC 52."""
         ...

@@ -160,6 +160,15 @@ ACTIONS: Final[tuple[Action, ...]] = (
         footer=True,
     ),
     Action(
+        "job.export",
+        _("Export"),
+        ("E",),
+        ("home", "run"),
+        _("Takes what the training made to Export: merge, GGUF, Ollama."),
+        "export_job",
+        footer=True,
+    ),
+    Action(
         "job.stop",
         _("Stop"),
         ("s",),

@@ -226,12 +226,15 @@ class PaddockApp(App[None]):
         else:
             await self.push_screen(ChatScreen(model, host))
 
-    async def open_export(self) -> None:
-        """Choose what to export, and how."""
+    async def open_export(self, path: str = "") -> None:
+        """Export the weights at ``path``; with none, let the person choose."""
         from screens.export.screen import ExportScreen  # noqa: PLC0415 - not needed for the first frame
 
-        if self._pop_to(ExportScreen) is None:
-            await self.push_screen(ExportScreen())
+        opened = self._pop_to(ExportScreen)
+        if isinstance(opened, ExportScreen):
+            opened.use(path)
+        else:
+            await self.push_screen(ExportScreen(path))
 
     async def action_back(self) -> None:
         """Go back; from Home, leave."""

@@ -39,8 +39,9 @@ class ExportScreen(Place):
     CSS_PATH = "export.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("export")
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
         super().__init__()
+        self._wanted = path
         self._runs: list[Run] = []
         self._plan: ExportPlan | None = None
         self._unlocked: set[str] = set()
@@ -98,8 +99,22 @@ class ExportScreen(Place):
         first = not self._has_read
         self._runs, self._has_read = found, True
         self._show_weights()
-        if first and self._plan is None and found:
-            await self._choose(found[0].checkpoints[0].path)
+        if first and (self._wanted or found):
+            await self._choose(self._preferred())
+
+    def use(self, path: str) -> None:
+        """Export what lies at ``path``; with none, go on as it was."""
+        if path:
+            self._wanted, self._has_read = path, False
+            self._read()
+
+    def _preferred(self) -> Path:
+        """Return the best weights of the run that was asked for (its end, else its newest), else of the newest run."""
+        wanted = Path(self._wanted) if self._wanted else None
+        run = next((run for run in self._runs if run.path == wanted), None)
+        if wanted is not None and run is None:
+            return wanted
+        return (run or self._runs[0]).checkpoints[0].path
 
     def _show_weights(self) -> None:
         table = self.query_one("#table", Table)
@@ -116,6 +131,7 @@ class ExportScreen(Place):
         if plan is not None and self.is_there:
             self._unlocked.clear()
             self._take(plan)
+            self.query_one("#table", Table).select(str(plan.source.path))
 
     @on(Table.Chosen, "#table")
     def _row_clicked(self) -> None:

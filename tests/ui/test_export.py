@@ -9,6 +9,7 @@ import pytest
 
 from screens.choice import ChoiceDialog
 from screens.export.screen import ExportScreen
+from tests.ui import folders
 from tests.ui.conftest import Build
 from tests.ui.driving import shows, until
 from tests.unit.model_folder import write_model
@@ -97,3 +98,22 @@ async def test_the_start_says_its_steps_first(build: Build, workspace: Path) -> 
         await pilot.press("s")
         await until(pilot, shows(pilot, "LLaMA-Factory is not installed"))
         assert not isinstance(app.screen, ChoiceDialog)
+
+
+async def test_a_finished_training_is_taken_to_export_by_one_key(
+    build: Build, make: folders.Stable, workspace: Path
+) -> None:
+    run = workspace / "saves" / "base" / "lora" / "run"
+    (workspace / "saves" / "newer" / "a" / "b").mkdir(parents=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (workspace / "saves" / "newer" / "a" / "b" / name).write_bytes((run / name).read_bytes())
+    make.job("train", "LoRA", ago_s=90, params={"output_dir": str(run)}).start().end()
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, shows(pilot, "LoRA"))
+        await pilot.press("E")
+        await until(pilot, shows(pilot, "› run", "qwen"))
+        screen = app.screen
+        assert isinstance(screen, ExportScreen)
+        assert screen._plan is not None
+        assert screen._plan.source.path == run
