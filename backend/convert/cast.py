@@ -1,7 +1,8 @@
 """Numbers from one type to another, bit for bit as llama.cpp does it, in numpy (which releases the GIL).
 
 Sources: gguf-py `quants.py` (BF16, Q8_0), ggml `ggml-impl.h` ``ggml_compute_fp32_to_bf16``, `ggml-quants.c`
-``quantize_row_q8_0_ref``. Arrays keep their raw form: bfloat16 is uint16, float16 is numpy's own.
+``quantize_row_q8_0_ref``. Arrays keep their raw form: bfloat16 is uint16, float16 is numpy's own. Work is done in
+pieces that stay in a core's cache with all temporary arrays: numpy is then as fast as its arithmetic, not as memory.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ from backend.convert.plan import BF16, F16, F32, Q8_0
 
 Raw = NDArray[np.generic]
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 RAW_TYPES: Final = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"), "F64": np.dtype("<f8")}
 _SAME: Final = {("F32", F32), ("F16", F16), ("BF16", BF16)}
-# Per source type: the integer to view a number as, and the pattern of the exponent that only Inf and NaN have.
+# Per source type: the integers to view a number as, and the pattern of the exponent that only Inf and NaN have.
 _EXPONENTS: Final = {
-    "F32": (np.dtype("<u4"), 0x7FFFFFFF, 0x7F800000),
-    "F16": (np.dtype("<u2"), 0x7FFF, 0x7C00),
-    "BF16": (np.dtype("<u2"), 0x7FFF, 0x7F80),
-    "F64": (np.dtype("<u8"), 0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000),
+    "F32": (np.dtype("<u4"), np.dtype("<i4"), 0x7F800000),
+    "F16": (np.dtype("<u2"), np.dtype("<i2"), 0x7C00),
+    "BF16": (np.dtype("<u2"), np.dtype("<i2"), 0x7F80),
+    "F64": (np.dtype("<u8"), np.dtype("<i8"), 0x7FF0000000000000),
 }
 _BLOCK: Final = 32
+_BLOCK_BYTES: Final = 2 + _BLOCK
+_PIECE: Final = 1 << 17
+_SIGN: Final = np.uint32(0x80000000)
+# The largest float32 below a half: added to a number that is then cut, it rounds halves away from zero, no less up.
+_ALMOST_HALF: Final = np.nextafter(np.float32(0.5), np.float32(0)).view(np.uint32)
 
 
 class NotFiniteError(ValueError):
@@ -37,36 +44,50 @@ class NotFiniteError(ValueError):
 
 
 def is_finite(raw: Raw, dtype: str) -> bool:
-    """Say whether all numbers are finite; two passes over the exponents, no conversion."""
-    integer, mask, infinite = _EXPONENTS[dtype]
+    """Say whether all numbers are finite: no pattern of bits above that of Inf, of either sign; nothing is copied."""
+    unsigned, signed, infinite = _EXPONENTS[dtype]
     if raw.size == 0:
         return True
-    return int((raw.view(integer) & integer.type(mask)).max()) < infinite
+    sign = 1 << (8 * unsigned.itemsize - 1)
+    return int(raw.view(signed).max()) < infinite and int(raw.view(unsigned).max()) < sign + infinite
 
 
-def cast(raw: Raw, dtype: str, type_id: int) -> Raw:
-    """Return ``raw`` (rows of the source type ``dtype``) in ggml's type ``type_id``; NotFiniteError for NaN or Inf."""
+def cast(raw: Raw, dtype: str, type_id: int, *, shift: float = 0.0) -> Raw:
+    """Return ``raw`` (whole rows of the source type ``dtype``) in ggml's type ``type_id``.
+
+    ``shift`` is added before: in half precision where the source has that, else in float32, as llama.cpp's script does.
+    Raises NotFiniteError for NaN or Inf, and for numbers that the type cannot hold.
+    """
     if not is_finite(raw, dtype):
         raise NotFiniteError(in_source=True)
+    if shift:
+        raw, dtype = _shifted(raw, dtype, shift)
     if (dtype, type_id) in _SAME:
         return raw
-    floats = to_f32(raw, dtype)
-    if type_id == F32:
-        return floats
-    if type_id == BF16:
-        return to_bf16(floats)
-    if type_id == F16:
-        return to_f16(floats)
     if type_id == Q8_0:
-        return to_q8_0(floats)
-    msg = f"type {type_id}"
-    raise ValueError(msg)
+        blocks = np.empty((raw.size // _BLOCK, _BLOCK_BYTES), dtype=np.uint8)
+        for first in range(0, raw.size, _PIECE):
+            _quantise(raw[first : first + _PIECE], dtype, blocks[first // _BLOCK : (first + _PIECE) // _BLOCK])
+        return blocks
+    result = np.empty(raw.size, dtype=_STORED[type_id])
+    for first in range(0, raw.size, _PIECE):
+        floats = to_f32(raw[first : first + _PIECE], dtype)
+        result[first : first + _PIECE] = _NARROWED[type_id](floats) if type_id in _NARROWED else floats
+    return result
+
+
+def _shifted(raw: Raw, dtype: str, shift: float) -> tuple[Raw, str]:
+    if dtype == "F16":
+        return raw.astype(np.float16, copy=False) + np.float16(shift), dtype
+    return to_f32(raw, dtype) + np.float32(shift), "F32"
 
 
 def to_f32(raw: Raw, dtype: str) -> Floats:
     """Return float32; exact for the 16-bit types."""
     if dtype == "BF16":
-        return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        bits = raw.astype(np.uint32)
+        bits <<= np.uint32(16)
+        return bits.view(np.float32)
     with np.errstate(over="ignore"):
         floats = raw.astype(np.float32, copy=False)
     if dtype == "F64" and not is_finite(floats, "F32"):
@@ -97,13 +118,15 @@ def to_f16(floats: Floats) -> NDArray[np.float16]:
     return result
 
 
-def to_q8_0(floats: Floats) -> NDArray[np.uint8]:
-    """Return blocks of 34 bytes for 32 numbers each: a float16 scale, then signed bytes rounded half away from zero.
+_STORED: Final = {F32: np.float32, F16: np.float16, BF16: np.uint16}
+_NARROWED: Final = {F16: to_f16, BF16: to_bf16}
 
-    Halves are rounded in integers: twice the number, cut to an integer k, gives (k + 1) >> 1 for k >= 0, else k >> 1.
-    """
-    blocks = np.ascontiguousarray(floats).reshape(-1, _BLOCK)
-    scales = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
+
+def _quantise(raw: Raw, dtype: str, blocks: Bytes) -> None:
+    """Write the Q8_0 blocks of ``raw`` to ``blocks``; NotFiniteError where a scale is too large for float16."""
+    if dtype == "F64":
+        raw, dtype = to_f32(raw, dtype), "F32"
+    scales = to_f32(_largest(raw, dtype), dtype) / np.float32(127)
     with np.errstate(divide="ignore", over="ignore"):
         inverse = np.float32(1) / scales
         # No inverse: a block of zeros, or of numbers so small that their stored scale is zero all the same.
@@ -111,12 +134,25 @@ def to_q8_0(floats: Floats) -> NDArray[np.uint8]:
         stored = scales.astype(np.float16)
     if not is_finite(stored, "F16"):
         raise NotFiniteError(in_source=False)
-    doubled = blocks * inverse
-    doubled *= np.float32(2)
-    whole = doubled.astype(np.int16)
-    whole += np.int16(1) + (whole >> np.int16(15))
-    whole >>= np.int16(1)
-    result = np.empty((len(blocks), 2 + _BLOCK), dtype=np.uint8)
-    result[:, :2] = stored.view(np.uint8)
-    result[:, 2:] = whole.astype(np.int8).view(np.uint8)
-    return result
+    scaled = to_f32(raw, dtype).reshape(-1, _BLOCK) * inverse[:, None]
+    halves = scaled.view(np.uint32) & _SIGN
+    halves |= _ALMOST_HALF
+    scaled += halves.view(np.float32)
+    blocks[:, :2] = stored.view(np.uint8).reshape(-1, 2)
+    np.copyto(blocks[:, 2:].view(np.int8), scaled, casting="unsafe")
+
+
+def _largest(raw: Raw, dtype: str) -> Raw:
+    """Return the largest absolute value of each block of 32 numbers, in their own type.
+
+    Without its sign, the pattern of a number grows with the number, so that integers are compared. The blocks are
+    turned over word by word first: then a maximum is one pass over long rows, not many over short ones.
+    """
+    unsigned = _EXPONENTS[dtype][0]
+    patterns = raw.view(unsigned) & unsigned.type((1 << (8 * unsigned.itemsize - 1)) - 1)
+    words = np.ascontiguousarray(patterns.view(np.uint64).reshape(raw.size // _BLOCK, -1).T)
+    lanes = words.view(unsigned).reshape(len(words), -1).max(axis=0).reshape(raw.size // _BLOCK, -1)
+    largest = lanes[:, 0]
+    for lane in range(1, lanes.shape[1]):
+        largest = np.maximum(largest, lanes[:, lane])
+    return largest.view(RAW_TYPES[dtype])

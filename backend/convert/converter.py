@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from backend.convert import stream, verify, writer
+from backend.convert.cast import Raw
+from backend.convert.digest import SourceDigests
 from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
 from backend.convert.plan import FILE_TYPES
@@ -36,6 +38,14 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True)
+class Digests:
+    """sha256 in hexadecimal: of the GGUF, and of each file that weights were read from."""
+
+    target: str
+    sources: Mapping[Path, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertReport:
     """What a conversion made."""
 
@@ -48,6 +58,8 @@ class ConvertReport:
     """llama.cpp's name of the rule, e.g. ``llama-bpe``; ``default`` for SentencePiece"""
     pre_tokenizer_found_by: str
     """``ids`` (of the check text), ``structure`` (of tokenizer.json), or empty for SentencePiece"""
+    digests: Digests
+    plan: Plan
 
     def as_json(self) -> dict[str, object]:
         """Return the values of the job's result."""
@@ -59,6 +71,7 @@ class ConvertReport:
             "bytes": self.size_bytes,
             "pre_tokenizer": self.pre_tokenizer,
             "pre_tokenizer_found_by": self.pre_tokenizer_found_by,
+            "sha256": self.digests.target,
         }
 
 
@@ -85,20 +98,27 @@ def convert(
     and ``stream.Stopped`` soon after ``stop_requested`` says so. Nothing is left behind in any of these cases.
     """
     plan = make_plan(source, outtype)
-    vocabulary = plan.family.vocabulary(plan.folder, plan.hparams)
-    keys = build_keys(plan, vocabulary, name, Overrides(chat_template, add_bos, eos, eot))
-    head = writer.header(keys, plan.tensors, plan.outtype)
+    head, vocabulary = _head(plan, name, Overrides(chat_template, add_bos, eos, eot))
     size = len(head) + sum(writer.padded(tensor.size_bytes(plan.outtype)) for tensor in plan.tensors)
     if stop_requested():
         raise stream.Stopped
-    with stream.Sources() as sources, writer.replacing(target, size) as output:
+    with stream.Sources() as sources, SourceDigests() as passed, writer.replacing(target, size) as output:
         output.write(head)
-        _write_tensors(plan, sources, output, progress, stop_requested)
+        _write_tensors(plan, stream.stream(sources, plan, stop_requested, passed), output, progress)
+        digests = Digests(output.digest(), {path: passed.result(path) for path in plan.files})
+        output.sync()
         verify.verify(output.temporary, plan, sources, size)
-    pre = vocabulary.pre_tokenizer
     return ConvertReport(
-        target, plan.family.arch, plan.outtype, len(plan.tensors), size, vocabulary.pre, pre.found_by if pre else ""
+        target, plan.family.arch, plan.outtype, len(plan.tensors), size, *vocabulary, digests=digests, plan=plan
     )
+
+
+def _head(plan: Plan, name: str | None, overrides: Overrides) -> tuple[bytes, tuple[str, str]]:
+    """Return the header, and the pre-tokenizer with how it was found; the rest of the vocabulary is free again."""
+    vocabulary = plan.family.vocabulary(plan.folder, plan.hparams)
+    keys = build_keys(plan, vocabulary, name, overrides)
+    pre = vocabulary.pre_tokenizer
+    return writer.header(keys, plan.tensors, plan.outtype), (vocabulary.pre, pre.found_by if pre else "")
 
 
 def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: Overrides) -> Keys:
@@ -129,15 +149,10 @@ def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: 
 
 
 def _write_tensors(
-    plan: Plan,
-    sources: stream.Sources,
-    output: writer.Output,
-    progress: Callable[[int, int], None],
-    stop_requested: Callable[[], bool],
+    plan: Plan, arriving: Iterator[Raw], output: writer.Output, progress: Callable[[int, int], None]
 ) -> None:
     """Write the data section: each tensor's bytes, padded, in the order of the table."""
     done = 0
-    arriving = stream.stream(sources, plan.tensors, plan.outtype, stop_requested)
     for tensor in plan.tensors:
         remaining = tensor.size_bytes(plan.outtype)
         if tensor.values:
@@ -145,7 +160,7 @@ def _write_tensors(
             remaining -= len(tensor.values)
             done += len(tensor.values)
         while remaining:
-            _chunk, raw = next(arriving)
+            raw = next(arriving)
             output.write(raw.view("u1").data)
             remaining -= raw.nbytes
             done += raw.nbytes

@@ -33,6 +33,11 @@ class Plan:
     data_bytes: int
     """Weights to be written, without header and padding"""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the weights come from, in the order of the GGUF."""
+        return tuple(dict.fromkeys(part.weight.path for tensor in self.tensors for part in tensor.parts))
+
 
 def make_plan(source: Path, outtype: str = "auto") -> Plan:
     """Look through the folder and say what would be written; reads headers only, so it takes milliseconds.

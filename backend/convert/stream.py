@@ -1,7 +1,8 @@
 """The weights on their way: read, cast and handed on in order, a few chunks in flight, whatever the model's size.
 
 Read with ``pread``, not mapped: a source that is cut short while it is read is an error, not a SIGBUS, and the memory
-that is used is the memory that is counted.
+that is used is the memory that is counted. Nor are tensors that stay as they are handed from file to file inside the
+kernel: every number is looked at for NaN and Inf, and every byte goes into the digests.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Final, Self
 import numpy as np
 
 from backend.convert.cast import RAW_TYPES, NotFiniteError, Raw, cast
+from backend.convert.digest import SourceDigests, changed
 from backend.convert.plan import Part, Tensor
+from backend.convert.planning import Plan
 from backend.convert.weights import ITEM_BYTES
 from data.errors import AppError
 from data.gguf.layout import TENSOR_TYPES
 from data.i18n import _
 
-_CHUNK_COUNT: Final = 512 * 1024  # numbers; some 10 MB with all temporary arrays
+_CHUNK_BYTES: Final = 2 * 1024 * 1024  # of the source
 _MAX_THREADS: Final = 8
 
 
@@ -59,6 +62,7 @@ class Sources:
         """Return the descriptor of ``path``, opened once."""
         if path not in self._handles:
             self._handles[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            os.posix_fadvise(self._handles[path], 0, 0, os.POSIX_FADV_SEQUENTIAL)
         return self._handles[path]
 
     def read(self, part: Part, first: int, count: int) -> Raw:
@@ -70,11 +74,7 @@ class Sources:
         while view:
             done = os.preadv(self._handles[weight.path], [view], at)
             if not done:
-                raise AppError(
-                    _("The weights changed while they were read"),
-                    str(weight.path),
-                    _("Convert again when nothing writes to the model folder."),
-                )
+                raise changed(weight.path)
             view, at = view[done:], at + done
         return raw
 
@@ -85,7 +85,7 @@ def chunks(tensors: Iterable[Tensor]) -> Iterator[Chunk]:
         for part in tensor.parts:
             columns = tensor.shape[-1] if tensor.shape else 1
             step = part.block_rows * columns
-            step *= max(1, _CHUNK_COUNT // step)
+            step *= max(1, _CHUNK_BYTES // ITEM_BYTES[part.weight.dtype] // step)
             total = part.weight.count
             for first in range(0, total, step):
                 yield Chunk(tensor, part, first, min(step, total - first))
@@ -93,8 +93,11 @@ def chunks(tensors: Iterable[Tensor]) -> Iterator[Chunk]:
 
 def convert_chunk(sources: Sources, chunk: Chunk, outtype: str) -> Raw:
     """Return the bytes of one chunk as they stand in the GGUF; AppError for NaN, Inf or numbers that do not fit."""
+    return _converted(sources.read(chunk.part, chunk.first, chunk.count), chunk, outtype)
+
+
+def _converted(raw: Raw, chunk: Chunk, outtype: str) -> Raw:
     part, tensor = chunk.part, chunk.tensor
-    raw = sources.read(part, chunk.first, chunk.count)
     if part.reorder is not None:
         raw = part.reorder(raw.reshape(-1, *part.weight.shape[1:])).reshape(-1)
     type_id = tensor.type_id(outtype)
@@ -115,27 +118,35 @@ def convert_chunk(sources: Sources, chunk: Chunk, outtype: str) -> Raw:
         ) from error
 
 
-def stream(
-    sources: Sources, tensors: Iterable[Tensor], outtype: str, stop_requested: Callable[[], bool]
-) -> Iterator[tuple[Chunk, Raw]]:
-    """Yield chunks in order while a few threads work ahead; raises Stopped as soon as a stop is asked for."""
+def stream(sources: Sources, plan: Plan, stop_requested: Callable[[], bool], digests: SourceDigests) -> Iterator[Raw]:
+    """Yield the bytes of chunks in order while a few threads work ahead; raises Stopped as soon as a stop is asked for.
+
+    What is read passes by ``digests`` in the same order.
+    """
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
-    waiting: deque[tuple[Chunk, Future[Raw]]] = deque()
+    waiting: deque[tuple[Chunk, Future[tuple[Raw, Raw]]]] = deque()
+
+    def work(chunk: Chunk) -> tuple[Raw, Raw]:
+        raw = sources.read(chunk.part, chunk.first, chunk.count)
+        return raw, _converted(raw, chunk, plan.outtype)
+
+    def first_done() -> Raw:
+        if stop_requested():
+            raise Stopped
+        chunk, future = waiting.popleft()
+        raw, converted = future.result()
+        weight = chunk.part.weight
+        digests.pass_by(weight.path, weight.offset + chunk.first * ITEM_BYTES[weight.dtype], raw.view(np.uint8).data)
+        return converted
+
     with ThreadPoolExecutor(threads, thread_name_prefix="cast") as pool:
         try:
-            for chunk in chunks(tensors):
+            for chunk in chunks(plan.tensors):
                 sources.open(chunk.part.weight.path)
-                waiting.append((chunk, pool.submit(convert_chunk, sources, chunk, outtype)))
+                waiting.append((chunk, pool.submit(work, chunk)))
                 if len(waiting) > threads + 1:
-                    yield _next(waiting, stop_requested)
+                    yield first_done()
             while waiting:
-                yield _next(waiting, stop_requested)
+                yield first_done()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _next(waiting: deque[tuple[Chunk, Future[Raw]]], stop_requested: Callable[[], bool]) -> tuple[Chunk, Raw]:
-    if stop_requested():
-        raise Stopped
-    chunk, future = waiting.popleft()
-    return chunk, future.result()

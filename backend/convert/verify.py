@@ -26,7 +26,7 @@ def verify(path: Path, plan: Plan, sources: stream.Sources, size_bytes: int) -> 
     ]
     if [(tensor.name, tensor.shape, tensor.type) for tensor in header.tensors] != expected:
         raise _wrong(_("Its table of tensors is not the one that was written."))
-    problems = check(path)
+    problems = check(header)
     if problems:
         raise AppError(
             _("The model contradicts itself, so its GGUF would not run"),

@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Final
 
+from backend.convert.digest import OutputDigest
 from backend.convert.keys import Keys
 from backend.convert.plan import Tensor
 from data.errors import AppError
@@ -21,6 +22,7 @@ from data.i18n import _
 
 VERSION: Final = 3
 _SPARE_BYTES: Final = 16 * 1024 * 1024
+_FLUSH_BYTES: Final = 32 * 1024 * 1024
 
 
 def padding(size: int) -> int:
@@ -50,22 +52,37 @@ def padded(size: int) -> int:
 class Output:
     """A new file that gets its name only when it is whole."""
 
-    def __init__(self, target: Path, temporary: Path, handle: int) -> None:
+    def __init__(self, target: Path, temporary: Path, handle: int, digest: OutputDigest) -> None:
         self.target = target
         self.temporary = temporary
         self.written = 0
         self._handle = handle
+        self._digest = digest
+        self._flushed = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append ``data``; AppError where the disk is full or fails."""
+        """Append ``data``, which nobody may change any more; AppError where the disk is full or fails."""
         view = memoryview(data).cast("B")
+        self._digest.add(view)
         try:
             while view:
                 done = os.write(self._handle, view)
                 self.written += done
                 view = view[done:]
+            if self.written - self._flushed >= _FLUSH_BYTES:
+                self._flush()
         except OSError as error:
             raise _failed(self.target, error) from error
+
+    def _flush(self) -> None:
+        """Let the disk begin with what was written, so that little is left to wait for in the end."""
+        length = self.written - self._flushed
+        os.posix_fadvise(self._handle, self._flushed, length, os.POSIX_FADV_DONTNEED)
+        self._flushed = self.written
+
+    def digest(self) -> str:
+        """Return the sha256 of everything that was written, in hexadecimal."""
+        return self._digest.result()
 
     def pad(self) -> None:
         """Append zeros up to the alignment."""
@@ -103,8 +120,9 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
     except OSError as error:
         raise _failed(target, error) from error
     try:
-        output = Output(target, temporary, handle)
-        yield output
+        with OutputDigest() as digest:
+            output = Output(target, temporary, handle, digest)
+            yield output
         output.sync()
         temporary.replace(target)
     except BaseException:

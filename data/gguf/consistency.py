@@ -46,12 +46,12 @@ class Problem:
     remedy: Message
 
 
-def check(path: Path) -> tuple[Problem, ...]:
-    """Return what is wrong with the GGUF at ``path``; empty when it may go to a server.
+def check(file: Path | Header) -> tuple[Problem, ...]:
+    """Return what is wrong with a GGUF, given its path or its header; empty when it may go to a server.
 
     Raises AppError where the header cannot be read at all. Reads the header only, never the weights.
     """
-    header = read_header(path)
+    header = file if isinstance(file, Header) else read_header(file)
     return (*_layout(header), *_vocabulary(header), *_model(header))
 
 

@@ -1,0 +1,125 @@
+"""sha256 of files whose bytes pass by anyway, each taken in a thread of its own (hashlib releases the GIL)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Self
+
+from data.errors import AppError
+from data.i18n import _
+
+_AHEAD: Final = 6
+_READ_BYTES: Final = 1024 * 1024
+
+
+class _Turns:
+    """One thread that does a few pieces of work behind the caller's back, in order; it ends with the block."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _take_turn(self, work: Callable[[], None]) -> None:
+        self._waiting.append(self._pool.submit(work))
+        self._wait(_AHEAD)
+
+    def _wait(self, left: int) -> None:
+        while len(self._waiting) > left:
+            self._waiting.popleft().result()
+
+
+class OutputDigest(_Turns):
+    """The sha256 of a file that is written from its beginning to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sha256 = hashlib.sha256()
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Add the next bytes, which nobody may change any more."""
+        self._take_turn(lambda: self._sha256.update(data))
+
+    def result(self) -> str:
+        """Return the digest of all that was added, in hexadecimal."""
+        self._wait(0)
+        return self._sha256.hexdigest()
+
+
+class SourceDigests(_Turns):
+    """The sha256 of files that are read in pieces: what nobody else reads (headers, unused weights) is read here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._files: dict[Path, _File] = {}
+
+    def __exit__(self, *_unused: object) -> None:
+        super().__exit__()
+        for file in self._files.values():
+            file.close()
+
+    def pass_by(self, path: Path, offset: int, data: memoryview) -> None:
+        """Take note of bytes of ``path``, which nobody may change any more. The order of the file costs least."""
+        self._take_turn(lambda: self._file(path).add(offset, data))
+
+    def result(self, path: Path) -> str:
+        """Return the digest of the whole file, in hexadecimal."""
+        self._take_turn(lambda: self._file(path).read_up_to(None))
+        self._wait(0)
+        return self._files[path].sha256.hexdigest()
+
+    def _file(self, path: Path) -> _File:
+        if path not in self._files:
+            self._files[path] = _File(path)
+        return self._files[path]
+
+
+class _File:
+    """A file that is digested up to ``position``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position = 0
+        self.sha256 = hashlib.sha256()
+        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def add(self, offset: int, data: memoryview) -> None:
+        self.read_up_to(offset)
+        known = self.position - offset
+        if known < len(data):
+            self.sha256.update(data[known:])
+            self.position = offset + len(data)
+
+    def read_up_to(self, offset: int | None) -> None:
+        """Read what lies before ``offset`` and was not added; everything to the end of the file where it is None."""
+        while offset is None or self.position < offset:
+            wanted = _READ_BYTES if offset is None else min(_READ_BYTES, offset - self.position)
+            data = os.pread(self._handle, wanted, self.position)
+            if not data and offset is None:
+                return
+            if not data:
+                raise changed(self.path)
+            self.sha256.update(data)
+            self.position += len(data)
+
+
+def changed(path: Path) -> AppError:
+    """Return the error for a source file that became shorter while it was read."""
+    return AppError(
+        _("The weights changed while they were read"),
+        str(path),
+        _("Convert again when nothing writes to the model folder."),
+    )
