@@ -58,7 +58,7 @@ class Settings:
         "", _("Further environment variables that jobs may see: names or prefixes ending in *, separated by commas.")
     )
     keys: dict[str, str] = _setting(  # noqa: RUF009 - _setting makes a field with a factory
-        {}, _('Keys by action id, e.g. "job.stop" = "x"; see the help screen for the ids.')
+        {}, _('Keys by action id, e.g. "job.stop" = "X"; see the help screen for the ids.')
     )
 
 
@@ -132,3 +132,16 @@ def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...],
             _("Correct it, or remove it to get the default."),
         )
     return value
+
+
+def reference() -> str:
+    """Return the settings reference of the user guide, as Markdown, in the active language."""
+    lines = [f"| {_('setting')} | {_('default')} | {_('variable')} | {_('what it does')} |", "|---|---|---|---|"]
+    hints = get_type_hints(Settings)
+    values = Settings()
+    for each in dataclasses.fields(Settings):
+        value: object = getattr(values, each.name)
+        default = f"`{value}`" if isinstance(value, int) else f'`"{value}"`' if isinstance(value, str) else "`{}`"
+        variable = f"`{PREFIX}{each.name.upper()}`" if hints[each.name] in (str, int) else "–"
+        lines.append(f"| `{each.name}` | {default} | {variable} | {each.metadata['help']} |")
+    return "\n".join(lines) + "\n"

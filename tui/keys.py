@@ -158,7 +158,7 @@ def reference() -> str:
     for place, title in WHERE.items():
         lines += [f"## {title}", "", f"| {_('key')} | {_('action')} | {_('what it does')} | id |", "|---|---|---|---|"]
         for action in ACTIONS:
-            if action.where[0] == place:
+            if place in action.where:
                 shown = " ".join(f"`{key_name(key)}`" for key in action.keys)
                 lines.append(f"| {shown} | {action.title} | {action.help} | `{action.id}` |")
         lines.append("")

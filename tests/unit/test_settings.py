@@ -37,10 +37,10 @@ def test_every_setting_has_a_help_text_that_is_a_sentence(field: dataclasses.Fie
 
 
 def test_the_file_goes_before_the_default_and_the_environment_before_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path, 'theme = "paddock-light"\nstop_grace_s = 5\n[keys]\n"jobs.stop" = "x"\n')
+    path = write(tmp_path, 'theme = "paddock-light"\nstop_grace_s = 5\n[keys]\n"job.stop" = "X"\n')
     loaded = load_settings(path, {f"{PREFIX}STOP_GRACE_S": "7", f"{PREFIX}HOME": "/x", "OTHER": "1"})
     assert (loaded.values.theme, loaded.values.stop_grace_s) == ("paddock-light", 7)
-    assert loaded.values.keys == {"jobs.stop": "x"}
+    assert loaded.values.keys == {"job.stop": "X"}
     assert loaded.origins["theme"] == "file"
     assert loaded.origins["stop_grace_s"] == f"{PREFIX}STOP_GRACE_S"
     assert loaded.origins["remote"] == "default"
