@@ -153,6 +153,8 @@ class HomeScreen(JobActions, Place):
                 key("s", _("stop it, and say how"))
             elif job.status in (Status.STOPPED, Status.LOST):
                 key("r", _("resume it from where it was"))
+            if self.check_action("export_job", ()):
+                key("E", _("export it: merge, GGUF, Ollama"))
             if model:
                 key("3", _("talk with {model}", model=model))
         key("d", _("run the demo: a model trained, deployed and asked"))

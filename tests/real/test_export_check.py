@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from backend.export.check import KIND
+from backend.export.plan import Gptq, draft, gptq_args, merge_args
+from backend.export.source import Source
 from backend.lf.find import LlamaFactory, find
+from backend.train.record import RunFacts
 from backend.train.spec import export_spec
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
@@ -89,3 +94,34 @@ def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory
     failed = yard.until(wrong.id)
     assert (failed.status, failed.state.title.english()) == (Status.FAILED, "The merge has not taken")
     assert yard.until(idle.id).state.title.english() == "The adapter was never trained"
+
+
+ACCEPTED = """
+import json, sys
+from llamafactory.hparams import get_infer_args
+for args in json.load(sys.stdin):
+    model, data, finetuning, _generating = get_infer_args(dict(args))
+    found = {**vars(model), **vars(data), **vars(finetuning)}
+    print(json.dumps({name: found[name] for name in args if name in found}, default=str))
+"""
+
+
+def test_the_arguments_of_merge_and_gptq_are_read_as_they_are_meant(lf: LlamaFactory, tmp_path: Path) -> None:
+    """By LLaMA-Factory's own parser: GPTQ itself needs a GPU, its arguments do not."""
+    (tmp_path / "adapter").mkdir()
+    facts = RunFacts("qwen", False, "Be kind.", 512, None, "paddock.json")
+    plan = draft(Source("adapter", tmp_path / "adapter", facts, "owner/base"), tmp_path)
+    assert plan.merge is not None
+    merge = dataclasses.replace(plan.merge, export_size=2, infer_dtype="float16", export_device="auto")
+    plan = dataclasses.replace(plan, merge=merge, gptq=Gptq(tmp_path / "q", 4, str(tmp_path / "texts.jsonl"), 64, 256))
+    asked = [merge_args(plan), gptq_args(plan)]
+    done = subprocess.run(
+        [str(lf.python), "-c", ACCEPTED], input=json.dumps(asked).encode(), capture_output=True, check=False, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    read = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
+    for args, found in zip(asked, read, strict=True):
+        assert set(args) == set(found)
+        for name, value in args.items():
+            wanted = [value] if name == "adapter_name_or_path" else value
+            assert found[name] == wanted, name
