@@ -229,7 +229,7 @@ def demo_summary(jobs: Sequence[Job]) -> DemoSummary:
                 job.id,
                 job.status,
                 None if (seconds := job.state.seconds(moment)) is None else round(seconds, 1),
-                sum(artifact.size_bytes for artifact in job.state.artifacts.values()),
+                _made_bytes(job),
             )
             for job in jobs
         ),
@@ -240,6 +240,13 @@ def demo_summary(jobs: Sequence[Job]) -> DemoSummary:
 
 def _step_name(job: Job) -> str:
     return f"{job.spec.kind} {job.spec.params.get('model')}" if job.spec.kind == "ask" else job.spec.kind
+
+
+def _made_bytes(job: Job) -> int:
+    """Return the size of what a step made: its files, or the model that now lies in Ollama's store."""
+    stored = job.state.result.get("bytes") if job.spec.kind == "deploy" else None
+    files = sum(artifact.size_bytes for artifact in job.state.artifacts.values())
+    return files + (stored if isinstance(stored, int) else 0)
 
 
 def _losses(job: Job) -> list[float]:
