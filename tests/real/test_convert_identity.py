@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from backend.convert.converter import convert
-from backend.lf.find import LlamaFactory, find
+from backend.demo.base import gguf_path
+from backend.lf.find import LlamaFactory
 from data.gguf import Array, check, read_header
-from data.paths import Paths
-from data.settings import load_settings
 from tests import oracle, vocabularies
+from tests.real.demo import DemoRuns
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 NAME = "Paddock Test"
+DEMO_TYPES = ("bf16", "f16", "f32", "q8_0")
 TYPES = ("bf16", "f16", "f32", "q8_0", "auto")
 LLAMA3 = {
     "rope_type": "llama3",
@@ -100,15 +101,6 @@ BASE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 2048,
 }
-
-
-@pytest.fixture(scope="session")
-def lf() -> LlamaFactory:
-    paths = Paths.default()
-    found = find(load_settings(paths.settings).values, paths)
-    if found is None:
-        pytest.fail("no LLaMA-Factory: run `paddock setup llamafactory`, or set PADDOCK_LLAMAFACTORY_PYTHON")
-    return found
 
 
 def write_vocabulary(model: Model, folder: Path) -> None:
@@ -194,6 +186,56 @@ def test_the_file_is_the_one_that_llama_cpp_writes(made: Path, tmp_path: Path, n
     convert(made / name, ours, outtype=kind, name=NAME)
     assert difference(ours, made / f"{name}-{kind}.gguf") == ""
     assert check(ours) == ()
+
+
+@pytest.fixture(scope="session")
+def demos_own(lf: LlamaFactory, demo: DemoRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The demo's base model and what its second run has merged, with llama.cpp's GGUFs of each in ``theirs``."""
+    theirs = tmp_path_factory.mktemp("demos-own")
+    folders = {"base": demo.base, "merged": demo.merged(demo.second)}
+    wanted = [(folders["merged"], theirs / f"merged-{kind}.gguf", kind, NAME) for kind in DEMO_TYPES]
+    oracle.convert_all(lf.python, [*wanted, (folders["base"], theirs / "base-bf16.gguf", "bf16", NAME)])
+    return {**folders, "theirs": theirs}
+
+
+@pytest.mark.parametrize(("name", "kind"), [*(("merged", kind) for kind in DEMO_TYPES), ("base", "bf16")])
+def test_the_demos_real_models_come_out_as_from_llama_cpp(
+    demos_own: dict[str, Path], tmp_path: Path, name: str, kind: str
+) -> None:
+    ours = tmp_path / "ours.gguf"
+    convert(demos_own[name], ours, outtype=kind, name=NAME)
+    assert difference(ours, demos_own["theirs"] / f"{name}-{kind}.gguf") == ""
+    assert check(ours) == ()
+
+
+def test_the_gguf_that_the_demo_deployed_differs_in_its_description_only(
+    demos_own: dict[str, Path], demo: DemoRuns
+) -> None:
+    deployed, theirs = demo.converted(demo.second), demos_own["theirs"] / "merged-bf16.gguf"
+    a, b = read_header(deployed), read_header(theirs)
+    tensors = [(tensor.name, tensor.shape, tensor.type) for tensor in a.tensors]
+    assert tensors == [(tensor.name, tensor.shape, tensor.type) for tensor in b.tensors]
+    assert deployed.read_bytes()[a.data_offset :] == theirs.read_bytes()[b.data_offset :]
+    one, two = plain_keys(deployed), plain_keys(theirs)
+    different = {key for key in one.keys() | two.keys() if one.get(key) != two.get(key)}
+    assert {key for key in different if not key.startswith("general.")} == set()
+
+
+def test_the_bases_tokenizer_is_that_of_the_wheels_own_gguf(demos_own: dict[str, Path], tmp_path: Path) -> None:
+    """What was rebuilt from a GGUF and converted again has its tokenizer keys, every one, and no other."""
+    convert(demos_own["base"], tmp_path / "base.gguf", name=NAME)
+    ours, wheels = (
+        {key: value for key, value in plain_keys(file).items() if key.startswith("tokenizer.")}
+        for file in (tmp_path / "base.gguf", gguf_path(demos_own["base"]))
+    )
+    assert list(ours) != []
+    assert ours == wheels
+
+
+def plain_keys(file: Path) -> dict[str, object]:
+    """Return the keys of a GGUF with arrays as lists."""
+    keys = read_header(file).keys
+    return {name: list(value.values()) if isinstance(value, Array) else value for name, value in keys.items()}
 
 
 def test_a_run_changes_only_template_bos_and_ends(made: Path, tmp_path: Path) -> None:
