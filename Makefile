@@ -38,6 +38,7 @@ check: setup ## Format, lint, types, imports and the fast tests
 	@$(PYTEST) -q -m "not real and not slow"
 
 bench: setup ## Speed and memory, as ratios to the named rival
+	@$(BIN)/python -m compileall -q tui screens backend data
 	@$(BIN)/python -P -m tests.bench
 
 lock: ## Renew requirements.lock (versions and hashes, no index)

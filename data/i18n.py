@@ -38,7 +38,10 @@ def activate(language: str) -> str:
     """Make ``language`` the one that messages are shown in from now on; return its key in ``LANGUAGES``."""
     global _active, _language  # noqa: PLW0603 - one language a process, like the locale itself
     _language = normalise(language)
-    _active = gettext.translation(DOMAIN, LOCALE_DIR, languages=[_language], fallback=True)
+    if _language == "en":  # the templates themselves: there is no catalogue to look for
+        _active = gettext.NullTranslations()
+    else:
+        _active = gettext.translation(DOMAIN, LOCALE_DIR, languages=[_language], fallback=True)
     return _language
 
 

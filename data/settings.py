@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast, get_type_hints
+from typing import Any, Final, NamedTuple, cast, get_type_hints
 
 from data.errors import RequestError
 from data.i18n import Message, _, verbatim
@@ -62,8 +61,7 @@ class Settings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedSettings:
+class LoadedSettings(NamedTuple):
     """The settings with where each value came from: "default", "file" or the environment variable's name."""
 
     values: Settings
@@ -75,14 +73,7 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
 
     Raises RequestError for TOML that cannot be read, an unknown key, a wrong type or a wrong choice.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise RequestError(
-            _("The settings cannot be read"),
-            f"{path}: {error}",
-            _("Mend or remove the file; every setting has a default."),
-        ) from error
+    raw = _read(path)
     known = {f.name: f for f in dataclasses.fields(Settings)}
     hints = get_type_hints(Settings)
     values: dict[str, object] = {}
@@ -110,6 +101,21 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
         values[name] = _checked(name, value, hints[name], known[name].metadata["choices"], variable)
         origins[name] = variable
     return LoadedSettings(Settings(**values), origins)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    import tomllib  # noqa: PLC0415 - most people never write the file, and each start is faster by that
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise RequestError(
+            _("The settings cannot be read"),
+            f"{path}: {error}",
+            _("Mend or remove the file; every setting has a default."),
+        ) from error
 
 
 def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -19,8 +18,7 @@ from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One thing that can be done: its answer, its letter, its name, and what will happen."""
 
     answer: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from data.i18n import _
 from data.jobs.library import Job
@@ -25,8 +25,7 @@ from tui.wording import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class JobDetail:
+class JobDetail(NamedTuple):
     """What a view knows about one job beyond its state: its pace, and the end of its log if it failed."""
 
     job: Job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final, TypeVar, cast
@@ -10,6 +11,7 @@ from typing import ClassVar, Final, TypeVar, cast
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.theme import Theme
 from textual.worker import Worker, WorkerState
 
 from data import i18n
@@ -58,8 +60,13 @@ class PaddockApp(App[None]):
         for own in theme.THEMES:
             self.register_theme(own)
         known = services.settings.theme in self.available_themes
-        self.theme = services.settings.theme if known else theme.DARK
+        # Without watchers: nothing is drawn yet, and the style sheets would be read twice.
+        self.set_reactive(App.theme, services.settings.theme if known else theme.DARK)
         self.set_keymap(self._keymap_chosen)
+
+    def get_theme(self, theme_name: str) -> Theme | None:
+        """Return a theme by its name. Textual asks for each line that it draws, and would copy its table each time."""
+        return self._registered_themes.get(theme_name) or super().get_theme(theme_name)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return our roles for themes that are not ours."""
@@ -82,6 +89,8 @@ class PaddockApp(App[None]):
         self.call_after_refresh(self._begin)
 
     async def _begin(self) -> None:
+        gc.freeze()  # modules and styles are no rubbish: later collections need not look at them
+        gc.enable()
         self.run_worker(self.look(), exclusive=True, group="look", exit_on_error=False)
         self.run_worker(self._adopt(), group="adopt", exit_on_error=False)
         if self._open_chat:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data.jobs.library import Library
 from data.paths import Paths
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from backend.deploy.server import Server
 
 
-@dataclass(frozen=True, slots=True)
-class OllamaState:
+class OllamaState(NamedTuple):
     """Whether an Ollama answers, and which."""
 
     is_up: bool
@@ -26,8 +24,7 @@ class OllamaState:
     private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ModelOffer:
+class ModelOffer(NamedTuple):
     """A model that can be talked with."""
 
     name: str

@@ -36,9 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"  Expected below {home}. Take the other folder off PYTHONPATH, or start paddock in another directory.\n"
         )
         return 2
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words:  # the app, as soon as can be: what reads words and prints help is not needed for it
+        from tui.commands.opening import open_workspace  # noqa: PLC0415 - after the guard
+        from tui.commands.session import Session  # noqa: PLC0415
+
+        session = Session()
+        session.choose_language()
+        return session.end(lambda: open_workspace(session))
     from tui.commands.root import run  # noqa: PLC0415 - after the guard
 
-    return run(list(sys.argv[1:] if argv is None else argv))
+    return run(words)
 
 
 if __name__ == "__main__":

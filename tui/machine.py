@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from backend.telemetry.gpus import GpuReader
@@ -27,8 +27,7 @@ class Gpu:
     """Who has processes on it"""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """Load of this machine at one moment; None is "not available"."""
 
     gpus: tuple[Gpu, ...] = ()

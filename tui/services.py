@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from data import i18n
 from data.errors import AppError, RequestError
@@ -55,8 +55,7 @@ class Snapshot:
     """How fast each running job goes, by id"""
 
 
-@dataclass(frozen=True, slots=True)
-class StopConsequences:
+class StopConsequences(NamedTuple):
     """What is said before a stop."""
 
     standing: Message

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from data.errors import AppError
 from data.files import append_line, is_locked, open_lock, try_lock, write_atomic
@@ -25,8 +25,7 @@ HEARTBEAT_LATE_S: Final = 30.0
 _READ_BYTES: Final = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class EventBatch:
+class EventBatch(NamedTuple):
     """Events read from ``events.jsonl`` and where to go on."""
 
     events: list[Event]

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from data.jobs.folder import Event, JobFolder
 from data.jobs.spec import parse_time
@@ -19,8 +18,7 @@ _MIN_POINTS: Final = 6
 _TAIL_BYTES: Final = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """Units a second over the last minute (or the last points, where they are rarer)."""
 
     per_s: float

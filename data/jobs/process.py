@@ -6,10 +6,9 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 JOB_VARIABLE: Final = "PADDOCK_JOB"
 
@@ -36,8 +35,7 @@ def host() -> str:
     return socket.gethostname()
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessStat:
+class ProcessStat(NamedTuple):
     """What /proc/PID/stat tells of a process."""
 
     pid: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +42,8 @@ def is_job_id(text: str) -> bool:
 
 def new_id(kind: str, moment: datetime) -> str:
     """Return an id that sorts by time and can be said aloud: 20261123-231512-train-k3fq."""
+    import secrets  # noqa: PLC0415 - brings OpenSSL, which readers of jobs do not need
+
     tail = "".join(secrets.choice(_ALPHABET) for _unused in range(4))
     return f"{moment.astimezone(UTC):%Y%m%d-%H%M%S}-{kind}-{tail}"
 

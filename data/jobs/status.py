@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from data.i18n import Message, _
 from data.jobs import process
@@ -74,8 +74,7 @@ TRANSITIONS: Final[Mapping[tuple[Status | None, str], Status | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far the stage is, in ``unit``; ``total`` None means unknown."""
 
     done: float
@@ -87,8 +86,7 @@ class Progress:
         return {"done": self.done, "total": self.total, "unit": self.unit}
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A file or folder that the job made."""
 
     path: str

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
-from data.errors import AppError, RequestError
+from data.errors import RequestError
 from data.i18n import _
 from tui.commands.form import Group, argument, command, common_options, option, refused
+from tui.commands.opening import open_workspace
 from tui.commands.session import Session
 
-INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "demo": ("tui.commands.demo:demo", _("Train, merge, convert, deploy and ask a small real model.")),
     "setup": ("tui.commands.setup:setup", _("Install what is missing: LLaMA-Factory, Ollama.")),
@@ -63,23 +62,6 @@ class Root(Group):
         )
 
 
-def open_workspace(session: Session, workspace: Path | None = None) -> int:
-    """Open the app; raises RequestError where there is no terminal for it."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise RequestError(
-            _("The app needs a terminal"),
-            _("Its input or its output is not one."),
-            _("Every screen has a command that needs none: `paddock --help` lists them, e.g. `paddock jobs list`."),
-        )
-    if session.console.as_json:
-        raise RequestError(
-            _("The app prints no JSON"), "", _("`paddock jobs list --json` is what Home shows; see `paddock --help`.")
-        )
-    from tui.launch import open_app as launch_app  # noqa: PLC0415 - Textual, for the app alone
-
-    return launch_app(workspace, language=session.language)
-
-
 @command("open", _("Open the app in a workspace."), argument("workspace", path=True))
 def open_app(session: Session, workspace: Path) -> int:
     """Open the app in ``workspace``."""
@@ -121,34 +103,24 @@ def run(words: Sequence[str]) -> int:
     session = Session()
     session.choose_language()
     _look_ahead(words, session)
+    return session.end(lambda: _invoke(words, session))
+
+
+def _invoke(words: Sequence[str], session: Session) -> int:
+    """Let click find the command and call it; its own complaints become ours."""
     try:
         # Not ROOT.main: that turns a closed pipe into status 1, and prints errors in forms of its own.
         with ROOT.make_context("paddock", list(words), obj=session) as context:
             status: object = ROOT.invoke(context)
-        sys.stdout.flush()
     except click.exceptions.Exit as done:  # --help, --version
         return done.exit_code
-    except BrokenPipeError:  # the reader has what it wanted (`paddock jobs log JOB | head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (click.Abort, KeyboardInterrupt):
-        session.console.fail(AppError(_("Interrupted")))
-        return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the one broad except of the command line: a surprise becomes an AppError
-        return session.console.fail(_explained(error, session))
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except click.UsageError as error:
+        raise refused(error) from error
+    except click.ClickException as error:
+        raise RequestError(error.format_message()) from error
     return status if isinstance(status, int) else 0
-
-
-def _explained(error: Exception, session: Session) -> AppError:
-    match error:
-        case AppError():
-            return error
-        case click.UsageError():
-            return refused(error)
-        case click.ClickException():
-            return RequestError(error.format_message())
-        case _:
-            return session.surprise(error)
 
 
 def _look_ahead(words: Sequence[str], session: Session) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from data import i18n
 from data.errors import AppError, RequestError
@@ -18,6 +18,8 @@ from tui.commands.console import Console
 
 if TYPE_CHECKING:
     from tui.services import Services
+
+INTERRUPTED: Final = 130
 
 
 @dataclass
@@ -53,6 +55,23 @@ class Session:
         if adopt:
             services.adopt()
         return services
+
+    def end(self, work: Callable[[], int]) -> int:
+        """Do ``work`` and return its exit status; every error ends here as text or JSON, and as a status."""
+        try:
+            status = work()
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has what it wanted (`paddock jobs log JOB | head`)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except KeyboardInterrupt:
+            self.console.fail(AppError(_("Interrupted")))
+            return INTERRUPTED
+        except AppError as error:
+            return self.console.fail(error)
+        except Exception as error:  # noqa: BLE001 - the one broad except of the command line
+            return self.console.fail(self.surprise(error))
+        return status
 
     def surprise(self, error: Exception) -> AppError:
         """Log an exception that nobody expected, and return what the person is told."""

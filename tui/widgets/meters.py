@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from textual.geometry import Size
 from textual.strip import Strip
@@ -18,8 +17,7 @@ _WARM: Final = 0.75
 _HOT: Final = 0.92
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
+class Gauge(NamedTuple):
     """A line of a meter; ``part`` None shows the value without a bar, an empty label and value a blank line."""
 
     label: str

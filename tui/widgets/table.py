@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
 from textual import events
@@ -25,8 +24,7 @@ MARGIN = 2
 """Cells at the left, the first of them for the cursor's bar"""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column; ``width`` 0 takes what the others leave, ``from_width`` hides it in narrower tables."""
 
     title: Message
@@ -35,8 +33,7 @@ class Column:
     from_width: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row: a stable key, a cell for each column, and the plain text that a search looks in."""
 
     key: str
