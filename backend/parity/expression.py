@@ -55,6 +55,11 @@ def starts_with_bos(template: Template) -> Literal["prefix", "turn", ""]:
     return "turn" if all(slots and slots[0] == Special("bos") for slots in turns) else ""
 
 
+def adds_bos(template: Template) -> bool:
+    """Say what ``tokenizer.ggml.add_bos_token`` has to be: training began with BOS, or it did not."""
+    return bool(starts_with_bos(template))
+
+
 def parts(slots: Slots, tokens: Tokens) -> list[str]:
     """Return the texts around the content: one more than the content occurs."""
     found = [""]

@@ -1,0 +1,112 @@
+"""The Jinja chat template of the GGUF: it writes what LLaMA-Factory trained on.
+
+As Hugging Face has it, BOS in front is a part of the text; llama.cpp takes it away again where the GGUF says that it
+is added (``common/chat.cpp``). System messages are joined, as Ollama joins them for a Go template.
+"""
+
+from __future__ import annotations
+
+from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, tools_of
+from backend.parity.jinja_text import calls_text, macros, own_macro, quoted, tools_text, when, write
+from backend.parity.template import Template
+from data.i18n import Message
+
+
+def jinja_template(template: Template, tokens: Tokens) -> str:
+    """Return the chat template; raises InexpressibleError."""
+    check(template)
+    return _Writer(template, tokens).write()
+
+
+class _Writer:
+    def __init__(self, template: Template, tokens: Tokens) -> None:
+        self._template = template
+        self._tokens = tokens
+        found = tools_of(template, tokens)
+        self._tools = None if isinstance(found, Message) else found
+        self._has_system = "ns.system or tools" if self._tools else "ns.system"
+
+    def write(self) -> str:
+        template, tools = self._template, self._tools
+        named = macros(tools.shape) + own_macro(tools.calls) if tools else ""
+        system = "ns.system + ('\\n\\n' if ns.system else '') + message['content']"
+        collect = "{% for message in messages %}" + when(
+            "message['role'] == 'system'", f"{{% set ns.system = {system} %}}"
+        )
+        default = f"{{% set ns.system = {quoted(template.default_system)} %}}"
+        return (
+            named + "{% set ns = namespace(system='', first=true, tool=false) %}" + collect + "{% endfor %}"
+            + (when("not ns.system", default) if template.default_system else "")
+            + write("".join(parts(template.prefix, self._tokens)))
+            + ("" if template.kind == "fused" else self._system_turn())
+            + self._turns() + self._thought_at_the_end()
+        )  # fmt: skip
+
+    def _system_text(self) -> str:
+        return "{{ ns.system }}" + (when("tools", tools_text(self._tools.shape)) if self._tools else "")
+
+    def _system_turn(self) -> str:
+        around = parts(self._template.system, self._tokens)
+        return when(self._has_system, self._system_text().join(write(part) for part in around))
+
+    def _turns(self) -> str:
+        around = [write(part) for part in parts(self._template.observation, self._tokens)]
+        content = "{{ message['content'] }}"
+        before, after = content.join(around[:-1]), around[-1]
+        tool = ""
+        closes = ""
+        if self._tools:
+            closes = when("ns.tool and message['role'] != 'tool'", after + "{% set ns.tool = false %}")
+            joined = when("ns.tool", write(OBSERVATIONS), before + "{% set ns.tool = true %}")
+            tool = "{% elif message['role'] == 'tool' %}" + joined + content
+        return (
+            "{% for message in messages %}" + closes
+            + "{% if message['role'] == 'user' %}" + self._user()
+            + "{% elif message['role'] == 'assistant' %}" + self._assistant() + tool
+            + "{% endif %}{% endfor %}" + (when("ns.tool", after) if self._tools else "")
+        )  # fmt: skip
+
+    def _user(self) -> str:
+        template, content = self._template, "{{ message['content'] }}"
+        if template.kind == "fused":
+            around = parts(template.system[:1], self._tokens)
+            system = self._system_text().join(write(part) for part in around)
+            content = when(f"ns.first and ({self._has_system})", system) + content + "{% set ns.first = false %}"
+        return content.join(write(part) for part in parts(template.user, self._tokens))
+
+    def _assistant(self) -> str:
+        template, tokens = self._template, self._tokens
+        thought, read = "", "{% set content = message['content'] or '' %}"
+        if template.kind == "reasoning":
+            first, last = (self._hidden(word) for word in template.thought_words)
+            if template.preserve_thinking:
+                thought = when(
+                    "message['reasoning_content']", f"{{{{ {first} + message['reasoning_content'] + {last} }}}}"
+                )
+            else:  # LLaMA-Factory's remove_thought
+                cut = f"content.split({first})[0] + content.split({last})[-1]"
+                read += when(f"{first} in content and {last} in content", f"{{% set content = {cut} %}}")
+                read += "{% set content = content.lstrip('\\n') %}"
+        around = [write(part) for part in parts(template.assistant, tokens)]
+        text = (thought + "{{ content }}").join(around)
+        if self._tools:
+            calls = thought + "{{ content }}" + calls_text(self._tools.calls)
+            text = when(
+                "message['tool_calls']", calls.join(write(part) for part in parts(template.function, tokens)), text
+            )
+        return read + text
+
+    def _hidden(self, text: str) -> str:
+        """Return a constant in which Ollama does not see thinking (``<think>``) where the run never thought."""
+        if self._template.enable_thinking is not False:
+            return quoted(text)
+        return " + ".join(quoted(part) for part in text.replace("think>", "\x00think>").split("\x00") if part) or "''"
+
+    def _thought_at_the_end(self) -> str:
+        template = self._template
+        if template.kind != "reasoning":
+            return ""
+        wanted = "messages[-1]['role'] != 'assistant'"
+        if template.enable_thinking is not False:
+            wanted += " and enable_thinking is defined and not enable_thinking"
+        return when(wanted, f"{{{{ {self._hidden(template.empty_thought)} }}}}")
