@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from backend.setup import pip, source
@@ -42,11 +43,33 @@ def gguf_python() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(llama_cpp() / "gguf-py"), "NO_LOCAL_GGUF": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def convert_all(python: Path, wanted: Sequence[tuple[Path, Path, str, str]]) -> None:
-    """Convert (folder, file, outtype, model name) each with convert_hf_to_gguf.py, in one process of ``python``."""
+@dataclass(frozen=True)
+class Conversion:
+    """One run of convert_hf_to_gguf.py; ``pre`` names a pre-tokenizer that llama.cpp cannot know by its hash."""
+
+    folder: Path
+    file: Path
+    outtype: str
+    model_name: str
+    pre: str | None = None
+
+
+def convert_all(python: Path, wanted: Sequence[Conversion]) -> None:
+    """Convert each with convert_hf_to_gguf.py, in one process of ``python``."""
     runs = [
-        [str(folder), "--outfile", str(file), "--outtype", outtype, "--model-name", name]
-        for folder, file, outtype, name in wanted
+        {
+            "arguments": [
+                str(run.folder),
+                "--outfile",
+                str(run.file),
+                "--outtype",
+                run.outtype,
+                "--model-name",
+                run.model_name,
+            ],
+            "pre": run.pre,
+        }
+        for run in wanted
     ]
     done = subprocess.run(
         [str(python), str(PROGRAMS / "llama_cpp_convert.py"), str(llama_cpp())],

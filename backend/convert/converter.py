@@ -125,6 +125,7 @@ def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: 
     """Return all keys of the GGUF, in llama.cpp's order, then what ``overrides`` changes."""
     keys = Keys()
     keys.text("general.architecture", plan.family.arch)
+    plan.family.add_early_keys(keys, plan.hparams)
     keys.text("general.type", "model")
     add_metadata(keys, plan.folder, plan.family.arch, plan.tensors, name)
     plan.family.add_keys(keys, plan.hparams, FILE_TYPES[plan.outtype])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from backend.convert import llama
+from backend.convert.families import cohere, deepseek, gemma, glm, granite, internlm, llama, olmo, phi, qwen, starcoder
 from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
@@ -26,8 +26,12 @@ class Family(Protocol):
         """Return config.json with the defaults of its class."""
         ...
 
-    def tensors(self, weights: tuple[Weight, ...], hparams: HParams) -> Iterable[Tensor]:
+    def tensors(self, folder: ModelFolder, weights: tuple[Weight, ...], hparams: HParams) -> Iterable[Tensor]:
         """Return the tensors in llama.cpp's order; RequestError for one that has no place or one that is missing."""
+        ...
+
+    def add_early_keys(self, keys: Keys, hparams: HParams) -> None:
+        """Add what llama.cpp writes before everything else."""
         ...
 
     def add_keys(self, keys: Keys, hparams: HParams, file_type: int) -> None:
@@ -39,10 +43,34 @@ class Family(Protocol):
         ...
 
 
-_LLAMA: Final = llama.Llama()
 FAMILIES: Final[Mapping[str, Family]] = {
-    "LlamaForCausalLM": _LLAMA,
-    "MistralForCausalLM": _LLAMA,
+    "LlamaForCausalLM": llama.Llama(),
+    "MistralForCausalLM": llama.Mistral(),
+    "MixtralForCausalLM": llama.Mixtral(),
+    "Qwen2ForCausalLM": qwen.Qwen2(),
+    "Qwen2MoeForCausalLM": qwen.Qwen2Moe(),
+    "Qwen3ForCausalLM": qwen.Qwen3(),
+    "Qwen3MoeForCausalLM": qwen.Qwen3Moe(),
+    "GemmaForCausalLM": gemma.Gemma(),
+    "Gemma2ForCausalLM": gemma.Gemma2(),
+    "Gemma3ForCausalLM": gemma.Gemma3(),
+    "Gemma3ForConditionalGeneration": gemma.Gemma3(),
+    "Phi3ForCausalLM": phi.Phi3(),
+    "GlmForCausalLM": glm.Glm(),
+    "Glm4ForCausalLM": glm.Glm4(),
+    "DeepseekV2ForCausalLM": deepseek.DeepseekV2(),
+    "DeepseekV3ForCausalLM": deepseek.DeepseekV3(),
+    "InternLM2ForCausalLM": internlm.InternLM2(),
+    "InternLM3ForCausalLM": internlm.InternLM3(),
+    "OlmoForCausalLM": olmo.Olmo(),
+    "Olmo2ForCausalLM": olmo.Olmo2(),
+    "Olmo3ForCausalLM": olmo.Olmo3(),
+    "GraniteForCausalLM": granite.Granite(),
+    "GraniteMoeForCausalLM": granite.GraniteMoe(),
+    "Starcoder2ForCausalLM": starcoder.StarCoder2(),
+    "SmolLM3ForCausalLM": llama.SmolLM3(),
+    "CohereForCausalLM": cohere.Cohere(),
+    "Cohere2ForCausalLM": cohere.Cohere2(),
 }
 
 

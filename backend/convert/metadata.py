@@ -12,7 +12,7 @@ from gguf.utility import size_label
 
 from backend.convert.folder import ModelFolder
 from backend.convert.keys import Item, Keys
-from backend.convert.plan import Tensor
+from backend.convert.plan import Tensor, parameter_counts
 from data.errors import RequestError
 from data.i18n import _
 
@@ -22,15 +22,17 @@ def add_metadata(keys: Keys, folder: ModelFolder, arch: str, tensors: Sequence[T
 
     ``name`` is taken for ``general.name`` where it is given. RequestError where one of these files makes no sense.
     """
-    total = sum(tensor.count for tensor in tensors)
+    counts = parameter_counts(tensors)
     try:
-        metadata = Metadata.load(None, folder.path.absolute(), name, total)
+        metadata = Metadata.load(None, folder.path.absolute(), name, counts.total)
         # gguf 0.19 overlooks transformers' own name of this setting; later ones know it.
         generation = Metadata.load_generation_config(folder.path)
         if metadata.sampling_penalty_repeat is None and "repetition_penalty" in generation:
             metadata.sampling_penalty_repeat = generation["repetition_penalty"]
         metadata.name = metadata.name or folder.path.absolute().name
-        metadata.size_label = metadata.size_label or size_label(total, total, 0, 0)
+        metadata.size_label = metadata.size_label or size_label(
+            counts.total, counts.shared, counts.expert, counts.experts
+        )
         writer = GGUFWriter(None, arch)
         metadata.set_gguf_meta_model(writer)
     except Exception as error:  # the library raises whatever a strange model card makes it raise

@@ -5,7 +5,7 @@ Source of the type rules: llama.cpp `conversion/base.py` ``ModelBase.prepare_ten
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,8 @@ BF16: Final = 30
 OUT_TYPES: Final = {"f32": F32, "f16": F16, "bf16": BF16, "q8_0": Q8_0}
 FILE_TYPES: Final = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
 """llama.cpp's ``LlamaFileType``"""
+_ALWAYS_F32: Final = ("_norm.weight", ".ffn_gate_inp.weight", ".ffn_gate_inp_shexp.weight")
+_MATRICES: Final = (".weight", ".lora_a", ".lora_b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Part:
     weight: Weight
     block_rows: int = 1
     reorder: Callable[[Rows], Rows] | None = None
+    shift: float = 0.0
+    """Added to every number: some models keep their norms as the difference to one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Tensor:
 
     def type_id(self, outtype: str) -> int:
         """Return ggml's number of the type: one-dimensional tensors and norms stay F32, odd rows fall back to F16."""
-        if len(self.shape) <= 1 or self.name.endswith("_norm.weight") or not self.name.endswith(".weight"):
+        if len(self.shape) <= 1 or self.name.endswith(_ALWAYS_F32) or not self.name.endswith(_MATRICES):
             return F32
         wanted = OUT_TYPES[outtype]
         return F16 if self.shape[-1] % TENSOR_TYPES[wanted].block_size else wanted
@@ -77,3 +81,22 @@ def guess_outtype(weights: tuple[Weight, ...]) -> str:
         if len(weight.shape) >= 2 and weight.dtype in ("BF16", "F16"):
             return weight.dtype.lower()
     return "f16"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many numbers a model has: all, those that every token meets, those of one expert, and the experts."""
+
+    total: int
+    shared: int
+    expert: int
+    experts: int
+
+
+def parameter_counts(tensors: Sequence[Tensor]) -> Counts:
+    """Count as llama.cpp does for ``general.size_label`` (gguf-py ``GGUFWriter.get_total_parameter_count``)."""
+    stacks = [tensor for tensor in tensors if "_exps." in tensor.name and len(tensor.shape) >= 3]
+    total = sum(tensor.count for tensor in tensors)
+    shared = total - sum(tensor.count for tensor in stacks)
+    experts = sum(tensor.shape[-3] for tensor in stacks) // len(stacks) if stacks else 0
+    return Counts(total, shared, sum(tensor.count // tensor.shape[-3] for tensor in stacks), experts)

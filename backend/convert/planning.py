@@ -56,7 +56,7 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
     _refuse_types(weights)
     chosen = guess_outtype(weights) if outtype == "auto" else outtype
     hparams = family.hparams(folder)
-    tensors = tuple(family.tensors(weights, hparams))
+    tensors = tuple(family.tensors(folder, weights, hparams))
     twice = [name for name, count in Counter(tensor.name for tensor in tensors).items() if count > 1]
     if twice:
         raise RequestError(

@@ -3,7 +3,7 @@
 llama.cpp knows the rules by the sha256 of the token ids of one fixed text (`conversion/base.py`,
 ``get_vocab_base_pre``); the names are in pretokenizers.json. A fine-tune that was saved by another version of
 tokenizers, or without its post-processor, can miss the hash although its rule is unchanged; then the ids without the
-special tokens, with BOS before them, and at last the structure of tokenizer.json decide, and the report says so.
+special tokens, with BOS before them, and at last where its tokenizer.json cuts a text decide, and the report says so.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
-from typing import Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from backend.convert.folder import Json
+from backend.convert.rules import RULES, Rule
 from data.errors import RequestError
 from data.i18n import _
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 CHECK_TEXT: Final = (
     "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶\u200d🌫️ (multiple emojis concatenated) ✅ 🦙🦙 "
@@ -26,41 +30,29 @@ CHECK_TEXT: Final = (
     "''''''```````\"\"\"\"......!!!!!!?????? I've been 'told he's there, 'RE you sure? 'M not sure I'll make it, "
     "'D you like some tea? We'Ve a'lL"
 )
-_CONTRACTIONS: Final = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_CONTRACTIONS_SPELT: Final = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-_BY_THREES: Final = (
-    _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# What the fixed text lacks to tell the rules apart: marks, scripts, cases, signs before letters, kinds of line ends.
+_CUT_TEXT: Final = CHECK_TEXT + (
+    "\r\n\r\n  camelCaseHTTPServer ABCdef e\u0301te\u0301 हिन्दी ภาษาไทย 한국어 日本語カナ(word) "
+    "#include <x.h>\t/\n//\n"
+    " ،سلام $9.99 ½ ²³ 12345678901 a1b2  ,.;\n\n  \u3000。「」 ＡＢ１２ don't DON'T we'LL x'y _snake_case\r\n \t end \n"
 )
-_BY_ONES: Final = _BY_THREES.replace("{1,3}", "")
-
-
-class Encoder(Protocol):
-    """The part of ``tokenizers.Tokenizer`` that is needed here."""
-
-    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> Encoded:
-        """Return the encoding of a text."""
-        ...
-
-
-class Encoded(Protocol):
-    """The part of ``tokenizers.Encoding`` that is needed here."""
-
-    @property
-    def ids(self) -> list[int]:
-        """The token ids."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class PreTokenizer:
-    """The rule's name in llama.cpp, and how it was found: by the ids of the fixed text, or by structure."""
+    """The rule's name in llama.cpp; found by the ids of the fixed text, or by structure: by where it cuts."""
 
     name: str
     found_by: Literal["ids", "structure"]
 
 
-def recognise(tokenizer: Encoder, description: Json, bos: int | None) -> PreTokenizer:
-    """Return the rule of ``tokenizer``, whose tokenizer.json is ``description``; RequestError where nothing fits."""
+def recognise(tokenizer: Tokenizer, description: Json, bos: int | None, preferred: Sequence[str] = ()) -> PreTokenizer:
+    """Return the rule of ``tokenizer``, whose tokenizer.json is ``description``; RequestError where nothing fits.
+
+    ``preferred`` are the names that models of the family have, for rules that have several. The check text cannot tell
+    all rules apart: where the tokenizer cuts by another rule than its ids say, it is the cuts that count.
+    """
+    rule = _rule(tokenizer, description)
     known = cast(
         "dict[str, str]",
         json.loads(resources.files("backend.convert").joinpath("pretokenizers.json").read_text("utf-8")),
@@ -68,14 +60,14 @@ def recognise(tokenizer: Encoder, description: Json, bos: int | None) -> PreToke
     plain = tokenizer.encode(CHECK_TEXT, add_special_tokens=False).ids
     for ids in (tokenizer.encode(CHECK_TEXT).ids, plain, [bos, *plain] if bos is not None else plain):
         name = known.get(fingerprint(ids))
-        if name:
+        if name and not (rule and _means_another(name, rule)):
             return PreTokenizer(name, "ids")
-    name = by_structure(description)
+    name = _name(rule, description, preferred) if rule else None
     if name:
         return PreTokenizer(name, "structure")
     raise RequestError(
         _("This tokenizer's pre-tokenizer is not recognised"),
-        _("Neither the ids of the check text ({hash}) nor its structure is known.", hash=fingerprint(plain)),
+        _("Neither the ids of the check text ({hash}) nor the way it is cut is known.", hash=fingerprint(plain)),
         _(
             "Copy tokenizer.json and tokenizer_config.json of the base model into the folder if the vocabulary was not "
             "changed, or use convert_hf_to_gguf.py of a recent llama.cpp."
@@ -88,43 +80,43 @@ def fingerprint(ids: Sequence[int]) -> str:
     return sha256(str(list(ids)).encode()).hexdigest()
 
 
-def by_structure(description: Json) -> str | None:
-    """Return the name of the rule that tokenizer.json spells out; None where it is none of those known by structure."""
-    steps = tuple(_step(part) for part in _parts(description.get("pre_tokenizer")))
+def _rule(tokenizer: Tokenizer, description: Json) -> Rule | None:
+    """Return the rule that cuts a text as ``tokenizer`` does; None where none of those known does."""
+    if tokenizer.pre_tokenizer is None or not _is_byte_level(description):
+        return None
+    starts = {start for _text, (start, _end) in tokenizer.pre_tokenizer.pre_tokenize_str(_CUT_TEXT)}
+    return next((rule for rule in RULES if starts == _starts(rule)), None)
+
+
+def _means_another(name: str, rule: Rule) -> bool:
+    return name not in (*rule.names, *rule.ignoring_merges) and any(
+        name in (*other.names, *other.ignoring_merges) for other in RULES
+    )
+
+
+def _name(rule: Rule, description: Json, preferred: Sequence[str]) -> str | None:
     model = description.get("model")
-    ignores_merges = isinstance(model, dict) and cast("Json", model).get("ignore_merges") is True
-    known: dict[tuple[str, ...], str] = {
-        ("bytes",): "gpt-2",
-        ("digits", "bytes"): "smollm",
-        (_BY_THREES, "raw bytes"): "llama-bpe" if ignores_merges else "smaug-bpe",
-        (_BY_ONES, "raw bytes"): "qwen2",
-    }
-    return known.get(steps)
+    ignores = isinstance(model, dict) and cast("Json", model).get("ignore_merges") is True
+    names = rule.ignoring_merges if ignores else rule.names
+    return next((name for name in (*preferred, *names) if name in names), None)
 
 
-def _parts(value: object) -> list[Json]:
-    if not isinstance(value, dict):
-        return []
-    outer = cast("Json", value)
-    if outer.get("type") != "Sequence":
-        return [outer]
-    parts = outer.get("pretokenizers")
-    items = cast("list[object]", parts) if isinstance(parts, list) else []
-    return [cast("Json", item) for item in items if isinstance(item, dict)]
+def _is_byte_level(description: Json) -> bool:
+    """Say whether bytes are turned into letters, without putting a space before the text."""
+    outer = description.get("pre_tokenizer")
+    if not isinstance(outer, dict):
+        return False
+    steps = cast("Json", outer).get("pretokenizers", [cast("object", outer)])
+    found = [
+        cast("Json", step)
+        for step in cast("list[object]", steps if isinstance(steps, list) else [])
+        if isinstance(step, dict) and cast("Json", step).get("type") == "ByteLevel"
+    ]
+    return bool(found) and not any(step.get("add_prefix_space") is True for step in found)
 
 
-def _step(part: Json) -> str:
-    """Return a short name of one pre-tokenizer, the pattern of a Split, or its type where it is none of these."""
-    match part.get("type"):
-        case "ByteLevel" if part.get("add_prefix_space") is not True:
-            return "bytes" if part.get("use_regex", True) else "raw bytes"
-        case "Digits" if part.get("individual_digits") is True:
-            return "digits"
-        case "Split" if part.get("behavior") in ("Isolated", "Removed") and isinstance(part.get("pattern"), dict):
-            pattern = str(cast("Json", part["pattern"]).get("Regex"))
-            inverted = part.get("behavior") == "Removed"
-            if inverted is (part.get("invert") is True):
-                return pattern.replace(_CONTRACTIONS_SPELT, _CONTRACTIONS)
-            return "split"
-        case kind:
-            return str(kind)
+def _starts(rule: Rule) -> set[int]:
+    from tokenizers import Regex, pre_tokenizers  # noqa: PLC0415 - heavy, and only byte-level BPE needs it
+
+    steps = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in rule.patterns]
+    return {start for _text, (start, _end) in pre_tokenizers.Sequence(steps).pre_tokenize_str(_CUT_TEXT)}

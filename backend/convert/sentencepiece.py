@@ -1,17 +1,18 @@
 """Read the pieces of a SentencePiece model (tokenizer.model) without its library.
 
 Source of the format: google/sentencepiece `sentencepiece_model.proto`: ``ModelProto.pieces`` is field 1, a piece has
-its text in field 1, its score (float) in field 2 and its type in field 3.
+its text in field 1, its score (float) in field 2 and its type in field 3; ``ModelProto.normalizer_spec`` is field 3,
+its ``add_dummy_prefix`` (true where it is not said) field 3 of that.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from data.errors import RequestError
 from data.i18n import _
@@ -20,6 +21,7 @@ FILE: Final = "tokenizer.model"
 BYTE_TOKEN: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _NORMAL: Final = 1
+_Parsed = TypeVar("_Parsed")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -34,16 +36,35 @@ class Piece:
 
 def read_pieces(path: Path) -> list[Piece]:
     """Return all pieces in the order of their ids; RequestError where the file is damaged."""
+    return _read(path, lambda raw: [_piece(value) for value in _messages(raw, 1)])
+
+
+def adds_prefix(path: Path) -> bool:
+    """Say whether a text gets a space before it; RequestError where the file is damaged."""
+    return _read(path, _adds_prefix)
+
+
+def _read(path: Path, parse: Callable[[bytes], _Parsed]) -> _Parsed:
     try:
         with path.open("rb") as stream:
-            raw = stream.read(_MAX_BYTES)
-        return [_piece(value) for number, value in _fields(raw) if number == 1 and isinstance(value, bytes)]
+            return parse(stream.read(_MAX_BYTES))
     except (OSError, ValueError, IndexError, struct.error) as error:
         raise RequestError(
             _("{file} of the model cannot be read", file=FILE),
             f"{path}: {error}",
             _("Copy the tokenizer files of the base model into the folder."),
         ) from error
+
+
+def _adds_prefix(raw: bytes) -> bool:
+    flags = [bool(value) for message in _messages(raw, 3) for number, value in _fields(message) if number == 3]
+    return flags[-1] if flags else True
+
+
+def _messages(raw: bytes, wanted: int) -> Iterator[bytes]:
+    for number, value in _fields(raw):
+        if number == wanted and isinstance(value, bytes):
+            yield value
 
 
 def _piece(raw: bytes) -> Piece:

@@ -102,7 +102,7 @@ def _converted(raw: Raw, chunk: Chunk, outtype: str) -> Raw:
         raw = part.reorder(raw.reshape(-1, *part.weight.shape[1:])).reshape(-1)
     type_id = tensor.type_id(outtype)
     try:
-        return cast(raw, part.weight.dtype, type_id)
+        return cast(raw, part.weight.dtype, type_id, shift=part.shift)
     except NotFiniteError as error:
         name = part.weight.name
         if error.in_source:

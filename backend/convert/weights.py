@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Final, cast
@@ -47,6 +47,12 @@ class Weight:
     def size_bytes(self) -> int:
         """How many bytes they take."""
         return self.count * (ITEM_BYTES | _OTHER_BYTES)[self.dtype]
+
+    def rows(self, first: int, count: int) -> Weight:
+        """Return ``count`` rows from row ``first`` on, as a weight of its own; rows of a stack are counted through."""
+        row = prod(self.shape[-1:]) if len(self.shape) > 1 else 1
+        start = self.offset + first * row * (ITEM_BYTES | _OTHER_BYTES)[self.dtype]
+        return replace(self, shape=(count, *self.shape[-1:]) if len(self.shape) > 1 else (count,), offset=start)
 
 
 def read_weights(folder: ModelFolder) -> tuple[Weight, ...]:

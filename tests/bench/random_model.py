@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from tests import oracle, vocabularies
+from tests import vocabularies
 
 _POOL: Final = 1 << 24  # random numbers that the weights are cut from
 _WRITE_BYTES: Final = 8 << 20
@@ -85,8 +85,7 @@ def write(sizes: Sizes, folder: Path) -> int:
     """Write config.json, the tokenizer and model.safetensors in bfloat16; return the bytes of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(sizes.config()), encoding="utf-8")
-    gguf = oracle.llama_cpp() / "models" / f"ggml-vocab-{sizes.vocabulary}.gguf"
-    vocabularies.write_bpe(gguf, folder, sizes.vocabulary, template=False)
+    vocabularies.write_bpe(sizes.vocabulary, folder, template=False)
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, shape in sizes.shapes():

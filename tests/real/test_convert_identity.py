@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,135 +13,29 @@ from backend.convert.converter import convert
 from backend.demo.base import gguf_path
 from backend.lf.find import LlamaFactory
 from data.gguf import Array, check, read_header
-from tests import oracle, vocabularies
+from tests import oracle
+from tests.families import MODELS
 from tests.real.demo import DemoRuns
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 NAME = "Paddock Test"
 DEMO_TYPES = ("bf16", "f16", "f32", "q8_0")
-TYPES = ("bf16", "f16", "f32", "q8_0", "auto")
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8192,
-}
-
-
-@dataclass
-class Model:
-    """A tiny model: what transformers makes, and under which vocabulary."""
-
-    vocabulary: str
-    kind: str = "Llama"
-    dtype: str = "bfloat16"
-    shard: str = "5GB"
-    config: dict[str, Any] = field(default_factory=dict[str, Any])
-    tokenizer: dict[str, object] = field(default_factory=dict[str, object])
-    types: tuple[str, ...] = ("q8_0", "auto")
-
-
-MODELS = {
-    "llama-3.1": Model(
-        "llama-bpe",
-        config={"rope_parameters": LLAMA3, "head_dim": 64, "num_hidden_layers": 2, "vocab_size": 128256},
-        types=TYPES,
-    ),
-    "llama-3.2-tied": Model(
-        "llama-bpe",
-        config={
-            "rope_parameters": {**LLAMA3, "factor": 32.0},
-            "head_dim": 128,
-            "tie_word_embeddings": True,
-            "vocab_size": 128256,
-        },
-        tokenizer={"chat_template": "{{ messages[0]['content'] }}"},
-    ),
-    "smollm-biased-sharded": Model(
-        "starcoder",
-        shard="1MB",
-        config={
-            "attention_bias": True,
-            "mlp_bias": True,
-            "num_hidden_layers": 11,
-            "vocab_size": 49152,
-            "hidden_size": 48,
-            "intermediate_size": 80,
-            "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0},
-        },
-        types=TYPES,
-    ),
-    "padded-f32-yarn": Model(
-        "gpt-2",
-        dtype="float32",
-        config={
-            "vocab_size": 50300,
-            "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e6, "beta_fast": 32.0},
-        },
-        types=TYPES,
-    ),
-    "qwen-words-f16": Model("qwen2", dtype="float16", config={"vocab_size": 151936}, types=TYPES),
-    "mistral-sentencepiece": Model(
-        "llama-spm",
-        kind="Mistral",
-        config={"vocab_size": 32000, "sliding_window": None},
-        tokenizer={"add_prefix_space": True},
-    ),
-    "llama-2-pieces": Model("llama-spm pieces", config={"vocab_size": 32004, "num_key_value_heads": 4}),
-}
-BASE = {
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 2048,
-}
-
-
-def write_vocabulary(model: Model, folder: Path) -> None:
-    models = oracle.llama_cpp() / "models"
-    name = model.vocabulary.split()[0]
-    gguf = models / f"ggml-vocab-{name}.gguf"
-    if model.vocabulary == "llama-spm":
-        vocabularies.write_sentencepiece(gguf, folder, model.tokenizer)
-    elif model.vocabulary == "llama-spm pieces":
-        vocab = vocabularies.write_pieces(gguf, folder)
-        config = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, **vocab.roles()}
-        added = {"32000": {"content": "<|im_start|>", "special": True}, "32001": {"content": "▁tool", "special": False}}
-        (folder / "tokenizer_config.json").write_text(json.dumps({**config, "added_tokens_decoder": added}))
-        (folder / "added_tokens.json").write_text(json.dumps({"<|im_start|>": 32000, "▁tool": 32001}))
-    else:
-        vocabularies.write_bpe(gguf, folder, name, template=name == "llama-bpe", config=model.tokenizer)
 
 
 @pytest.fixture(scope="session")
 def made(lf: LlamaFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models, and llama.cpp's GGUF of each type beside them."""
     root = tmp_path_factory.mktemp("identity")
-    wanted = [
-        {
-            "folder": str(root / name),
-            "class": model.kind,
-            "config": {**BASE, **model.config},
-            "dtype": model.dtype,
-            "shard": model.shard,
-        }
-        for name, model in MODELS.items()
-    ]
     program = oracle.PROGRAMS / "tiny_models.py"
-    done = subprocess.run(
-        [str(lf.python), str(program)], input=json.dumps(wanted).encode(), capture_output=True, check=False, cwd="/"
-    )
+    orders = json.dumps([model.order(root / name) for name, model in MODELS.items()]).encode()
+    done = subprocess.run([str(lf.python), str(program)], input=orders, capture_output=True, check=False, cwd="/")
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     for name, model in MODELS.items():
-        write_vocabulary(model, root / name)
+        model.write_tokenizer(root / name)
     oracle.convert_all(
         lf.python,
         [
-            (root / name, root / f"{name}-{kind}.gguf", kind, NAME)
+            oracle.Conversion(root / name, root / f"{name}-{kind}.gguf", kind, NAME, None if model.real else model.rule)
             for name, model in MODELS.items()
             for kind in model.types
         ],
@@ -193,8 +85,9 @@ def demos_own(lf: LlamaFactory, demo: DemoRuns, tmp_path_factory: pytest.TempPat
     """The demo's base model and what its second run has merged, with llama.cpp's GGUFs of each in ``theirs``."""
     theirs = tmp_path_factory.mktemp("demos-own")
     folders = {"base": demo.base, "merged": demo.merged(demo.second)}
-    wanted = [(folders["merged"], theirs / f"merged-{kind}.gguf", kind, NAME) for kind in DEMO_TYPES]
-    oracle.convert_all(lf.python, [*wanted, (folders["base"], theirs / "base-bf16.gguf", "bf16", NAME)])
+    wanted = [oracle.Conversion(folders["merged"], theirs / f"merged-{kind}.gguf", kind, NAME) for kind in DEMO_TYPES]
+    base = oracle.Conversion(folders["base"], theirs / "base-bf16.gguf", "bf16", NAME)
+    oracle.convert_all(lf.python, [*wanted, base])
     return {**folders, "theirs": theirs}
 
 
@@ -242,7 +135,7 @@ def test_a_run_changes_only_template_bos_and_ends(made: Path, tmp_path: Path) ->
     source = made / "llama-3.2-tied"
     plain, changed = tmp_path / "plain.gguf", tmp_path / "changed.gguf"
     convert(source, plain, name=NAME)
-    convert(source, changed, name=NAME, chat_template="{{ x }}", add_bos=False, eos="<|eot_id|>", eot="<|eom_id|>")
+    convert(source, changed, name=NAME, chat_template="{{ x }}", add_bos=False, eos="<|eot_id|>", eot="<|end_of_text|>")
     before, after = read_header(plain), read_header(changed)
     values = [
         {name: list(value.values()) if isinstance(value, Array) else value for name, value in header.keys.items()}
@@ -258,11 +151,11 @@ def test_a_run_changes_only_template_bos_and_ends(made: Path, tmp_path: Path) ->
     assert [tensor.name for tensor in before.tensors] == [tensor.name for tensor in after.tensors]
 
 
-def test_a_tokenizer_without_its_post_processor_is_still_recognised(made: Path, tmp_path: Path) -> None:
+def test_llama_3_without_its_post_processor_has_the_name_that_llama_cpp_has_for_it(made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(made / "llama-3.2-tied", folder)
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     tokenizer["post_processor"] = None
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     report = convert(folder, tmp_path / "a.gguf", name=NAME)
-    assert (report.pre_tokenizer, report.pre_tokenizer_found_by) == ("llama-bpe", "ids")
+    assert (report.pre_tokenizer, report.pre_tokenizer_found_by) == ("smaug-bpe", "ids")

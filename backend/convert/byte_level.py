@@ -1,0 +1,117 @@
+"""Byte-level BPE vocabularies, from tokenizer.json.
+
+Source of the rules: llama.cpp `conversion/base.py` (``get_vocab_base``, ``_set_vocab_gpt2``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from backend.convert.folder import Json, ModelFolder
+from backend.convert.pretokenizer import recognise
+from backend.convert.special import read_special
+from backend.convert.vocabulary import (
+    TOKENIZER_JSON,
+    TokenType,
+    Vocabulary,
+    looks_special,
+    no_tokenizer,
+    read_tokenizer_json,
+    too_many_tokens,
+)
+from data.errors import RequestError
+from data.i18n import _
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_ROLES: Final = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+
+
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """Return the ``tokenizers`` object of tokenizer.json; RequestError where it cannot be read."""
+    from tokenizers import Tokenizer as Loaded  # noqa: PLC0415 - heavy, and only byte-level BPE needs it
+
+    try:
+        return Loaded.from_file(str(folder.path / TOKENIZER_JSON))
+    except Exception as error:  # the library raises bare Exceptions
+        raise RequestError(
+            _("tokenizer.json of the model cannot be read"),
+            str(error),
+            _("Copy the tokenizer files of the base model into the folder."),
+        ) from error
+
+
+def read_byte_level(folder: ModelFolder, size: int, preferred: Sequence[str] = ()) -> Vocabulary:
+    """Return the byte-level BPE vocabulary of tokenizer.json, filled up to ``size`` tokens.
+
+    ``preferred`` are llama.cpp's names of the pre-tokenizers that models of the family have.
+    """
+    description = read_tokenizer_json(folder)
+    if description is None:
+        raise no_tokenizer(folder)
+    model = description.get("model")
+    if not isinstance(model, dict) or cast("Json", model).get("type") != "BPE":
+        raise RequestError(
+            _("The kind of tokenizer is not known to this converter"),
+            _(
+                "tokenizer.json holds {kind}.",
+                kind=str(cast("Json", model).get("type") if isinstance(model, dict) else None),
+            ),
+            _("Use convert_hf_to_gguf.py of a recent llama.cpp."),
+        )
+    tokenizer = load_tokenizer(folder)
+    special = read_special(folder, description, merges=True)
+    pre_tokenizer = recognise(tokenizer, description, special.ids.get("bos"), preferred)
+    vocab = cast("dict[str, int]", cast("Json", model).get("vocab") or {})
+    added = {entry.id: entry for entry in _added_tokens(description)}
+    highest = max((*vocab.values(), *added), default=-1)
+    if highest >= size:
+        raise too_many_tokens(highest, size)
+    tokens, types = [f"[PAD{number}]" for number in range(size)], [int(TokenType.UNUSED)] * size
+    for token, number in vocab.items():
+        tokens[number], types[number] = token, TokenType.NORMAL
+    for number, entry in added.items():
+        tokens[number], types[number] = _typed(tokenizer, entry)
+    for text in _role_texts(folder):
+        if text in vocab:
+            types[vocab[text]] = TokenType.CONTROL
+    return Vocabulary("gpt2", pre_tokenizer.name, tokens, types, special, pre_tokenizer=pre_tokenizer)
+
+
+def _role_texts(folder: ModelFolder) -> Iterator[str]:
+    """Yield the tokens with a role, which transformers makes special ones even where tokenizer.json does not."""
+    for key, value in (folder.json("tokenizer_config.json") or {}).items():
+        text = cast("Json", value).get("content") if isinstance(value, dict) else value
+        if key in _ROLES and isinstance(text, str):
+            yield text
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    id: int
+    content: str
+    normalized: bool
+    special: bool
+
+
+def _added_tokens(description: Json) -> Iterator[_Added]:
+    """Yield the added tokens; by their ids in the file, which the library renumbers where the model lacks them."""
+    entries = description.get("added_tokens")
+    for item in cast("list[object]", entries if isinstance(entries, list) else []):
+        entry: Json = cast("Json", item) if isinstance(item, dict) else {}
+        number, content = entry.get("id"), entry.get("content")
+        if isinstance(number, int) and number >= 0 and isinstance(content, str):
+            yield _Added(number, content, entry.get("normalized") is True, entry.get("special") is True)
+
+
+def _typed(tokenizer: Tokenizer, added: _Added) -> tuple[str, int]:
+    """Return an added token as llama.cpp wants it, with its type: it is expected as it is decoded."""
+    token = added.content
+    if not added.normalized:
+        token = tokenizer.decode(tokenizer.encode(token, add_special_tokens=False).ids, skip_special_tokens=False)
+    if added.special or looks_special(token):
+        return token, TokenType.CONTROL
+    return token.replace("▁", " "), TokenType.USER_DEFINED
