@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
@@ -11,7 +12,27 @@ from data.errors import RequestError
 from data.i18n import _
 
 Json = Mapping[str, object]
-_MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a JSON file may hold at most: a parser needs a hundred bytes of memory for what takes three in the file."""
+
+    size_bytes: int
+    containers: int
+    """Objects and arrays together"""
+    values: int
+
+    def exceeded_by(self, raw: bytes) -> bool:
+        """Say whether ``raw`` holds more, by counting its brackets and commas before anything is parsed."""
+        return (
+            len(raw) > self.size_bytes
+            or raw.count(b"{") + raw.count(b"[") > self.containers
+            or raw.count(b",") + raw.count(b":") > self.values
+        )
+
+
+CONFIG_LIMITS: Final = Limits(16 * 1024 * 1024, 100_000, 2_000_000)
 _PICKLED: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "consolidated*.pth")
 
 
@@ -55,22 +76,32 @@ class ModelFolder:
         """Say whether the folder has the file ``name``."""
         return (self.path / name).is_file()
 
-    def text(self, name: str, *, limit_bytes: int = _MAX_CONFIG_BYTES) -> str:
-        """Return a text file; RequestError where it cannot be read or is longer than ``limit_bytes``."""
-        file = self.path / name
+    def text(self, name: str) -> str:
+        """Return a text file; RequestError where it cannot be read or is longer than any such file should be."""
         try:
-            if file.stat().st_size > limit_bytes:
-                raise self._unreadable(name, f"{file.stat().st_size} > {limit_bytes} bytes")
-            return file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            return self._bytes(name, CONFIG_LIMITS.size_bytes).decode("utf-8")
+        except UnicodeDecodeError as error:
             raise self._unreadable(name, str(error)) from error
 
-    def json(self, name: str, *, limit_bytes: int = _MAX_CONFIG_BYTES) -> Json | None:
-        """Return a JSON object; None where there is no such file, RequestError where it is anything else."""
+    def _bytes(self, name: str, limit_bytes: int) -> bytes:
+        try:
+            with (self.path / name).open("rb") as stream:
+                raw = stream.read(limit_bytes + 1)
+        except OSError as error:
+            raise self._unreadable(name, str(error)) from error
+        if len(raw) > limit_bytes:
+            raise self._unreadable(name, f"more than {limit_bytes} bytes")
+        return raw
+
+    def json(self, name: str, *, limits: Limits = CONFIG_LIMITS) -> Json | None:
+        """Return a JSON object; None where there is no such file, RequestError for anything else, or too much."""
         if not self.has(name):
             return None
+        raw = self._bytes(name, limits.size_bytes)
+        if limits.exceeded_by(raw):
+            raise self._unreadable(name, f"more than {limits.containers} objects or {limits.values} values")
         try:
-            value: object = json.loads(self.text(name, limit_bytes=limit_bytes))
+            value: object = json.loads(raw)
         except (ValueError, RecursionError) as error:
             raise self._unreadable(name, str(error)) from error
         if not isinstance(value, dict):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from backend.convert.folder import Json, ModelFolder
+from backend.convert.folder import Json, Limits, ModelFolder
 from backend.convert.keys import Keys
 from backend.convert.pretokenizer import PreTokenizer
 from backend.convert.special import SpecialTokens
@@ -15,7 +15,7 @@ from data.errors import RequestError
 from data.i18n import _
 
 TOKENIZER_JSON: Final = "tokenizer.json"
-_MAX_TOKENIZER_BYTES: Final = 64 * 1024 * 1024
+_TOKENIZER_LIMITS: Final = Limits(64 * 1024 * 1024, 2_000_000, 8_000_000)
 # Added tokens that llama.cpp takes for control tokens although their makers did not mark them.
 _CONTROL_TEXTS: Final = ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
 _CONTROL_FORMS: Final = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))
@@ -77,7 +77,7 @@ def _add_flags(keys: Keys, flags: Mapping[str, bool]) -> None:
 
 def read_tokenizer_json(folder: ModelFolder) -> Json | None:
     """Return tokenizer.json; None where there is none."""
-    return folder.json(TOKENIZER_JSON, limit_bytes=_MAX_TOKENIZER_BYTES)
+    return folder.json(TOKENIZER_JSON, limits=_TOKENIZER_LIMITS)
 
 
 def looks_special(token: str) -> bool:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Final, cast
 
-from backend.convert.folder import Json, ModelFolder
+from backend.convert.folder import Json, Limits, ModelFolder
 from data.errors import RequestError
 from data.i18n import Message, _
 
@@ -20,11 +21,14 @@ ITEM_BYTES: Final = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8}
 _OTHER_BYTES: Final = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1} | {
     "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8, "C64": 8
 }  # fmt: skip
-# The format allows 100 MB; 4 MiB describe 25,000 tensors in one file, ten times what the largest shards hold, and
-# parse in a fraction of a second and of 100 MB whatever they say.
-_MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
-_MAX_INDEX_BYTES: Final = 32 * 1024 * 1024
+# The format allows 100 MB; 4 MiB describe 25,000 tensors in one file, ten times what the largest shards hold, and with
+# the other two limits they parse in a fraction of a second and of 100 MB whatever they say. The largest index that is
+# known (DeepSeek-V3: 92,000 weights) has 9 MB.
+_HEADER_LIMITS: Final = Limits(4 * 1024 * 1024, 100_000, 500_000)
+_INDEX_LIMITS: Final = Limits(16 * 1024 * 1024, 16, 500_000)
 _MAX_DIMENSIONS: Final = 8
+_MAX_NAME: Final = 256
+_MAX_FILE_NAME: Final = 256
 INDEX: Final = "model.safetensors.index.json"
 
 
@@ -60,7 +64,7 @@ def read_weights(folder: ModelFolder) -> tuple[Weight, ...]:
 
     Raises RequestError for a missing or extra shard or tensor, and for a header that contradicts its file.
     """
-    index = folder.json(INDEX, limit_bytes=_MAX_INDEX_BYTES)
+    index = folder.json(INDEX, limits=_INDEX_LIMITS)
     if index is None:
         names = sorted(file.name for file in folder.path.glob("model*.safetensors"))
         if not names:
@@ -78,7 +82,7 @@ def read_weights(folder: ModelFolder) -> tuple[Weight, ...]:
 def _read_shards(folder: ModelFolder, index: Json) -> tuple[Weight, ...]:
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not all(
-        isinstance(name, str) and isinstance(file, str) and file == Path(file).name
+        isinstance(name, str) and isinstance(file, str) and len(file) < _MAX_FILE_NAME and file == Path(file).name
         for name, file in cast("dict[object, object]", weight_map).items()
     ):
         raise _incomplete(folder, _("{index} has no usable weight_map.", index=INDEX))
@@ -116,12 +120,14 @@ def read_file(path: Path) -> tuple[Weight, ...]:
         with path.open("rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= min(size - 8, _MAX_HEADER_BYTES):
+            if not 2 <= length <= min(size - 8, _HEADER_LIMITS.size_bytes):
                 raise _damaged(
                     path, _("its header claims {length} bytes, the file has {size}", length=length, size=size)
                 )
             raw = stream.read(length)
-        header: object = json.loads(raw)
+        if _HEADER_LIMITS.exceeded_by(raw):
+            raise _damaged(path, _("its header describes more than any model has"))
+        header: object = json.loads(raw, object_pairs_hook=_without_duplicates)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, Message("{reason}", {"reason": str(error)})) from error
     if not isinstance(header, dict):
@@ -132,14 +138,26 @@ def read_file(path: Path) -> tuple[Weight, ...]:
     return tuple(sorted(weights, key=lambda weight: weight.name))
 
 
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON; ValueError for a name that comes twice, of which readers take one or the other."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name = next(name for name, count in Counter(name for name, _value in pairs).items() if count > 1)
+        msg = f"{name[:_MAX_NAME]!r} occurs twice"
+        raise ValueError(msg)
+    return found
+
+
 def _weight(path: Path, name: str, entry: object, data_offset: int, size: int) -> Weight:
+    if len(name) > _MAX_NAME:
+        raise _damaged(path, _("a weight has a name of {count} characters", count=len(name)))
     match entry:
         case {"dtype": str(dtype), "shape": list(), "data_offsets": [int(begin), int(end)]}:
             shape = cast("list[object]", cast("Json", entry)["shape"])
         case _:
             raise _damaged(path, _("the entry of {name} has the wrong form", name=name))
     if dtype not in ITEM_BYTES and dtype not in _OTHER_BYTES:
-        raise _damaged(path, _("{name} has the unknown type {dtype}", name=name, dtype=dtype))
+        raise _damaged(path, _("{name} has the unknown type {dtype}", name=name, dtype=dtype[:40]))
     if len(shape) > _MAX_DIMENSIONS or not all(isinstance(part, int) and 0 <= part < 2**40 for part in shape):
         raise _damaged(path, _("{name} has an impossible shape", name=name))
     weight = Weight(name, dtype, tuple(cast("list[int]", shape)), path, data_offset + begin)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from tests.bench import bytecode
 from tests.bench.result import Result, table
 
-BENCHES = ("app", "commands", "modules", "supervisor", "following")
+BENCHES = ("app", "commands", "modules", "supervisor", "following", "convert")
 """Modules of this package with a `measure`, in the order of the table"""
 
 
