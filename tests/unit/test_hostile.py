@@ -172,6 +172,7 @@ def _numbered(count: int) -> bytes:
     return b"".join(text(str(number)) for number in range(count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GGUFS)
 @pytest.mark.parametrize("what", ["show", "deploy"])
 def test_a_gguf_that_lies_costs_little(fresh: Looker, tmp_path: Path, name: str, what: str) -> None:
@@ -226,6 +227,7 @@ SAFETENSORS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAFETENSORS)
 def test_safetensors_that_lie_cost_little(fresh: Looker, tmp_path: Path, name: str) -> None:
     write_model(tmp_path / "model")
@@ -246,6 +248,7 @@ INDEXES: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INDEXES)
 def test_an_index_that_lies_costs_little(fresh: Looker, tmp_path: Path, name: str) -> None:
     write_model(tmp_path / "model")
