@@ -131,12 +131,17 @@ def _demo_steps(places: DemoPlaces, python: Path, *, saves_on_stop: bool) -> lis
     deployment = {
         "gguf": str(places.gguf),
         "name": recipe.OLLAMA_MODEL,
-        "template": recipe.GO_TEMPLATE,
+        "training": {"template": recipe.TEMPLATE},
         "parameters": recipe.OLLAMA_PARAMETERS,
         "quantize": recipe.QUANTIZE,
         "private": True,
     }
-    conversion = {"source": str(places.merged), "target": str(places.gguf), "outtype": recipe.OUTTYPE}
+    conversion = {
+        "source": str(places.merged),
+        "target": str(places.gguf),
+        "outtype": recipe.OUTTYPE,
+        "training": deployment["training"],
+    }
     return [
         _Step("base", places.base.name, {"python": str(python), "target": str(places.base)}),
         _Step("ask", recipe.OLLAMA_BASE, {"model": recipe.OLLAMA_BASE, "gguf": str(wheel_gguf)} | question),

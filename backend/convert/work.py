@@ -1,7 +1,8 @@
 """The ``convert`` job: a Hugging Face folder becomes a GGUF.
 
 Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto), and optionally ``name``
-(``general.name``), ``template`` (the chat template's Jinja text), ``add_bos``, ``eos``, ``eot``. Result: ``gguf``,
+(``general.name``) and ``training`` (what the run decided: its template decides the chat template, ``add_bos_token``
+and the tokens for the end of an answer). Result: ``gguf``,
 ``outtype``, ``bytes``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``seconds``.
 """
 
@@ -15,13 +16,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from backend.parity.training import Training, gguf_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
+from data.paths import Paths
+from data.settings import load_settings
 
 _STOPPED: Final = 128 + signal.SIGTERM
-_TEXTS: Final = ("name", "template", "eos", "eot")
 
 
 class _StopFlag:
@@ -45,23 +48,27 @@ def main(reporter: Reporter) -> None:
     params = JobFolder(Path(sys.argv[1])).read_spec().params
     source, target = Path(_text(params, "source")), Path(_text(params, "target"))
     outtype = str(params.get("outtype") or "auto")
-    name, template, eos, eot = (_optional(params, key) for key in _TEXTS)
-    add_bos = params.get("add_bos")
+    name = params.get("name")
+    training = Training.read(params.get("training"))
     reporter.stage("convert", _("Convert to GGUF"))
     from backend.convert.converter import convert  # noqa: PLC0415 - numpy takes a while; the stage is shown before
     from backend.convert.stream import Stopped  # noqa: PLC0415
 
     began = time.monotonic()
+    facts = None
+    if training is not None:
+        paths = Paths.default()
+        facts = gguf_facts(training.resolve(load_settings(paths.settings).values, paths), source)
     try:
         report = convert(
             source,
             target,
             outtype=outtype,
-            name=name,
-            chat_template=template,
-            add_bos=add_bos if isinstance(add_bos, bool) else None,
-            eos=eos,
-            eot=eot,
+            name=name if isinstance(name, str) and name else None,
+            chat_template=facts.chat_template if facts else None,
+            add_bos=facts.add_bos if facts else None,
+            eos=facts.eos if facts else None,
+            eot=facts.eot if facts else None,
             progress=lambda done, total: reporter.progress(done, total, "bytes"),
             stop_requested=stop,
         )
@@ -81,11 +88,6 @@ def _text(params: Mapping[str, object], key: str) -> str:
             _("Start it with paddock convert."),
         )
     return value
-
-
-def _optional(params: Mapping[str, object], key: str) -> str | None:
-    value = params.get(key)
-    return value if isinstance(value, str) and value else None
 
 
 if __name__ == "__main__":

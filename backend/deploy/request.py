@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from backend.ollama.address import parse_address
 from backend.ollama.modelfile import Modelfile, make, parse
 from backend.ollama.name import parse_name
+from backend.parity.training import Prompt, Training
 from data.errors import AppError, RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec
@@ -29,10 +30,13 @@ class Deployment:
     """Absolute path; in a chain it exists only when the job runs"""
     name: str
     template: str = ""
-    """Go template; empty takes the Modelfile's, else Ollama chooses by the GGUF"""
+    """Go template; empty takes the run's, else the Modelfile's, else Ollama chooses by the GGUF"""
     system: str = ""
+    """Empty takes the run's, else the Modelfile's"""
     parameters: Mapping[str, object] = field(default_factory=dict[str, object])
     """Added to the Modelfile's; a name in both is taken from here"""
+    training: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What the run decided about prompts (``Training.as_params``): TEMPLATE, SYSTEM, stops and num_ctx come of it"""
     quantize: str = ""
     """q4_K_M, q8_0 …; needs a GGUF in f32, f16 or bf16"""
     modelfile: str = ""
@@ -48,6 +52,7 @@ class Deployment:
         if self.host:
             parse_address(self.host)
         make(self.gguf, parameters=self.parameters)
+        Training.read(self.training)
         if self.quantize and not _QUANTIZATION.fullmatch(self.quantize):
             raise RequestError(
                 _("{text} is no quantisation", text=repr(self.quantize)),
@@ -66,7 +71,7 @@ class Deployment:
         """Read a job's params; raises RequestError for unknown ones, wrong types and wrong values."""
         known = {f.name: f for f in dataclasses.fields(cls)}
         for name, value in params.items():
-            kinds = (dict,) if name == "parameters" else (bool,) if name == "private" else (str,)
+            kinds = (dict,) if name in ("parameters", "training") else (bool,) if name == "private" else (str,)
             if name not in known or not (value is None or isinstance(value, kinds)):
                 raise _wrong(name, value)
         for name in ("gguf", "name"):
@@ -76,14 +81,18 @@ class Deployment:
         made.check()
         return made
 
-    def values(self) -> Modelfile:
-        """Return everything that goes with the weights, from the params and the Modelfile; reads that file."""
+    def values(self, prompt: Prompt | None = None) -> Modelfile:
+        """Return everything that goes with the weights: the params, then the run's ``prompt``, then the Modelfile's.
+
+        Reads that file. Its template, stops and num_ctx count only where there is no run.
+        """
         base = read_modelfile(Path(self.modelfile)) if self.modelfile else Modelfile(())
+        found = prompt or Prompt("", "", {})
         return make(
             self.gguf,
-            template=self.template or base.template,
-            system=self.system or base.system,
-            parameters={**base.parameters, **self.parameters},
+            template=self.template or found.template or base.template,
+            system=self.system or (found.system if prompt else base.system),
+            parameters={**base.parameters, **found.parameters, **self.parameters},
             licenses=base.licenses,
             messages=base.messages,
         )

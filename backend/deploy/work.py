@@ -19,9 +19,12 @@ from backend.deploy.server import Server, ensure_server
 from backend.ollama.blob import size_bytes
 from backend.ollama.client import Client
 from backend.ollama.failure import ServerDiedError, UnreachableError
+from backend.ollama.modelfile import Modelfile
 from backend.ollama.name import parse_name
 from backend.ollama.private import models_folder
+from backend.parity.training import Prompt, Training, prompt
 from data.errors import AppError
+from data.gguf import read_header
 from data.i18n import _
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
@@ -54,13 +57,14 @@ async def deploy(deployment: Deployment, paths: Paths, reporter: Reporter, *, to
     reporter.stage("check", _("Checking the GGUF"))
     path = Path(deployment.gguf)
     await asyncio.to_thread(check_gguf, path, deployment.quantize)
+    values = deployment.values(await asyncio.to_thread(_prompt, deployment, paths))
     digest = await digest_of(path, reporter)
     for attempt in range(1, _ATTEMPTS + 1):
         reporter.stage("server", _("Looking for an Ollama server"))
         settings = load_settings(paths.settings).values
         server = await ensure_server(paths, settings, want_private=deployment.private, host=deployment.host)
         try:
-            made = await _on(server, deployment, path, digest, paths, reporter, token)
+            made = await _on(server, deployment, values, digest, paths, reporter, token)
         except (ServerDiedError, UnreachableError) as error:
             if not server.private or attempt == _ATTEMPTS:
                 raise
@@ -71,15 +75,31 @@ async def deploy(deployment: Deployment, paths: Paths, reporter: Reporter, *, to
             return
 
 
+def _prompt(deployment: Deployment, paths: Paths) -> Prompt | None:
+    """Return what the run that the weights come from says about prompts; None where there is none."""
+    training = Training.read(deployment.training)
+    if training is None:
+        return None
+    template = training.resolve(load_settings(paths.settings).values, paths)
+    return prompt(template, read_header(Path(deployment.gguf)), training.cutoff_len)
+
+
 async def _on(
-    server: Server, deployment: Deployment, path: Path, digest: str, paths: Paths, reporter: Reporter, token: str
+    server: Server,
+    deployment: Deployment,
+    values: Modelfile,
+    digest: str,
+    paths: Paths,
+    reporter: Reporter,
+    token: str,
 ) -> Deployed:
+    path = Path(deployment.gguf)
     async with Client(server.host) as client:
         if server.private:
             uploaded = await client.has_blob(digest)
             check_space(models_folder(paths), size_bytes(path), uploaded=uploaded, quantize=bool(deployment.quantize))
         maker = Maker(client, parse_name(deployment.name), reporter, token)
-        return await maker.make(path, digest, deployment.values(), deployment.quantize)
+        return await maker.make(path, digest, values, deployment.quantize)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from backend.export.source import Source
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
 from backend.lf.schema import Schema
+from backend.parity.training import Training
 from backend.train.spec import export_spec
 from data.errors import RequestError
 from data.i18n import Message, _
@@ -191,7 +193,8 @@ def _spec(
             )
         case "deploy":
             assert plan.deployment is not None  # noqa: S101 - it is among the steps
-            return plan.deployment.spec(workspace=workspace, after=tuple(after), chain=place)
+            deployment = dataclasses.replace(plan.deployment, training=training_params(plan))
+            return deployment.spec(workspace=workspace, after=tuple(after), chain=place)
 
 
 def merge_args(plan: ExportPlan) -> dict[str, object]:
@@ -270,7 +273,24 @@ def convert_params(plan: ExportPlan) -> dict[str, object]:
     }
     if plan.gguf_name:
         params["name"] = plan.gguf_name
+    if plan.template:
+        params["training"] = training_params(plan)
     return params
+
+
+def training_params(plan: ExportPlan) -> dict[str, object]:
+    """Return what the GGUF and the Modelfile take over of the run; empty where its template is not known."""
+    if not plan.template:
+        return {}
+    facts = plan.source.facts
+    return Training(
+        template=plan.template,
+        default_system=plan.system or None,
+        enable_thinking=plan.thinking,
+        preserve_thinking=facts.preserve_thinking,
+        tool_format=facts.tool_format,
+        cutoff_len=plan.cutoff_len,
+    ).as_params()
 
 
 def base_folder(plan: ExportPlan) -> Path | None:

@@ -119,9 +119,9 @@ class Templates:
             return self.by_name[name]
         close = difflib.get_close_matches(name, self.by_name, n=1, cutoff=0.5)
         hint = _("Did you mean {name}?", name=close[0]) if close else _("paddock doctor shows the version.")
-        raise RequestError(
-            _("LLaMA-Factory {version} has no template {name}", version=self.llamafactory, name=repr(name)), "", hint
-        )
+        known = _("Known are: {names}", names=", ".join(sorted(self.by_name)))
+        title = _("LLaMA-Factory {version} has no template {name}", version=self.llamafactory, name=repr(name))
+        raise RequestError(title, known, hint)
 
     def of_run(
         self,

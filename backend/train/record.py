@@ -35,6 +35,7 @@ _KEPT_WHEN_EMPTY: Final = frozenset(
 _DEFAULTS: Final[Mapping[str, object]] = {
     "template": None,
     "enable_thinking": True,
+    "preserve_thinking": False,
     "default_system": None,
     "tool_format": None,
     "cutoff_len": 2048,
@@ -58,6 +59,7 @@ class RunFacts:
     tool_format: str | None = None
     origin: str = ""
     """The file that says so; empty where none does"""
+    preserve_thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def read_facts(folder: Path) -> RunFacts:
                 record.cutoff_len,
                 tool_format if isinstance(tool_format, str) else None,
                 str((place if (place / RECORD_FILE).is_file() else place.parent) / RECORD_FILE),
+                record.values.get("preserve_thinking") is True,
             )
         found = _read_arguments(place / ARGUMENTS_FILE)
         if found is not None:
@@ -156,6 +159,7 @@ def _read_arguments(file: Path) -> RunFacts | None:
         cutoff_len if isinstance(cutoff_len, int) else None,
         tool_format if isinstance(tool_format, str) else None,
         str(file),
+        args.get("preserve_thinking") is True,
     )
 
 

@@ -7,12 +7,17 @@ from typing import Final
 
 import click
 
+from backend.lf.find import find
+from backend.parity.template import templates_for
+from backend.parity.training import Training
+from backend.train.record import read_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec
 from tui.commands.form import argument, command, flag, option, plain_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
+from tui.services import Services
 
 OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
 
@@ -21,7 +26,8 @@ OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
     "convert",
     _(
         "Convert a model in Hugging Face's form to GGUF, without torch.\n\nMODEL_DIR holds config.json, tokenizer and "
-        "safetensors. An adapter has to be merged first (`paddock export`)."
+        "safetensors. An adapter has to be merged first (`paddock export`). The chat template and the tokens that end "
+        "an answer are those of the training, where it is known."
     ),
     argument("model_dir", path=True),
     option(
@@ -38,11 +44,24 @@ OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
         show_default=True,
         about=_("Type of the weights."),
     ),
+    option(
+        "--template",
+        metavar="NAME",
+        about=_("LLaMA-Factory's template; by default what the folder's record of its training says."),
+    ),
     flag("--force", about=_("Replace a file of that name.")),
     wait_option(default=True),
     plain_option(),
 )
-def convert(session: Session, model_dir: Path, output: Path | None, outtype: str, force: bool, wait: bool) -> int:
+def convert(
+    session: Session,
+    model_dir: Path,
+    output: Path | None,
+    outtype: str,
+    template: str | None,
+    force: bool,
+    wait: bool,
+) -> int:
     """Convert one model."""
     console, services = session.console, session.services(adopt=True)
     source = check_model_folder(services.workspace / model_dir.expanduser())
@@ -53,17 +72,50 @@ def convert(session: Session, model_dir: Path, output: Path | None, outtype: str
         )
     if target.exists() and not force:
         raise RequestError(_("The target exists already"), str(target), _("Name another one with -o, or add --force."))
-    spec = conversion(source, target, outtype, workspace=services.workspace)
+    training = training_of(source, template, services)
+    spec = conversion(source, target, outtype, workspace=services.workspace, training=training)
     status = run_jobs(console, services, [spec], wait=wait)
     if status == 0 and wait:
         console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
     return status
 
 
-def conversion(source: Path, target: Path, outtype: str, *, workspace: Path, chain: Chain | None = None) -> JobSpec:
-    """Return the job that converts ``source`` to ``target``."""
-    params = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
+def conversion(
+    source: Path,
+    target: Path,
+    outtype: str,
+    *,
+    workspace: Path,
+    training: Training | None = None,
+    chain: Chain | None = None,
+) -> JobSpec:
+    """Return the job that converts ``source`` to ``target``; ``training`` decides what the GGUF says of prompts."""
+    params: dict[str, object] = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
+    if training is not None:
+        params["training"] = training.as_params()
     return JobSpec.new("convert", source.name, workspace=str(workspace), params=params, chain=chain)
+
+
+def training_of(folder: Path, template: str | None, services: Services) -> Training | None:
+    """Return what the training behind ``folder`` decided about prompts; None where nobody says which template.
+
+    ``template`` wins over the record. Raises RequestError where LLaMA-Factory has no such template.
+    """
+    facts = read_facts(folder)
+    name = template or facts.template
+    if not name:
+        return None
+    training = Training(
+        template=name,
+        default_system=facts.default_system,
+        enable_thinking=facts.enable_thinking if facts.origin else True,
+        preserve_thinking=facts.preserve_thinking,
+        tool_format=facts.tool_format,
+        cutoff_len=facts.cutoff_len or 0,
+    )
+    lf = find(services.settings, services.paths, services.workspace, services.environ)
+    training.of(templates_for(lf, services.paths))
+    return training
 
 
 def default_target(source: Path, outtype: str) -> Path:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from backend.demo import recipe
 from backend.deploy.request import Deployment
 from backend.lf import yamlform
+from backend.parity.training import Training
 from data.errors import AppError, RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec, now
-from tui.commands.convert import OUT_TYPES, check_model_folder, conversion, default_target
+from tui.commands.convert import OUT_TYPES, check_model_folder, conversion, default_target, training_of
 from tui.commands.form import argument, command, option, plain_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
+from tui.services import Services
 
 _TEMPLATE_LIMIT_BYTES: Final = 1 << 20
 
@@ -40,15 +41,16 @@ class Wish:
     "deploy",
     _(
         "Put a model into Ollama under a name.\n\nGGUF_OR_DIR is a GGUF, or a model in Hugging Face's form, which is "
-        "converted first. A Modelfile in such a folder (LLaMA-Factory's export writes one) is used for template, "
-        "stop words and system prompt. A model of that name is replaced only when the new one is complete."
+        "converted first. Template, system prompt, stop words and context length are those of the training, where it "
+        "is known; else those of a Modelfile in such a folder (LLaMA-Factory's export writes one). A model of that "
+        "name is replaced only when the new one is complete."
     ),
     argument("gguf_or_dir", path=True),
     argument("name"),
     option(
         "--template",
         metavar="T",
-        about=_("File with a template in Ollama's language, or chatml; else the Modelfile's or the GGUF's."),
+        about=_("LLaMA-Factory's template by its name, or a file in Ollama's template language."),
     ),
     option("--system", metavar="TEXT", about=_("System prompt.")),
     option("--parameter", "-p", multiple=True, metavar="KEY=VALUE", about=_("A parameter, as temperature=0.7.")),
@@ -64,12 +66,14 @@ def deploy(session: Session, **words: object) -> int:
     console, services = session.console, session.services(adopt=True)
     workspace = services.workspace
     source = (workspace / wish.gguf_or_dir.expanduser()).absolute()
-    gguf, conversions, chain = _gguf(source, workspace)
+    training, template = _template(wish, source, services)
+    gguf, conversions, chain = _gguf(source, workspace, training)
     file = (workspace / Path(wish.modelfile).expanduser()).absolute() if wish.modelfile else source / "Modelfile"
     deployment = Deployment(
         gguf=str(gguf),
         name=wish.name,
-        template=_template(wish.template, workspace),
+        template=template,
+        training=training.as_params() if training else {},
         system=wish.system or "",
         parameters=_parameters(wish.parameter),
         quantize=wish.quantize or "",
@@ -94,7 +98,7 @@ def _check_modelfile(deployment: Deployment) -> None:
         raise RequestError(error.title, error.detail, error.hint) from error
 
 
-def _gguf(source: Path, workspace: Path) -> tuple[Path, list[JobSpec], Chain | None]:
+def _gguf(source: Path, workspace: Path, training: Training | None) -> tuple[Path, list[JobSpec], Chain | None]:
     """Return the GGUF to deploy, and the job that makes it where ``source`` is a folder."""
     if source.is_file():
         return source, [], None
@@ -113,17 +117,24 @@ def _gguf(source: Path, workspace: Path) -> tuple[Path, list[JobSpec], Chain | N
     target = default_target(folder, OUT_TYPES[0])
     moment = now()
     chain = Chain(f"deploy-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", "deploy", 0, 2)
-    spec = conversion(folder, target, OUT_TYPES[0], workspace=workspace, chain=chain)
+    spec = conversion(folder, target, OUT_TYPES[0], workspace=workspace, training=training, chain=chain)
     return target, [spec], Chain(chain.id, chain.title, 1, 2)
 
 
-def _template(text: str | None, workspace: Path) -> str:
-    """Return the template that ``text`` names: a file's content, or the one that is known by name."""
-    if not text:
-        return ""
-    if text == recipe.TEMPLATE:
-        return recipe.GO_TEMPLATE
-    path = workspace / Path(text).expanduser()
+def _template(wish: Wish, source: Path, services: Services) -> tuple[Training | None, str]:
+    """Return what the training decided, or the text of the file that was named instead; a Modelfile stands for itself.
+
+    Raises RequestError for what is neither a template of LLaMA-Factory nor a file.
+    """
+    path = services.workspace / Path(wish.template or "").expanduser()
+    if wish.template and path.is_file():
+        return None, _read(path)
+    if wish.modelfile and not wish.template:
+        return None, ""
+    return training_of(source if source.is_dir() else source.parent, wish.template, services), ""
+
+
+def _read(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             return stream.read(_TEMPLATE_LIMIT_BYTES).decode()
@@ -131,11 +142,7 @@ def _template(text: str | None, workspace: Path) -> str:
         raise RequestError(
             _("The template cannot be read"),
             f"{path}: {error}",
-            _(
-                "Name a file in Ollama's template language, or {name}. Without --template the Modelfile of "
-                "LLaMA-Factory's export is used.",
-                name=recipe.TEMPLATE,
-            ),
+            _("Name a file in Ollama's template language, or a template of LLaMA-Factory."),
         ) from error
 
 

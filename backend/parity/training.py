@@ -1,0 +1,150 @@
+"""What a training run decided about its prompts, and what a GGUF and a Modelfile take over from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from backend.lf.find import find
+from backend.parity.expression import Tokens, eos_of, starts_with_bos
+from backend.parity.go_template import go_template
+from backend.parity.jinja_template import jinja_template
+from backend.parity.stops import end_of_turn, stops
+from backend.parity.template import Template, Templates, refresh, templates_for
+from data.errors import RequestError
+from data.gguf import Header
+from data.i18n import _
+from data.paths import Paths
+from data.settings import Settings
+
+_TOKENIZER_FILES: Final = ("tokenizer_config.json", "special_tokens_map.json")
+_KEY: Final = "tokenizer.ggml."
+# llama.cpp src/llama-vocab.cpp: byte-level BPE that adds BOS where no key says anything.
+_ADDS_BOS: Final = frozenset(
+    {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano",
+     "tekken", "chameleon"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """LLaMA-Factory's arguments that decide the prompt. Fields are the ``training`` params of a job."""
+
+    template: str
+    default_system: str | None = None
+    """None: the template's own"""
+    enable_thinking: bool | None = True
+    preserve_thinking: bool = False
+    tool_format: str | None = None
+    cutoff_len: int = 0
+    """0 where nobody recorded it"""
+
+    def as_params(self) -> dict[str, object]:
+        """Return the fields that are not as usual, for a job's spec."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        return {name: value for name, value in dataclasses.asdict(self).items() if value != usual[name]}
+
+    @classmethod
+    def read(cls, params: object) -> Training | None:
+        """Read what ``as_params`` wrote; None for nothing. Raises RequestError."""
+        if not params:
+            return None
+        kinds: dict[str, type | tuple[type, ...]] = {
+            "cutoff_len": int, "preserve_thinking": bool, "enable_thinking": (bool, type(None))
+        }  # fmt: skip
+        value: Mapping[str, object] = cast("Mapping[str, object]", params) if isinstance(params, Mapping) else {}
+        known = {field.name for field in dataclasses.fields(cls)}
+        said = repr(cast("object", params))
+        right = all(name in known and isinstance(one, kinds.get(name, str)) for name, one in value.items())
+        if not right or not value.get("template"):
+            raise RequestError(_("The job's training facts make no sense"), said, _("Start the job anew."))
+        return cls(**cast("Any", dict(value)))
+
+    def resolve(self, settings: Settings, paths: Paths) -> Template:
+        """Return the run's template, asking the installed LLaMA-Factory where it may differ; raises AppError."""
+        lf = find(settings, paths)
+        known = templates_for(lf, paths)
+        if lf is not None and (not known.exact or self.template not in known.by_name):
+            known = refresh(lf, paths)
+        return self.of(known)
+
+    def of(self, known: Templates) -> Template:
+        """Return the run's template of these; raises RequestError where there is none."""
+        return known.of_run(
+            self.template,
+            default_system=self.default_system,
+            tool_format=self.tool_format,
+            enable_thinking=self.enable_thinking,
+            preserve_thinking=self.preserve_thinking,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFacts:
+    """What a run changes of a GGUF's tokenizer keys."""
+
+    chat_template: str
+    add_bos: bool
+    eos: str | None
+    eot: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a run gives to a Modelfile."""
+
+    template: str
+    system: str
+    parameters: Mapping[str, object]
+
+
+def gguf_facts(template: Template, folder: Path) -> GgufFacts:
+    """Return what the GGUF of the model in ``folder`` has to say; raises InexpressibleError."""
+    tokens = tokens_of_folder(template, folder)
+    return GgufFacts(jinja_template(template, tokens), tokens.adds_bos, tokens.eos, end_of_turn(template, tokens))
+
+
+def prompt(template: Template, header: Header, cutoff_len: int = 0) -> Prompt:
+    """Return TEMPLATE, SYSTEM, stops and num_ctx for a GGUF; raises InexpressibleError."""
+    tokens = tokens_of_gguf(template, header)
+    parameters: dict[str, object] = {"stop": list(stops(template, tokens))}
+    if cutoff_len:
+        parameters["num_ctx"] = cutoff_len
+    return Prompt(go_template(template, tokens).text, template.default_system, parameters)
+
+
+def tokens_of_folder(template: Template, folder: Path) -> Tokens:
+    """Return BOS and EOS as training had them, from a folder in Hugging Face's form; BOS is added where it was."""
+    found: dict[str, str] = {}
+    for name in _TOKENIZER_FILES:
+        try:
+            value: object = json.loads((folder / name).read_bytes())
+        except (OSError, ValueError):
+            continue
+        for role in ("bos", "eos"):
+            entry = cast("Mapping[str, object]", value).get(f"{role}_token") if isinstance(value, dict) else None
+            text = cast("Mapping[str, object]", entry).get("content") if isinstance(entry, dict) else entry
+            if isinstance(text, str) and text:
+                found.setdefault(role, text)
+    bos = found.get("bos")
+    return Tokens(bos, eos_of(template, found.get("eos")), adds_bos=bos is not None and bool(starts_with_bos(template)))
+
+
+def tokens_of_gguf(template: Template, header: Header) -> Tokens:
+    """Return BOS and EOS of a GGUF, and whether its runner adds BOS (llama.cpp's rules where no key says)."""
+    tokens = header.array(f"{_KEY}tokens")
+    texts = list(tokens.texts()) if tokens is not None else []
+
+    def text(role: str) -> str | None:
+        number = header.whole(f"{_KEY}{role}_token_id")
+        return texts[number] if number is not None and 0 <= number < len(texts) else None
+
+    bos = text("bos")
+    said = header.keys.get(f"{_KEY}add_bos_token")
+    model, pre = header.text(f"{_KEY}model"), header.text(f"{_KEY}pre")
+    adds = said if isinstance(said, bool) else model == "llama" or (model == "gpt2" and pre in _ADDS_BOS)
+    return Tokens(bos, eos_of(template, text("eos")), adds_bos=adds and bos is not None)
