@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -16,6 +17,7 @@ from tui.actions import ACTIONS, WHERE
 from tui.keys import bindings, key_name
 from tui.theme import role_of
 from tui.widgets.cells import part
+from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 from tui.wording import STATUS_GLYPHS, STATUS_MEANINGS
 
@@ -79,6 +81,7 @@ class HelpScreen(ModalScreen[None]):
                 header=False,
                 id="keys-table",
             )
+            yield Prose(id="meaning")
 
     def on_mount(self) -> None:
         """Show the keys as they are now."""
@@ -88,3 +91,10 @@ class HelpScreen(ModalScreen[None]):
         table = self.query_one(Table)
         table.show(help_rows(self._keys))
         table.focus()
+        self._show_meaning()
+
+    @on(Table.Moved)
+    def _show_meaning(self) -> None:
+        """Say in full what the table may have cut."""
+        table = self.query_one(Table)
+        self.query_one("#meaning", Prose).show([table.rows[table.cursor].cells[2]])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.pace import Pace
 from data.jobs.status import STATUS_WORDS, Status
@@ -26,16 +26,31 @@ from tui.wording import (
 
 
 class JobDetail(NamedTuple):
-    """What a view knows about one job beyond its state: its pace, and the end of its log if it failed."""
+    """What a view knows about one job beyond its state: its pace, the end of its log if it failed, its pipeline."""
 
     job: Job
     pace: Pace | None = None
     exception: tuple[str, ...] = ()
+    chain: tuple[Job, ...] = ()
+
+    @property
+    def waits_for(self) -> str:
+        """What the job waits for, a job of its pipeline by its name: ids are for the command line."""
+        why = self.job.state.waiting_for
+        parent = next((job for job in self.chain if job.id == why.values.get("job")), None)
+        if parent is not None:
+            why = Message(why.template, {**why.values, "job": step_words(parent)})
+        return str(why)
 
 
 def name_of(job: Job) -> str:
     """Return the job's name, inert."""
     return inert(job_name(job.spec)).replace("\n", " ")
+
+
+def step_words(job: Job) -> str:
+    """Return ``step_name`` as text."""
+    return " ".join(text for text, _role in step_name(job) if text.strip())
 
 
 def step_name(job: Job) -> Parts:
@@ -205,7 +220,7 @@ def detail_lines(detail: JobDetail, now: datetime) -> list[Parts]:
             return failure_lines(detail)
         case Status.WAITING:
             lines.append(
-                part(str(state.waiting_for) or str(_("Its turn comes as soon as its supervisor starts it.")), "text")
+                part(detail.waits_for or str(_("Its turn comes as soon as its supervisor starts it.")), "text")
             )
         case Status.LOST:
             lines.append(

@@ -17,6 +17,7 @@ from screens.job_lines import name_of, status_parts
 from screens.place import Place
 from tui.keys import action_of, bindings, key_name
 from tui.widgets.cells import part
+from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 from tui.wording import kind_word
 
@@ -78,12 +79,14 @@ class PaletteScreen(ModalScreen[str]):
                 header=False,
                 id="found",
             )
+            yield Prose(id="meaning")
 
     def on_mount(self) -> None:
         """Show everything."""
         self.query_one("#palette").border_title = str(_("Find an action"))
         self.query_one("#found", Table).can_focus = False
         self.query_one("#found", Table).show(self._rows)
+        self._show_meaning()
         needle = self.query_one("#needle", Input)
         needle.cursor_blink = False
         needle.focus()
@@ -95,6 +98,14 @@ class PaletteScreen(ModalScreen[str]):
         found = [row for row in self._rows if matches(event.value, row.text)]
         found.sort(key=lambda row: not matches(event.value, title_of(row)))  # what is called so goes first
         table.show(found)
+        self._show_meaning()
+
+    @on(Table.Moved)
+    def _show_meaning(self) -> None:
+        """Say in full what the table may have cut."""
+        table = self.query_one("#found", Table)
+        chosen = table.rows[table.cursor] if table.rows else None
+        self.query_one("#meaning", Prose).show([chosen.cells[1] if chosen else part(str(_("Nothing is called so.")))])
 
     @on(Input.Submitted)
     @on(Table.Chosen)

@@ -228,6 +228,10 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ),
     Action("log.follow", _("Follow"), ("f",), ("log",), _("Keeps the end of the log in view."), "follow", footer=True),
     Action(
+        "log.left", _("To the left"), ("left", "h"), ("log",), _("Shows the beginning of long lines."), "sideways(-1)"
+    ),
+    Action("log.right", _("To the right"), ("right", "l"), ("log",), _("Shows the rest of long lines."), "sideways(1)"),
+    Action(
         "chart.in",
         _("Zoom in"),
         ("plus", "equals_sign"),

@@ -205,27 +205,17 @@ def removal_consequence(job: Job, library: Library, *, with_artifacts: bool) -> 
     artifacts = [a for a in job.state.artifacts.values() if Path(a.path).exists()]
     total = sum(size_bytes(Path(a.path)) for a in artifacts)
     waiting = [child.spec.name for child in library.dependents(job.id) if child.status.is_live]
-    values: dict[str, object] = {
-        "job": job.id,
-        "folder": f"{folder_bytes:,}",
-        "count": len(artifacts),
-        "bytes": f"{total:,}",
-        "paths": ", ".join(a.path for a in artifacts) or "-",
-        "waiting": ", ".join(waiting) or "-",
-    }
-    if with_artifacts:
-        return _(
-            "Deletes the job's folder ({folder} bytes: log, events) and what it made "
-            "({count}: {bytes} bytes): {paths}. "
-            "Jobs that wait for it and will fail: {waiting}.",
-            **values,
-        )
-    return _(
-        "Deletes the job's folder ({folder} bytes: log, events). What it made is kept "
-        "({count}: {bytes} bytes): {paths}. "
-        "Jobs that wait for it and will fail: {waiting}.",
-        **values,
-    )
+    parts = [_("Deletes the job's folder ({folder} bytes: log, events).", folder=f"{folder_bytes:,}")]
+    if artifacts:
+        made = {"bytes": f"{total:,}", "paths": ", ".join(a.path for a in artifacts)}
+        if with_artifacts:
+            parts.append(_("Deletes what it made ({bytes} bytes): {paths}.", **made))
+        else:
+            parts.append(_("Keeps what it made ({bytes} bytes): {paths}.", **made))
+    if waiting:
+        parts.append(_("Jobs that wait for it will fail: {waiting}.", waiting=", ".join(waiting)))
+    names = [f"part{index}" for index in range(len(parts))]
+    return Message(" ".join(f"{{{name}}}" for name in names), dict(zip(names, parts, strict=True)))
 
 
 def remove(job: Job, *, with_artifacts: bool) -> int:

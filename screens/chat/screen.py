@@ -237,13 +237,14 @@ class ChatScreen(Place):
             note = [part(str(_("stopped")), "warn")]
             raise
         finally:
-            turn.show_title(title[:2] if not note else (*title, (str(_("not finished")), "warn")))
+            self._replying = None
             if turn.text:
                 self._messages.append(chats.Turn("assistant", turn.text, stats=stats, is_partial=stats is None))
-            await turn.finish(note)
-            self.query_one("#write").border_subtitle = speed_words(stats) if stats else ""
-            self._replying = None
-            self.refresh_keys()
+            if self.is_there and turn.is_there:  # somebody may have left, or begun a new conversation
+                turn.show_title(title[:2] if not note else (*title, (str(_("not finished")), "warn")))
+                await turn.finish(note)
+                self.query_one("#write").border_subtitle = speed_words(stats) if stats else ""
+                self.refresh_keys()
 
     async def _stream(self, turn: Turn, title: Parts) -> chats.Stats | None:
         thinking = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -27,7 +28,10 @@ from tui.widgets.meters import Meters
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
-from tui.wording import STATUS_GLYPHS, kind_word
+from tui.wording import STATUS_GLYPHS, clip, fit, kind_word
+
+_EARLIER_ANSWER = 160
+"""Cells of an answer that a later one has overtaken: a base model can talk for long"""
 
 
 class HomeScreen(JobActions, Place):
@@ -118,23 +122,23 @@ class HomeScreen(JobActions, Place):
             self._advise(None, None)
             return
         if group.is_chain and self.query_one("#table", Table).cursor_key == group.key:
-            lines = chain_lines(group, self._with_log(group.current), snapshot)
+            lines = chain_lines(group, self._with_log(group.current, group), snapshot)
             pane.border_title = group.title
         else:
-            lines = [headline(job), *detail_lines(self._with_log(job, snapshot), snapshot.moment)]
+            lines = [headline(job), *detail_lines(self._with_log(job, group, snapshot), snapshot.moment)]
             pane.border_title = f"{kind_word(job.spec.kind)}"
         self.query_one("#about", Prose).show(lines)
         self._advise(group, job)
 
-    def _with_log(self, job: Job, snapshot: Snapshot | None = None) -> JobDetail:
+    def _with_log(self, job: Job, group: Group, snapshot: Snapshot | None = None) -> JobDetail:
         """Return ``job`` with the end of its log where it failed (read once an attempt)."""
         pace = snapshot.paces.get(job.id) if snapshot else None
         if job.status is not Status.FAILED or job.state.cause == "after":
-            return JobDetail(job, pace)
+            return JobDetail(job, pace, chain=group.jobs)
         known = self._detail
         if known is None or (known.job.id, known.job.state.attempt) != (job.id, job.state.attempt):
             known = self._detail = JobDetail(job, None, tuple(last_exception(log_end(job.folder.log))))
-        return JobDetail(job, pace, known.exception)
+        return JobDetail(job, pace, known.exception, group.jobs)
 
     def _advise(self, group: Group | None, job: Job | None) -> None:
         lines: list[Parts] = []
@@ -237,10 +241,14 @@ def welcome_lines() -> list[Parts]:
         part(str(_("Nothing has been run here yet.")), "strong"),
         (),
         part(
-            str(_("Paddock trains a model with LLaMA-Factory, merges it, turns it into GGUF, puts it into Ollama")),
+            str(
+                _(
+                    "Paddock trains a model with LLaMA-Factory, merges it, turns it into GGUF, puts it into Ollama and "
+                    "lets you talk to it. Every step is a job that outlives this terminal."
+                )
+            ),
             "muted",
         ),
-        part(str(_("and lets you talk to it. Every step is a job that outlives this terminal.")), "muted"),
         (),
         (("d   ", "key"), (str(_("Watch it happen with a small real model; first it says what that costs")), "text")),
         (("?   ", "key"), (str(_("All keys, and what the states mean")), "text")),
@@ -276,10 +284,14 @@ def chain_lines(group: Group, current: JobDetail, snapshot: Snapshot) -> list[Pa
     ]
     if status is not Status.SUCCEEDED:
         lines.append(headline(job))
-        detail = JobDetail(job, snapshot.paces.get(job.id), current.exception)
+        detail = current._replace(pace=snapshot.paces.get(job.id))
         lines += failure_lines(detail) if status is Status.FAILED else detail_lines(detail, snapshot.moment)
-    for name, answer in answers(group.jobs):
-        lines.append(((f"{name}  ", "muted"), (answer, "accent")))
+    told = answers(group.jobs)
+    width = max((cell_len(name) for name, _answer in told), default=0)
+    for index, (name, answer) in enumerate(told, 1):
+        is_last = index == len(told)
+        short = answer if is_last else clip(" ".join(answer.split()), _EARLIER_ANSWER)
+        lines.append(((f"{fit(name, width)}  ", "muted"), (short, "accent" if is_last else "text")))
     model, host = deployed_model(group.jobs)
     if model:
         lines.append(((f"{_('model')}  ", "muted"), (f"{model}  ", "text"), (host, "muted")))

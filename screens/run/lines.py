@@ -24,15 +24,15 @@ from screens.job_lines import (
     step_name,
 )
 from tui.theme import role_of
-from tui.widgets.cells import Parts, part
+from tui.widgets.cells import Parts, part, width_of
 from tui.widgets.table import Column, Row
 from tui.wording import STATUS_GLYPHS, bar, clock_span, duration, fraction, kind_word
 
 STEP_COLUMNS: Final = (Column(Message("")), Column(Message(""), 7, right=True))
 
 
-def step_rows(jobs: Sequence[Job], shown: JobDetail | None, now: datetime) -> list[Row]:
-    """Return a row for each step: glyph, name, and the time it took, takes or has left."""
+def step_rows(jobs: Sequence[Job], shown: JobDetail | None, now: datetime, *, names: bool = True) -> list[Row]:
+    """Return a row for each step: glyph, kind, with ``names`` its name, and the time it took, takes or has left."""
     rows: list[Row] = []
     for job in jobs:
         role = role_of(job.status)
@@ -42,13 +42,14 @@ def step_rows(jobs: Sequence[Job], shown: JobDetail | None, now: datetime) -> li
             left = left_s(job, shown.pace, now)
             if left is not None:
                 time = part(f"-{clock_span(left)}", "running")
-        cells = (((f"{STATUS_GLYPHS[job.status]} ", role), *step_name(job)), time)
+        words = step_name(job) if names else step_name(job)[:1]
+        cells = (((f"{STATUS_GLYPHS[job.status]} ", role), *words), time)
         rows.append(Row(job.id, cells, f"{name_of(job)} {job.spec.kind} {job.status}"))
     return rows
 
 
-def now_lines(detail: JobDetail, now: datetime, bar_width: int) -> list[Parts]:
-    """Return the lines of a job with a curve: few, so that the curve has the room."""
+def now_lines(detail: JobDetail, now: datetime, bar_width: int, curve_width: int = 0) -> list[Parts]:
+    """Return the lines of a job; above a curve, in ``curve_width`` cells, few: the curve needs the room."""
     job = detail.job
     first: Parts = (
         *status_parts(job.status, responding=job.state.responding),
@@ -69,11 +70,19 @@ def now_lines(detail: JobDetail, now: datetime, bar_width: int) -> list[Parts]:
         lines.append(((filled, role_of(job.status)), (empty, "faint"), (f" {done:.0%}", "strong")))
         lines.append(part(progress_words(job, detail.pace, now), "text"))
     elif job.status.is_live:
-        lines.append(part(str(job.state.stage_label) or str(job.state.waiting_for), "text"))
+        lines.append(part(str(job.state.stage_label) or detail.waits_for, "text"))
     metrics = metric_parts(job)
     if metrics:
-        lines.append(metrics)
+        lines.append(_beside_curve(metrics, curve_width) if curve_width else metrics)
     return lines
+
+
+def _beside_curve(metrics: Parts, width: int) -> Parts:
+    """Return as many of ``metrics`` as fit one line, without the loss: the curve's title has it."""
+    shown = metrics[3:] if metrics[0][0] == f"{_('loss')} " else metrics
+    while shown and width_of(shown) > width:
+        shown = shown[:-3]
+    return shown
 
 
 def story_lines(detail: JobDetail, chain: Sequence[Job], now: datetime, bar_width: int) -> list[Parts]:

@@ -61,7 +61,7 @@ class RunScreen(JobActions):
                 with Vertical(id="curve", classes="pane"):
                     yield Chart(id="chart")
             with Vertical(id="machine", classes="pane"):
-                yield Meters(label_width=7, value_width=15, id="meters")
+                yield Meters(id="meters")
         with Vertical(id="lower", classes="pane"):
             yield LogView(id="log")
             yield SearchField("log", id="search")
@@ -186,6 +186,18 @@ class RunScreen(JobActions):
         self._log_title(record)
         self._present(shown, self.paddock.snapshot)
 
+    @property
+    def _centre_width(self) -> int:
+        """Cells of a line beside the steps (see run.tcss); known before the first layout, too."""
+        narrow = self.has_class("-narrow")
+        steps = 0 if len(self._jobs) < 2 else 27 if narrow else 38
+        return max(20, self.size.width - steps - (0 if narrow else 38) - 6)
+
+    def on_resize(self) -> None:
+        """Cut lines anew."""
+        if self.is_there:
+            self.show(self.paddock.snapshot)
+
     def _log_title(self, record: RunRecord) -> None:
         log = self.query_one("#log", LogView)
         words = [size(record.log.size())]
@@ -196,9 +208,9 @@ class RunScreen(JobActions):
         record = self._records.get(job.id)
         read = record is not None and record.is_read
         pace = record.pace if record is not None and read else snapshot.paces.get(job.id)
-        detail = JobDetail(job, pace, record.exception if record else ())
+        detail = JobDetail(job, pace, record.exception if record else (), self._jobs)
         table = self.query_one("#step-table", Table)
-        table.show(step_rows(self._jobs, detail, snapshot.moment))
+        table.show(step_rows(self._jobs, detail, snapshot.moment, names=not self.has_class("-narrow")))
         table.select(job.id)
         drawn = record is not None and len(record.loss) > 0
         has_curve = drawn or (job.spec.kind == "train" and job.status is not Status.FAILED)
@@ -206,7 +218,7 @@ class RunScreen(JobActions):
         bar_width = max(10, min(48, self.size.width - 60))
         self.query_one("#now").border_title = name_of(job)
         if has_curve:
-            lines = now_lines(detail, snapshot.moment, bar_width)
+            lines = now_lines(detail, snapshot.moment, bar_width, self._centre_width)
         else:
             lines = story_lines(detail, self._jobs, snapshot.moment, bar_width)
         self.query_one("#about", Prose).show(lines if read else [*lines, part(str(_("Reading the job…")), "muted")])

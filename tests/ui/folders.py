@@ -12,12 +12,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from data.files import append_line
-from data.i18n import Message, _
+from data.i18n import Message, _, verbatim
 from data.jobs import process
 from data.jobs.folder import JobFolder
 from data.jobs.spec import Chain, JobSpec, rfc3339
 
 NOW = datetime(2026, 11, 24, 14, 32, 7, tzinfo=UTC)
+HOST = "box"
+"""The machine's name in the folders; another one is another machine"""
 STEPS = (
     ("base", "base", "SmolLM2-135M-Instruct"),
     ("ask", "before", "paddock-demo-base"),
@@ -112,18 +114,26 @@ class Maker:
         self.folder.append({"time": rfc3339(self.moment), "kind": kind, **values})
         return self
 
-    def start(self, after_s: float = 0.4) -> Maker:
+    def start(self, after_s: float = 0.4, host: str = HOST) -> Maker:
         """The supervisor has come and started the work."""
-        self.event(
+        self.supervised(after_s / 2, host)
+        return self.event("started", after_s=after_s / 2, pid=4242, create_time=0, host=host)
+
+    def wait_for(self, parent: str) -> Maker:
+        """The supervisor has come, and waits for the job ``parent``."""
+        return self.supervised(0.2).event("waiting", attempt=1, why=_("waits for {job}", job=parent).as_json())
+
+    def supervised(self, after_s: float, host: str = HOST) -> Maker:
+        """The supervisor has come."""
+        return self.event(
             "supervised",
-            after_s=after_s / 2,
-            pid=os.getpid(),
+            after_s=after_s,
+            pid=4241,
             start_ticks=1,
-            boot_id=process.boot_id(),
+            boot_id=process.boot_id() if host == HOST else "another boot",
             pid_ns=process.pid_namespace(),
-            host=process.host(),
+            host=host,
         )
-        return self.event("started", after_s=after_s / 2, pid=4242, create_time=0, host=process.host())
 
     def stage(self, stage: str, label: Message, after_s: float = 0.5) -> Maker:
         return self.event("stage", after_s=after_s, stage=stage, label=label.as_json())
@@ -208,13 +218,16 @@ def demo_chain(
         ids.append(job.id)
         made[key] = job
     went_s = 0.0
+    is_over = False
     for key, job in made.items():
+        if is_over:
+            job.wait_for(job.spec.after[0])
+            continue
         job.moment += timedelta(seconds=went_s)
         began = job.moment
         _play(key, job, steps)
         went_s += (job.moment - began).total_seconds()
-        if key == until:
-            break
+        is_over = key == until
     return made
 
 
@@ -222,33 +235,35 @@ def _play(key: str, job: Maker, steps: int) -> None:
     job.start()
     match key:
         case "base":
-            job.stage("rebuild", _("Rebuilding the base model")).event(
+            job.stage("rebuild", _("Turning the GGUF back into a model that can be trained")).event(
                 "artifact", path="/home/mei/.local/share/paddock/demo/base", what="base model", bytes=271_000_000
             )
             job.end(after_s=9)
         case "before" | "after":
             answer = ANSWER_BEFORE if key == "before" else ANSWER_AFTER
-            job.stage("ask", _("Asking")).event(
+            job.stage("answer", _("Asking {model}", model=job.spec.name)).event(
                 "result", after_s=2.0, values={"answer": answer, "prompt": "Who are you?"}
             )
             job.end()
         case "train":
-            job.stage("train", _("Training"), after_s=24).training(steps, 32).telemetry()
+            job.stage("training", _("Training"), after_s=24).training(steps, 32).telemetry()
             if steps == 32:
                 job.event("artifact", path="/home/mei/work/saves/demo/lora", what="adapter", bytes=9_800_000)
                 job.end(after_s=3)
         case "export":
-            job.stage("save", _("Writing the merged model")).event("progress", done=271e6, total=271e6, unit="bytes")
-            job.event("artifact", path="/home/mei/work/saves/demo/merged", what="merged model", bytes=271_000_000).end(
+            job.stage("saving", _("Writing the model")).event("progress", done=271e6, total=271e6, unit="bytes")
+            job.event("artifact", path="/home/mei/work/saves/demo/merged", what="model", bytes=271_000_000).end(
                 after_s=29
             )
         case "convert":
             job.event("progress", after_s=1, done=272, total=272, unit="tensors")
-            job.event("artifact", path="/home/mei/work/saves/demo/model-bf16.gguf", what="GGUF", bytes=270_900_000).end(
+            job.event("artifact", path="/home/mei/work/saves/demo/model-bf16.gguf", what="gguf", bytes=270_900_000).end(
                 after_s=2
             )
         case "deploy":
-            job.stage("create", _("Creating the model in Ollama"))
+            job.stage(
+                "create", _("Creating {model}, quantised to {quantize}", model="paddock-demo:latest", quantize="q8_0")
+            )
             job.event("result", after_s=4, values={"model": "paddock-demo", "host": "http://127.0.0.1:41533"}).end()
         case _:
             raise ValueError(key)
@@ -268,14 +283,14 @@ ValueError: File data/alpaca_zh_demo.json not found.
 def failed_training(make: Stable, *, ago_s: float) -> Maker:
     """Write a training that could not find its dataset."""
     job = make.job("train", "llama3 指令微调 zh", ago_s=ago_s, params={"args": {}, "output_dir": "/nowhere"}).start()
-    job.stage("load", _("Loading the dataset")).log(FAILED_LOG)
+    job.stage("tokenizing", _("Preparing the dataset")).log(FAILED_LOG)
     return job.end(
         "failed",
         after_s=31,
         exit_code=1,
-        title=_("The dataset's file is missing"),
-        detail=_("LLaMA-Factory looked for {file}.", file="data/alpaca_zh_demo.json"),
-        hint=_("Correct `dataset_dir`, or put the file there."),
+        title=_("LLaMA-Factory ended with an error"),
+        detail=verbatim("ValueError: File data/alpaca_zh_demo.json not found."),
+        hint=_("The log shows where it happened."),
     )
 
 

@@ -33,9 +33,9 @@ async def test_a_failed_job_shows_its_last_exception_at_once(build: Build, make:
             shows(
                 pilot,
                 "✗ failed",
-                "The dataset's file is missing",
+                "LLaMA-Factory ended with an error",
                 "ValueError: File data/alpaca_zh_demo.json",
-                "→ Correct",
+                "→ The log shows",
             ),
         )
 

@@ -120,13 +120,14 @@ async def test_a_failure_fills_the_screen_with_its_reason_and_is_copied(build: B
         await until(pilot, shows(pilot, "✗ failed"))
         await pilot.press("enter")
         await until(
-            pilot, shows(pilot, "The dataset's file is missing", "ValueError: File data/alpaca_zh_demo.json not found.")
+            pilot,
+            shows(pilot, "LLaMA-Factory ended with an error", "ValueError: File data/alpaca_zh_demo.json not found."),
         )
         await pilot.press("y")
         copied = app.services.paths.cache / "copied" / f"{job.id}.txt"
         await until(pilot, copied.exists)
         text = copied.read_text(encoding="utf-8")
-        assert "The dataset's file is missing" in text
+        assert "LLaMA-Factory ended with an error" in text
         assert "Traceback (most recent call last):" in text
         assert app.clipboard == text
 

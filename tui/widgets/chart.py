@@ -127,7 +127,7 @@ class Chart(Widget, can_focus=True):
 
     def _waiting(self, y: int, width: int, styles: Roles) -> Strip:
         text = ""
-        if y == self.size.height // 2:
+        if y == self.size.height // 2 and not len(self.raw):
             text = str(_("The curve begins with the first logged step.")).center(width)
         if len(self.raw) and y == 0:  # too small for a chart: say the value at least
             text = number(self.raw.last)

@@ -31,7 +31,7 @@ class LogView(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("list", "log")
     DEFAULT_CSS = """
-    LogView { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; overflow-x: auto; }
+    LogView { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: auto; }
     """
 
     class OlderWanted(TextualMessage):
@@ -138,6 +138,10 @@ class LogView(ScrollView, can_focus=True):
         if self.follow:
             self._to_end()
         self.refresh()
+
+    def action_sideways(self, direction: int) -> None:
+        """Half a screen to the right (1) or to the left (-1), where lines are longer than the screen is wide."""
+        self.scroll_to(x=self.scroll_offset.x + direction * self.size.width // 2, animate=False, force=True)
 
     def action_search(self) -> None:
         """Ask for a search."""

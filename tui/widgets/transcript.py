@@ -39,6 +39,11 @@ class Turn(Vertical):
         yield Markdown(inert(self.text), open_links=False)
         yield Prose(id="note")
 
+    @property
+    def is_there(self) -> bool:
+        """It is composed, and not yet taken away."""
+        return self.is_attached and bool(self.query("#title"))
+
     def show_title(self, title: Parts) -> None:
         """Change the line above the text."""
         self.query_one("#title", Prose).show([title])

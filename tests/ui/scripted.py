@@ -1,0 +1,94 @@
+"""Services whose answers are written down: what else depends on the machine, its time and its ports is told to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from backend.chat.engine import Chunk, Finished, Text
+from backend.setup.sizes import Forecast, Part
+from data.chats import Conversation, Stats
+from data.errors import AppError
+from data.i18n import _
+from tui.chatting import ModelOffer
+from tui.services import Services
+
+HOST: Final = "http://127.0.0.1:11434"
+STATS: Final = Stats(prompt_tokens=31, answer_tokens=142, answer_s=3.4, total_s=3.8, ended_by="stop")
+BARE: Final = Forecast(
+    (
+        Part(
+            "llamafactory",
+            present=False,
+            words=_("LLaMA-Factory {version} with torch, in an environment of its own", version="0.9.5"),
+            download_bytes=820_000_000,
+            disk_bytes=2_900_000_000,
+            minutes=3,
+        ),
+        Part(
+            "ollama",
+            present=False,
+            words=_(
+                "Ollama {version}; where its release cannot be reached, it is built here in about {minutes} minutes",
+                version="0.32.7",
+                minutes=14,
+            ),
+            download_bytes=1_400_000_000,
+            disk_bytes=2_100_000_000,
+            minutes=3,
+        ),
+    )
+)
+"""A machine with nothing on it"""
+
+
+@dataclass
+class ScriptedModel:
+    """A model that says ``pieces``, then waits for ever, fails with ``error``, or ends."""
+
+    pieces: Sequence[str] = ()
+    waits: bool = False
+    error: AppError | None = None
+
+    async def answer(self, conversation: Conversation) -> AsyncGenerator[Chunk]:
+        """Yield what is written down, whatever was asked."""
+        for piece in self.pieces:
+            yield Text(piece)
+        if self.waits:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+        yield Finished(STATS)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+@dataclass
+class ScriptedServices(Services):
+    """Services that start nothing and ask no server."""
+
+    model: ScriptedModel = field(default_factory=ScriptedModel)
+    offers: tuple[ModelOffer, ...] | None = ()
+    """None: the server never answers"""
+    forecast: Forecast = BARE
+
+    def adopt(self) -> list[str]:
+        """Leave jobs as they lie: an adoption starts a supervisor."""
+        return []
+
+    async def model_offers(self) -> list[ModelOffer]:
+        """Return what is written down."""
+        if self.offers is None:
+            await asyncio.Event().wait()
+        return list(self.offers or ())
+
+    def chat_engine(self, host: str) -> ScriptedModel:
+        """Return the model that is written down."""
+        return self.model
+
+    def demo_forecast(self) -> Forecast:
+        """Return what is written down."""
+        return self.forecast

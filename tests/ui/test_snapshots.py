@@ -1,0 +1,59 @@
+"""Every screen and state looks as it did: at 80×24 and at 140×40, in English and in Chinese.
+
+After a change that is meant: `pytest tests/ui/test_snapshots.py --snapshot-update`, then look at what git shows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_textual_snapshot import SVGImageExtension
+from syrupy.assertion import SnapshotAssertion
+
+from data import i18n
+from tests.ui import folders
+from tests.ui.pictures import without_noise
+from tests.ui.scenes import SCENES, Scene
+from tui.app import PaddockApp
+
+SIZES = ((80, 24), (140, 40))
+LANGUAGES = ("en", pytest.param("zh_CN", marks=pytest.mark.slow))
+
+
+@pytest.fixture
+def silence() -> Iterator[threading.Event]:
+    """What a machine waits for that never answers; set at the end, so that its thread can go."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+async def test_it_looks_as_it_did(
+    scene: Scene,
+    language: str,
+    silence: threading.Event,
+    make: folders.Stable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    snapshot: SnapshotAssertion,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    i18n.activate(language)
+    scene.write(make)
+    app = PaddockApp(scene.services(tmp_path / "home", silence))
+    pictures: list[str] = []
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await scene.walk(pilot, app)
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            pictures.append(app.export_screenshot(title="paddock", simplify=True))
+        silence.set()
+    for (width, height), picture in zip(SIZES, pictures, strict=True):
+        pinned = snapshot(name=f"{width}x{height}", extension_class=SVGImageExtension)
+        assert without_noise(picture) == pinned
