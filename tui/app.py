@@ -62,6 +62,7 @@ class PaddockApp(App[None]):
         known = services.settings.theme in self.available_themes
         # Without watchers: nothing is drawn yet, and the style sheets would be read twice.
         self.set_reactive(App.theme, services.settings.theme if known else theme.DARK)
+        self.stylesheet.set_variables(self.get_css_variables())  # what the watcher would have done
         self.set_keymap(self._keymap_chosen)
 
     def get_theme(self, theme_name: str) -> Theme | None:
