@@ -106,6 +106,17 @@ _REMEDIES: Final = (
         ),
     ),
     (
+        ("pull model manifest: file does not exist",),
+        _("The registry has no model of that name and tag: check its spelling."),
+    ),
+    (
+        ("pull model manifest", "dial tcp", "no such host", "proxyconnect", "tls:"),
+        _(
+            "The server cannot reach the registry. It fetches by its own network: where a proxy is needed, start it "
+            "with HTTPS_PROXY set."
+        ),
+    ),
+    (
         ("system memory", "out of memory", "unable to allocate"),
         _("Too little memory: unload other models, or create the model with a smaller quantisation or num_ctx."),
     ),

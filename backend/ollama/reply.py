@@ -53,6 +53,11 @@ class ShownModel:
     model_info: Mapping[str, object] = field(default_factory=dict[str, object])
     """The GGUF's keys; long arrays are null"""
 
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the model was trained for; None where the GGUF does not say."""
+        return number(self.model_info, f"{text(self.model_info, 'general.architecture')}.context_length")
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

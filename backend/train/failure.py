@@ -38,7 +38,8 @@ _RULES: Final = (
         r"Undefined dataset (\S+) in",
         _("The dataset is not registered"),
         lambda found: _(
-            "Add {name} to dataset_info.json in dataset_dir, or correct the name: paddock dataset list", name=found[1]
+            "Add {name} to dataset_info.json in dataset_dir, or correct the name to one that is listed there.",
+            name=found[1],
         ),
     ),
     _rule(

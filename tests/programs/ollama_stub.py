@@ -6,7 +6,7 @@
 
 MODE (or OLLAMA_STUB): ok, old, html, dies (in the middle of create), dies-once (the first create), dies-chat,
 cut (closes streams), error (an error line in streams; creations from files only), full (no space left), slow (endless
-chat),
+chat and pull),
 stuck (creations never end), crash (ends itself at the start), deaf (never answers).
 """
 
@@ -157,10 +157,18 @@ class Handler(BaseHTTPRequestHandler):
         return self.end_stream({"response": "", "done": True, "done_reason": "length"})
 
     def on_pull(self, body: dict) -> None:
+        name = full(body["model"])
         self.begin_stream()
-        for done in (50, 100):
-            self.line({"status": "pulling abc", "digest": "sha256:abc", "total": 100, "completed": done})
-        self.end_stream({"status": "success"})
+        self.line({"status": "pulling manifest"})
+        if name.startswith("nowhere"):
+            return self.end_stream({"error": "pull model manifest: file does not exist"})
+        for digest, done, total in (("abc", 50, 100), ("abc", 100, 100), ("def", 20, 20)):
+            self.line({"status": f"pulling {digest}", "digest": f"sha256:{digest}", "total": total, "completed": done})
+        if self.mode == "slow":
+            threading.Event().wait()
+        BLOBS["sha256:abc"] = b"a" * 120
+        MODELS[name] = {"files": {"m.gguf": "sha256:abc"}, "model": name}
+        return self.end_stream({"status": "success"})
 
     def on_show(self, body: dict) -> None:
         name = full(body["model"])
@@ -171,7 +179,8 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(
             {"modelfile": "FROM x", "template": model.get("template", ""), "system": model.get("system", ""),
              "parameters": parameters, "details": {"family": "llama"}, "capabilities": ["completion"],
-             "model_info": {"general.architecture": "llama"}}
+             "license": "\n".join(model.get("license", [])),
+             "model_info": {"general.architecture": "llama", "llama.context_length": 512}}
         )  # fmt: skip
 
     def on_copy(self, body: dict) -> None:
@@ -185,8 +194,12 @@ class Handler(BaseHTTPRequestHandler):
     def entry(self, name: str) -> dict:
         size = sum(len(BLOBS[digest]) for digest in MODELS[name].get("files", {}).values())
         moment = "2026-11-24T04:53:37.785414123Z"
-        return {"name": name, "model": name, "size": size, "digest": "abc", "modified_at": moment, "size_vram": 0,
-                "expires_at": moment, "details": {"family": "llama", "quantization_level": "F16"}}  # fmt: skip
+        options = MODELS[name].get("parameters", {})  # num_gpu: how many percent of it lie on the GPU
+        digest = hashlib.sha256(json.dumps(MODELS[name]).encode()).hexdigest()
+        return {"name": name, "model": name, "size": size, "digest": digest, "modified_at": moment,
+                "size_vram": size * options.get("num_gpu", 0) // 100, "context_length": options.get("num_ctx", 4096),
+                "expires_at": "2318-03-06T01:02:03.5Z" if options.get("stays") else moment,
+                "details": {"family": "llama", "quantization_level": "F16"}}  # fmt: skip
 
     def missing(self, name: str) -> None:
         self.answer({"error": f"model '{name}' not found"}, 404)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -218,6 +220,39 @@ async def test_copies_and_removals(home: Home, tiny: Path) -> None:
         for call in (client.show("a"), client.delete("a"), client.copy("a", "c"), client.unload("a")):
             with pytest.raises(ModelMissingError):
                 await call
+
+
+async def test_the_commands_about_models_agree_with_the_server(home: Home, tiny: Path) -> None:
+    await home.deploy(chatml(tiny, "told-of", system="Be kind."))
+    server = await home.server()
+
+    async def say(*words: str) -> dict[str, Any]:
+        argv = [sys.executable, "-P", "-m", "tui.cli", "models", *words, "--host", server.host, "--json"]
+        done = await asyncio.to_thread(subprocess.run, argv, env=home.environ, capture_output=True, check=False)
+        return {"status": done.returncode, **json.loads(done.stdout)}
+
+    shown = await say("show", "told-of")
+    assert (shown["system"], shown["template"], shown["context_length"]) == ("Be kind.", CHATML, 512)
+    assert shown["quantization"] == "F16"
+    async with Client(server.host) as client:
+        async for _delta in client.chat("told-of", QUESTION, options={"num_predict": 1, "num_ctx": 512}):
+            pass
+        (loaded,) = (await say("ps"))["models"]
+        assert (loaded["name"], loaded["context_length"]) == ("told-of:latest", 512)
+        assert 0 <= loaded["vram_bytes"] <= loaded["bytes"]
+        assert (await say("stop", "told-of"))["unloaded_from"] == [server.host]
+        assert (await say("ps"))["models"] == []
+        assert (await say("copy", "told-of", "me/second:x"))["status"] == 0
+        assert (await say("copy", "told-of", "me/second:x"))["status"] == 2
+        (removed,) = (await say("remove", "told-of", "--yes"))["removed"]
+        assert (removed["bytes"], removed["same_as"]) == (0, ["me/second:x"])
+        (removed,) = (await say("remove", "me/second:x", "--yes"))["removed"]
+        assert removed["bytes"] >= tiny.stat().st_size  # noqa: ASYNC240 - a test's one stat
+        assert not {"told-of:latest", "me/second:x"} & {model.name for model in await client.list()}
+    assert (await say("show", "told-of"))["status"] == 1
+    lost = await say("pull", "127.0.0.1:9/no/registry")
+    assert lost["status"] == 1
+    assert "HTTPS_PROXY" in lost["error"]["hint"]
 
 
 async def test_the_modelfile_says_what_the_server_was_told(home: Home, binary: FoundBinary, tiny: Path) -> None:

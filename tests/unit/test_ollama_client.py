@@ -93,7 +93,7 @@ async def test_copy_delete_generate_pull_render(start: Start) -> None:
         assert not await client.has("m")
         assert await client.has("n:2")
         assert "".join([d.text async for d in client.generate("n:2", "abc", raw=True)]) == "ABC"
-        assert [p.completed_bytes async for p in client.pull("x")] == [50, 100, None]
+        assert [p.completed_bytes async for p in client.pull("x")] == [None, 50, 100, 20, None]
         assert await client.render("n:2", [{"role": "user", "content": "?"}]) == "<user>?"
     assert version_at(address) == "0.32.7"
     assert has_loaded_models(address) is False

@@ -14,7 +14,7 @@ from data.errors import AppError, RequestError
 from data.i18n import _
 from tui.commands.console import Console
 from tui.commands.form import argument, command, option, plain_option
-from tui.commands.models import server_with
+from tui.commands.model_servers import server_with
 from tui.commands.session import Session
 from tui.services import Services
 

@@ -1,61 +1,28 @@
-"""``paddock models``: what the Ollama servers have."""
+"""``paddock models``: what the Ollama servers have and hold in memory; ``model_changes`` changes it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
-from backend.deploy.server import Server, ensure_server, private_server, running_server
+from backend.deploy.server import Server
 from backend.ollama.client import Client
-from backend.ollama.reply import ListedModel
-from data.errors import AppError
-from data.i18n import _
+from backend.ollama.name import parse_name
+from backend.ollama.reply import ListedModel, LoadedModel, ShownModel
+from data.i18n import Message, _
 from data.jobs.spec import now, rfc3339
-from tui.commands.console import columns
-from tui.commands.form import Group, command, common_options, option
+from data.text import inert
+from tui.commands.console import Console, columns
+from tui.commands.form import Group, argument, command, common_options, flag, option
+from tui.commands.model_servers import running, server_with, servers
 from tui.commands.session import Session
 from tui.services import Services
 from tui.wording import age, size
 
-
-async def servers(services: Services, host: str = "") -> list[Server]:
-    """Return the servers that run: the one to use first, then Paddock's private one where it is another.
-
-    Where none runs, the private one is started. Raises AppError where that is impossible.
-    """
-    if host:
-        return [await ensure_server(services.paths, services.settings, host=host, environ=services.environ)]
-    first = await running_server(services.paths, services.settings, environ=services.environ)
-    own = await private_server(services.library)
-    found = [server for server in (first, own) if server is not None]
-    if not found:
-        found = [await ensure_server(services.paths, services.settings, environ=services.environ)]
-    return list({server.host: server for server in found}.values())
-
-
-async def server_with(services: Services, model: str, host: str = "") -> Server:
-    """Return a server that has ``model``, starting the private one if need be; raises AppError where none has it."""
-    looked: list[Server] = []
-    for server in await servers(services, host):
-        looked.append(server)
-        async with Client(server.host) as client:
-            if await client.has(model):
-                return server
-    if not host and not any(server.private for server in looked):
-        try:
-            server = await ensure_server(services.paths, services.settings, want_private=True, environ=services.environ)
-        except AppError:  # no program for a private server: then there are no models of its own either
-            server = None
-        if server is not None:
-            looked.append(server)
-            async with Client(server.host) as client:
-                if await client.has(model):
-                    return server
-    raise AppError(
-        _("There is no model {model}", model=model),
-        _("Asked: {hosts}", hosts=", ".join(server.host for server in looked)),
-        _("`paddock models list` shows what is there; `paddock deploy` adds one."),
-    )
+_FOR_GOOD: Final = timedelta(days=3650)
+"""Ollama writes a time in 2318 for a model that stays until it is stopped"""
 
 
 @command(
@@ -70,12 +37,12 @@ def list_models(session: Session, host: str | None) -> int:
     console.emit(
         {
             "models": [_as_json(model, server) for server, models in found for model in models],
-            "servers": [{"host": s.host, "version": s.version, "private": s.private} for s, _models in found],
+            "servers": [_server_json(server) for server, _models in found],
         }
     )
     for server, models in found:
-        console.say(f"Ollama {server.version}  {server.host}" + ("  " + str(_("(private)")) if server.private else ""))
-        rows = [(m.name, size(m.size_bytes), m.parameter_size, m.quantization, _age(m)) for m in models]
+        console.say(_server_line(server))
+        rows = [(inert(m.name), size(m.size_bytes), m.parameter_size, m.quantization, _age(m)) for m in models]
         for line in columns(rows, right=frozenset({1, 2, 4})) if rows else [str(_("no models yet"))]:
             console.say("  " + line)
     return 0
@@ -87,6 +54,14 @@ async def _lists(services: Services, host: str) -> list[tuple[Server, list[Liste
         async with Client(server.host) as client:
             found.append((server, await client.list()))
     return found
+
+
+def _server_json(server: Server) -> dict[str, object]:
+    return {"host": server.host, "version": server.version, "private": server.private}
+
+
+def _server_line(server: Server) -> str:
+    return f"Ollama {server.version}  {server.host}" + (f"  {_('(private)')}" if server.private else "")
 
 
 def _as_json(model: ListedModel, server: Server) -> dict[str, object]:
@@ -106,9 +81,160 @@ def _age(model: ListedModel) -> str:
     return str(_("{time} ago", time=age(model.modified_at, now()))) if model.modified_at else ""
 
 
+@command(
+    "ps",
+    _("List the models in memory, how much of each is on the GPU, and how long it stays. Starts no server."),
+    option("--host", metavar="HOST", about=_("Only this server, as in OLLAMA_HOST.")),
+)
+def ps(session: Session, host: str | None) -> int:
+    """Print the loaded models."""
+    console, services = session.console, session.services(adopt=True)
+    found = asyncio.run(_loaded(services, host or ""))
+    console.emit(
+        {
+            "models": [_loaded_json(model, server) for server, models in found for model in models],
+            "servers": [_server_json(server) for server, _models in found],
+        }
+    )
+    if not found:
+        console.say(_("No Ollama server runs, so nothing is in memory."))
+    for server, models in found:
+        console.say(_server_line(server))
+        rows = [(inert(m.name), size(m.size_bytes), str(place(m)), _context(m), str(stays(m))) for m in models]
+        for line in columns(rows, right=frozenset({1})) if rows else [str(_("nothing is in memory"))]:
+            console.say("  " + line)
+    return 0
+
+
+async def _loaded(services: Services, host: str) -> list[tuple[Server, list[LoadedModel]]]:
+    found: list[tuple[Server, list[LoadedModel]]] = []
+    for server in await running(services, host):
+        async with Client(server.host) as client:
+            found.append((server, await client.ps()))
+    return found
+
+
+def _loaded_json(model: LoadedModel, server: Server) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "bytes": model.size_bytes,
+        "vram_bytes": model.vram_bytes,
+        "context_length": model.context_length,
+        "expires_at": rfc3339(model.expires_at) if model.expires_at else None,
+        "host": server.host,
+    }
+
+
+def place(model: LoadedModel) -> Message:
+    """Return where the model lies: on the GPU, on the CPU, or how much of it on which."""
+    if model.vram_bytes <= 0:
+        return _("CPU")
+    if model.vram_bytes >= model.size_bytes:
+        return _("GPU")
+    percent = min(99, max(1, round(100 * model.vram_bytes / model.size_bytes)))
+    return _("{gpu} % GPU, {cpu} % CPU", gpu=percent, cpu=100 - percent)
+
+
+def _context(model: LoadedModel) -> str:
+    return str(_("{count} tokens", count=model.context_length)) if model.context_length else ""
+
+
+def stays(model: LoadedModel) -> Message | str:
+    """Return how long the model stays in memory when nobody asks it."""
+    moment = now()
+    if model.expires_at is None:
+        return ""
+    if model.expires_at - moment > _FOR_GOOD:
+        return _("stays")
+    return _("stays {time}", time=age(moment, model.expires_at))
+
+
+@command(
+    "show",
+    _(
+        "Show one model: details, parameters, template, system prompt, licence.\n\nWith --modelfile only its "
+        "Modelfile, from which `ollama create` would make it again; into a file or a pipe it goes untouched."
+    ),
+    argument("model"),
+    flag("--modelfile", about=_("Print the Modelfile, and nothing else.")),
+    option("--host", metavar="HOST", about=_("Only this server, as in OLLAMA_HOST.")),
+)
+def show(session: Session, model: str, modelfile: bool, host: str | None) -> int:
+    """Print one model."""
+    console, services = session.console, session.services(adopt=True)
+    name = str(parse_name(model))
+    server, shown = asyncio.run(_show(services, name, host or ""))
+    if modelfile:
+        console.emit({"name": name, "host": server.host, "modelfile": shown.modelfile})
+        console.say((inert(shown.modelfile) if console.out.isatty() else shown.modelfile).removesuffix("\n"))
+        return 0
+    console.emit(
+        {
+            "name": name,
+            "host": server.host,
+            "family": shown.family,
+            "parameter_size": shown.parameter_size,
+            "quantization": shown.quantization,
+            "context_length": shown.context_length,
+            "capabilities": list(shown.capabilities),
+            "parameters": shown.parameters,
+            "template": shown.template,
+            "system": shown.system,
+            "license": shown.license,
+            "modelfile": shown.modelfile,
+            "model_info": dict(shown.model_info),
+        }
+    )
+    _print(console, name, server, shown)
+    return 0
+
+
+async def _show(services: Services, model: str, host: str) -> tuple[Server, ShownModel]:
+    server = await server_with(services, model, host)
+    async with Client(server.host) as client:
+        return server, await client.show(model)
+
+
+def _print(console: Console, name: str, server: Server, shown: ShownModel) -> None:
+    facts = [(str(label), inert(text)) for label, text in _facts(name, server, shown) if text]
+    for line in columns(facts):
+        console.say(line)
+    for title, text in _texts(shown):
+        if text.strip():
+            console.say()
+            console.say(console.paint(str(title), "strong"))
+            for line in inert(text.strip("\n")).split("\n"):
+                console.say(f"  {line}".rstrip())
+
+
+def _facts(name: str, server: Server, shown: ShownModel) -> Iterator[tuple[Message, str]]:
+    yield _("Model"), name
+    yield _("Server"), server.host
+    yield _("Family"), shown.family
+    yield _("Weights"), shown.parameter_size
+    yield _("Quantisation"), shown.quantization
+    yield _("Context"), str(_("{count} tokens", count=shown.context_length)) if shown.context_length else ""
+    yield _("Can"), ", ".join(shown.capabilities)
+
+
+def _texts(shown: ShownModel) -> Iterator[tuple[Message, str]]:
+    yield _("Parameters"), shown.parameters
+    yield _("Template"), shown.template
+    yield _("System prompt"), shown.system
+    yield _("Licence"), shown.license
+
+
 models: Final = Group(
     "models",
-    {"list": ("tui.commands.models:list_models", _("List the models of the Ollama server."))},
-    about=_("Models of the Ollama server."),
+    {
+        "list": ("tui.commands.models:list_models", _("List the models of the Ollama server.")),
+        "show": ("tui.commands.models:show", _("Show one model.")),
+        "ps": ("tui.commands.models:ps", _("List the models in memory.")),
+        "pull": ("tui.commands.model_changes:pull", _("Fetch a model from its registry.")),
+        "copy": ("tui.commands.model_changes:copy", _("Give a model a second name.")),
+        "remove": ("tui.commands.model_changes:remove", _("Remove models.")),
+        "stop": ("tui.commands.model_changes:stop", _("Take a model out of memory.")),
+    },
+    about=_("Models of the Ollama server, and of Paddock's private one."),
     params=common_options(),
 )

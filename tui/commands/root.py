@@ -26,7 +26,7 @@ _COMMANDS: Final = {
     "convert": ("tui.commands.convert:convert", _("Convert a Hugging Face model to GGUF, without torch.")),
     "gguf": ("tui.commands.gguf:gguf", _("Look into GGUF files, and check them.")),
     "deploy": ("tui.commands.deploy:deploy", _("Put a model into Ollama.")),
-    "models": ("tui.commands.models:models", _("List the models of the Ollama server.")),
+    "models": ("tui.commands.models:models", _("List, show, fetch, copy, remove and unload models of Ollama.")),
     "chat": ("tui.commands.chat:chat", _("Talk with a model.")),
 }
 _ABOUT: Final = _(

@@ -1,0 +1,58 @@
+"""Which Ollama server a command about models means: the one named, the first that has the model, or all that run."""
+
+from __future__ import annotations
+
+from backend.deploy.server import Server, ensure_server, private_server, running_server
+from backend.ollama.client import Client
+from data.errors import AppError
+from data.i18n import _
+from tui.services import Services
+
+
+async def servers(services: Services, host: str = "") -> list[Server]:
+    """Return the servers that run: the one to use first, then Paddock's private one where it is another.
+
+    Where none runs, the private one is started. Raises AppError where that is impossible.
+    """
+    return await running(services, host) or [
+        await ensure_server(services.paths, services.settings, environ=services.environ)
+    ]
+
+
+async def running(services: Services, host: str = "") -> list[Server]:
+    """Return the servers that run, as ``servers`` does, but start none; a ``host`` that does not answer is an error."""
+    if host:
+        return [await ensure_server(services.paths, services.settings, host=host, environ=services.environ)]
+    first = await running_server(services.paths, services.settings, environ=services.environ)
+    own = await private_server(services.library)
+    return list({server.host: server for server in (first, own) if server is not None}.values())
+
+
+async def server_with(services: Services, model: str, host: str = "") -> Server:
+    """Return a server that has ``model``, starting the private one if need be; raises AppError where none has it."""
+    looked: list[Server] = []
+    for server in await servers(services, host):
+        looked.append(server)
+        async with Client(server.host) as client:
+            if await client.has(model):
+                return server
+    if not host and not any(server.private for server in looked):
+        try:
+            server = await ensure_server(services.paths, services.settings, want_private=True, environ=services.environ)
+        except AppError:  # no program for a private server: then there are no models of its own either
+            server = None
+        if server is not None:
+            looked.append(server)
+            async with Client(server.host) as client:
+                if await client.has(model):
+                    return server
+    raise no_model(model, looked)
+
+
+def no_model(model: str, looked: list[Server]) -> AppError:
+    """Return the error for a model that none of ``looked`` has."""
+    return AppError(
+        _("There is no model {model}", model=model),
+        _("Asked: {hosts}", hosts=", ".join(server.host for server in looked)),
+        _("`paddock models list` shows what is there; `paddock deploy` adds one, `paddock models pull` fetches one."),
+    )
