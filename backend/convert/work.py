@@ -3,7 +3,8 @@
 Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto), and optionally ``name``
 (``general.name``) and ``training`` (what the run decided: its template decides the chat template, ``add_bos_token``
 and the tokens for the end of an answer). Result: ``gguf``,
-``outtype``, ``bytes``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``seconds``.
+``outtype``, ``bytes``, ``sha256``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``,
+``sidecar``, ``seconds``.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from backend.parity.training import Training, gguf_facts
+from backend.parity.training import GgufFacts, Training, gguf_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
+from data.jobs.spec import now
 from data.paths import Paths
 from data.settings import load_settings
 
@@ -52,6 +54,7 @@ def main(reporter: Reporter) -> None:
     training = Training.read(params.get("training"))
     reporter.stage("convert", _("Convert to GGUF"))
     from backend.convert.converter import convert  # noqa: PLC0415 - numpy takes a while; the stage is shown before
+    from backend.convert.sidecar import write_sidecar  # noqa: PLC0415
     from backend.convert.stream import Stopped  # noqa: PLC0415
 
     began = time.monotonic()
@@ -76,7 +79,21 @@ def main(reporter: Reporter) -> None:
         sys.stderr.write("Stopped; nothing was left behind.\n")
         raise SystemExit(_STOPPED) from None
     reporter.artifact(target, "gguf")
-    reporter.result(**report.as_json(), seconds=round(time.monotonic() - began, 3))
+    sidecar = write_sidecar(report, changed=_changed(name, facts), moment=now())
+    reporter.artifact(sidecar, "sidecar")
+    reporter.result(**report.as_json(), sidecar=str(sidecar), seconds=round(time.monotonic() - began, 3))
+
+
+def _changed(name: object, facts: GgufFacts | None) -> list[str]:
+    """Return the keys of the GGUF that were given, where llama.cpp's script would read them out of the folder."""
+    given = {
+        "general.name": name,
+        "tokenizer.chat_template": facts and facts.chat_template,
+        "tokenizer.ggml.add_bos_token": facts and facts.add_bos,
+        "tokenizer.ggml.eos_token_id": facts and facts.eos,
+        "tokenizer.ggml.eot_token_id": facts and facts.eot,
+    }
+    return [key for key, value in given.items() if value is not None]
 
 
 def _text(params: Mapping[str, object], key: str) -> str:

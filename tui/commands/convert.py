@@ -49,6 +49,11 @@ OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
         metavar="NAME",
         about=_("LLaMA-Factory's template; by default what the folder's record of its training says."),
     ),
+    option(
+        "--model-name",
+        metavar="NAME",
+        about=_("The name that the GGUF bears (general.name); by default what README.md and the folder's name say."),
+    ),
     flag("--force", about=_("Replace a file of that name.")),
     wait_option(default=True),
     plain_option(),
@@ -59,6 +64,7 @@ def convert(
     output: Path | None,
     outtype: str,
     template: str | None,
+    model_name: str | None,
     force: bool,
     wait: bool,
 ) -> int:
@@ -73,7 +79,7 @@ def convert(
     if target.exists() and not force:
         raise RequestError(_("The target exists already"), str(target), _("Name another one with -o, or add --force."))
     training = training_of(source, template, services)
-    spec = conversion(source, target, outtype, workspace=services.workspace, training=training)
+    spec = conversion(source, target, outtype, workspace=services.workspace, training=training, name=model_name)
     status = run_jobs(console, services, [spec], wait=wait)
     if status == 0 and wait:
         console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
@@ -88,11 +94,17 @@ def conversion(
     workspace: Path,
     training: Training | None = None,
     chain: Chain | None = None,
+    name: str | None = None,
 ) -> JobSpec:
-    """Return the job that converts ``source`` to ``target``; ``training`` decides what the GGUF says of prompts."""
+    """Return the job that converts ``source`` to ``target``.
+
+    ``training`` decides what the GGUF says of prompts, ``name`` is what it calls itself.
+    """
     params: dict[str, object] = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
     if training is not None:
         params["training"] = training.as_params()
+    if name:
+        params["name"] = name
     return JobSpec.new("convert", source.name, workspace=str(workspace), params=params, chain=chain)
 
 

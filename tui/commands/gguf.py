@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from backend.convert.sidecar import read_sidecar
 from data.errors import AppError, RequestError
 from data.gguf import Header, Problem, check, facts, read_header
 from data.i18n import _
@@ -100,6 +102,7 @@ def _as_json(header: Header, *, keys: bool, tensors: bool, template: bool, whole
             "types": [share.as_json() for share in facts.shares_of(header)],
             "tokenizer": tokenizer.as_json() if tokenizer else None,
             "problems": [_problem(problem) for problem in check(header)],
+            "made": read_sidecar(header.path),
         }
     if keys:
         answer["keys"] = [key.as_json() for key in facts.keys_of(header)]
@@ -146,10 +149,29 @@ def _say_summary(console: Console, header: Header) -> None:
         lines = _("{lines} lines, {characters} characters", lines=text.count("\n") + 1, characters=f"{len(text):,}")
         rows.append((str(_("Chat template")), f"{name}  {lines}".strip()))
     rows.append((str(_("Keys")), str(len(header.keys))))
+    rows += _origin(read_sidecar(header.path) or {})
     for line in columns((name, _line(text)) for name, text in rows):
         console.say(line)
     _say_problems(console, header)
     console.say(_("`--keys`, `--tensors` and `--template` show them."))
+
+
+def _origin(made: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return what the sidecar says about where the file comes from."""
+    rows: list[tuple[str, str]] = []
+    match made:
+        case {"source": {"folder": str(folder)}, "made_at": str(moment)}:
+            rows.append((str(_("Made from")), f"{folder}  {moment}"))
+        case _:
+            return []
+    match made:
+        case {"run": {"job": str(job), "template": str(template)}}:
+            rows.append((str(_("Trained by")), f"{job}  {template}"))
+        case {"run": {"job": str(job)}}:
+            rows.append((str(_("Trained by")), job))
+        case _:
+            pass
+    return rows
 
 
 def _say_problems(console: Console, header: Header) -> None:

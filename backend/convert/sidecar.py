@@ -1,0 +1,101 @@
+"""The file beside a GGUF that says where it comes from: source, training run, digests, and what made it.
+
+It stands beside the GGUF and not in its ``general.`` keys, so that a GGUF stays, byte for byte, what llama.cpp's script
+makes of the same folder, and so that it can name the digest of the whole file.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from backend.convert.folder import Limits, ModelFolder
+from data.errors import AppError, RequestError
+from data.files import write_atomic
+from data.i18n import _
+from data.jobs.spec import rfc3339
+
+if TYPE_CHECKING:  # numpy is not needed to read a sidecar
+    from backend.convert.converter import ConvertReport
+
+VERSION: Final = 1
+RUN_FILE: Final = "paddock.json"
+"""What a training, and an export of it, leave beside the weights"""
+_SUFFIX: Final = ".json"
+_LIMITS: Final = Limits(1024 * 1024, 2_000, 20_000)
+
+
+def sidecar_of(gguf: Path) -> Path:
+    """Return the name of the sidecar: that of the GGUF with .json behind it."""
+    return gguf.with_name(gguf.name + _SUFFIX)
+
+
+def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: datetime) -> Path:
+    """Write the sidecar of a GGUF that was just made; ``changed`` names the keys that were given, not read.
+
+    Raises AppError where it cannot be written.
+    """
+    path = sidecar_of(report.target)
+    folder = report.plan.folder
+    value = {
+        "version": VERSION,
+        "made_at": rfc3339(moment),
+        "made_by": {"program": "paddock", "version": importlib.metadata.version("llama-paddock")},
+        "gguf": {
+            "file": report.target.name,
+            "bytes": report.size_bytes,
+            "sha256": report.digests.target,
+            "outtype": report.outtype,
+            "architecture": report.architecture,
+            "tensors": report.tensors,
+        },
+        "source": {
+            "folder": str(folder.path.absolute()),
+            "architecture": folder.architecture,
+            "files": [
+                {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256}
+                for file, sha256 in report.digests.sources.items()
+            ],
+        },
+        "run": _run(folder),
+        "changed_keys": sorted(changed),
+    }
+    try:
+        write_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    except OSError as error:
+        raise AppError(
+            _("{path} cannot be written", path=str(path)),
+            error.strerror or str(error),
+            _("Check the folder's permissions and its free space; the GGUF itself is complete."),
+        ) from error
+    return path
+
+
+def read_sidecar(gguf: Path) -> Mapping[str, object] | None:
+    """Return what the sidecar of ``gguf`` says; None where there is none, or where it is not about this file."""
+    try:
+        with sidecar_of(gguf).open("rb") as stream:
+            raw = stream.read(_LIMITS.size_bytes + 1)
+        if _LIMITS.exceeded_by(raw):
+            return None
+        value: object = json.loads(raw)
+        size = gguf.stat().st_size
+    except (OSError, ValueError, RecursionError):
+        return None
+    match value:
+        case {"version": 1, "gguf": {"bytes": int(found)}} if found == size:
+            return cast("Mapping[str, object]", value)
+        case _:
+            return None
+
+
+def _run(folder: ModelFolder) -> Mapping[str, object] | None:
+    """Return the record of the training that the weights come from; None where the folder has no good one."""
+    try:
+        return folder.json(RUN_FILE, limits=_LIMITS)
+    except RequestError:
+        return None

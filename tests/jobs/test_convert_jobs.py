@@ -1,0 +1,100 @@
+"""Conversions as jobs: what they leave, what the sidecar says, and what removing them takes away."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from backend.convert.sidecar import read_sidecar, sidecar_of
+from backend.jobs.launch import remove
+from data.jobs.spec import JobSpec
+from data.jobs.status import Status
+from tests.support import Yard
+from tests.unit.model_folder import write_model
+
+RUN = {
+    "version": 1,
+    "job": "20260101-000000-train-abcd",
+    "model": "base",
+    "template": "qwen",
+    "exported_from": "/runs/a",
+}
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Generator[Yard]:
+    yard = Yard(tmp_path / "home")
+    yield yard
+    yard.close()
+
+
+def converted(yard: Yard, folder: Path, target: Path, **params: object) -> str:
+    values = {"source": str(folder), "target": str(target), "outtype": "q8_0", **params}
+    (job_id,) = yard.launch(JobSpec.new("convert", "model", workspace=str(folder), params=values))
+    yard.until(job_id, Status.SUCCEEDED, Status.FAILED)
+    return job_id
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_sidecar_traces_a_gguf_to_its_weights_and_its_training(yard: Yard, tmp_path: Path) -> None:
+    folder, target = tmp_path / "model", tmp_path / "out" / "a.gguf"
+    write_model(folder, shards=2)
+    (folder / "paddock.json").write_text(json.dumps(RUN))
+    job = yard.job(converted(yard, folder, target, name="Robin"))
+    assert job.status is Status.SUCCEEDED
+    made = read_sidecar(target)
+    assert made is not None
+    assert made["run"] == RUN
+    assert made["changed_keys"] == ["general.name"]
+    match made:
+        case {
+            "gguf": {"sha256": str(sha256), "file": "a.gguf"},
+            "source": {"folder": str(source), "files": list(files)},
+        }:
+            assert sha256 == digest(target) == job.state.result["sha256"]
+            assert source == str(folder)
+            assert {file["file"]: file["sha256"] for file in files} == {
+                path.name: digest(path) for path in folder.glob("*.safetensors")
+            }
+        case _:
+            pytest.fail(str(made))
+    assert [artifact["what"] for artifact in job.as_json()["artifacts"]] == ["gguf", "sidecar"]  # type: ignore[union-attr]
+    assert job.state.result["sidecar"] == str(sidecar_of(target))
+
+
+def test_removing_what_a_job_made_removes_the_sidecar(yard: Yard, tmp_path: Path) -> None:
+    folder, target = tmp_path / "model", tmp_path / "out" / "a.gguf"
+    write_model(folder)
+    job = yard.job(converted(yard, folder, target))
+    assert sorted(path.name for path in target.parent.iterdir()) == ["a.gguf", "a.gguf.json"]
+    remove(job, with_artifacts=True)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_sidecar_of_another_file_says_nothing(yard: Yard, tmp_path: Path) -> None:
+    folder, target = tmp_path / "model", tmp_path / "a.gguf"
+    write_model(folder)
+    converted(yard, folder, target)
+    assert read_sidecar(target) is not None
+    target.write_bytes(target.read_bytes() + b"x")
+    assert read_sidecar(target) is None
+    for text in ("", "[]", "{", "[" * 100_000, '{"version": 1}'):
+        sidecar_of(target).write_text(text)
+        assert read_sidecar(target) is None
+
+
+def test_a_damaged_record_of_a_run_stops_no_conversion(yard: Yard, tmp_path: Path) -> None:
+    folder, target = tmp_path / "model", tmp_path / "a.gguf"
+    write_model(folder)
+    (folder / "paddock.json").write_text("{")
+    assert yard.job(converted(yard, folder, target)).status is Status.SUCCEEDED
+    made = read_sidecar(target)
+    assert made is not None
+    assert made["run"] is None
