@@ -20,7 +20,7 @@ async def follow(
     """
     fold = Fold()
     if offset:
-        fold.add_all(folder.events().events)
+        fold.add_all(folder.every_event())
     idle = 0
     while folder.path.exists():
         batch = folder.events(offset)

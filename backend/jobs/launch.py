@@ -142,7 +142,7 @@ def _restart(job: Job, keep: str, environ: Mapping[str, str]) -> None:
         folder.report.unlink(missing_ok=True)
         folder.mark_file.unlink(missing_ok=True)
         fold = Fold()
-        fold.add_all(folder.events().events)
+        fold.add_all(folder.every_event())
         if fold.status is not None and fold.status.is_live:  # it was lost: say so in the journal first
             folder.append({"kind": "finished", "outcome": "lost", "exit_code": None})
         folder.append({"kind": "waiting", "attempt": max(1, fold.state.attempt) + 1})

@@ -69,6 +69,8 @@ class Supervisor:
         self._reaper = processes.Reaper()
         self._lease: leases.Lease | None = None
         self._failure: AppError | None = None
+        self._fold = Fold()
+        """What had happened when we took over, and the artefacts since: for the ending nothing is read again"""
         self._beat_at = 0.0
         self._terminated = False
         self._cause = ""
@@ -77,12 +79,11 @@ class Supervisor:
         """Take over the job and lead it to an ending; everything unexpected becomes the ending's detail."""
         self._prepare_process()
         self._folder = self._folder.publish()
-        fold = Fold()
-        fold.add_all(self._folder.events().events)
+        state = self._fold.add_all(self._folder.every_event())
         self._folder.append({"kind": "supervised", **process.identity()})
         try:
-            if fold.state.started_at is not None and fold.state.ended_at is None:
-                outcome, code = self._adopt(fold)
+            if state.started_at is not None and state.ended_at is None:
+                outcome, code = self._adopt(state.work_pid or 0)
             else:
                 outcome, code = self._begin()
         except _Stopped:
@@ -180,11 +181,7 @@ class Supervisor:
             self._pause(_GPUS_S)
 
     def _say_waiting(self, why: Message) -> None:
-        self._folder.append({"kind": "waiting", "attempt": self._current_attempt(), "why": why.as_json()})
-
-    def _current_attempt(self) -> int:
-        fold = Fold()
-        return max(1, fold.add_all(self._folder.events().events).attempt)
+        self._folder.append({"kind": "waiting", "attempt": max(1, self._fold.state.attempt), "why": why.as_json()})
 
     def _pause(self, seconds: float) -> None:
         """Wait for a wish to stop, at most ``seconds``; raises _Stopped."""
@@ -235,14 +232,14 @@ class Supervisor:
         )
         return shim
 
-    def _adopt(self, fold: Fold) -> tuple[Outcome, int | None]:
+    def _adopt(self, shim: int) -> tuple[Outcome, int | None]:
         """Go on with a work whose supervisor died."""
         work = self._work()
         follower = work.follower(self._folder, self._spec)
         mark = self._folder.read_mark()
         if mark:
             follower.restore(mark)
-        return self._watch(fold.state.work_pid or 0, follower, work, adopted=True)
+        return self._watch(shim, follower, work, adopted=True)
 
     def _watch(self, shim: int, follower: Follower, work: Work, *, adopted: bool = False) -> tuple[Outcome, int | None]:
         ladder: StopLadder | None = None
@@ -266,6 +263,8 @@ class Supervisor:
         if code is None:
             code = self._reaper.status(shim)
         left = processes.sweep(self._spec.id, self._reaper)
+        while self._copy(follower.poll(), follower):  # in pieces: there may be much that was not read yet
+            pass
         self._copy(follower.finish(code), follower)
         sampler.sample(set())
         if left:
@@ -288,6 +287,9 @@ class Supervisor:
 
     def _copy(self, events: list[Event], follower: Follower) -> bool:
         """Put a follower's events into the journal; say whether there were any."""
+        for event in self._folder.append_all(event for event in events if event["kind"] != "failed"):
+            if event["kind"] == "artifact":
+                self._fold.add(event)
         for event in events:
             if event["kind"] == "failed":
                 self._failure = AppError(
@@ -295,8 +297,6 @@ class Supervisor:
                     Message.from_json(event.get("detail")),
                     Message.from_json(event.get("hint")),
                 )
-            else:
-                self._folder.append(event)
         if events:
             self._folder.write_mark(follower.mark())
         return bool(events)
@@ -315,9 +315,8 @@ class Supervisor:
             }
         if self._cause:
             event["cause"] = self._cause
-        fold = Fold()
-        state = fold.add_all(self._folder.events().events)
-        event["artifacts"] = [{"path": a.path, "what": a.what, "bytes": a.size_bytes} for a in state.artifacts.values()]
+        made = self._fold.state.artifacts.values()
+        event["artifacts"] = [{"path": a.path, "what": a.what, "bytes": a.size_bytes} for a in made]
         self._folder.append(event)
 
     def _stop_wanted(self) -> Literal["graceful", "now"] | None:

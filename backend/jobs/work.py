@@ -53,7 +53,10 @@ class Follower(Protocol):
     """Turns what the work writes into events; standard library only, since it lives in the supervisor."""
 
     def poll(self) -> list[Event]:
-        """Return events (stage, progress, metric, artifact, result, failed) for what is new; cheap."""
+        """Return events (stage, progress, metric, artifact, result, failed) for what is new; cheap.
+
+        At most a bounded piece of it, so that the supervisor stays small; what is left comes with the next.
+        """
         ...
 
     def finish(self, exit_code: int | None) -> list[Event]:
@@ -98,7 +101,7 @@ def failed_event(error: AppError) -> Event:
 class LineTail:
     """Reads complete new lines of a growing file: by offset, bounded a poll, restarted when the file shrinks."""
 
-    def __init__(self, path: Path, *, limit_bytes: int = 1 << 20) -> None:
+    def __init__(self, path: Path, *, limit_bytes: int = 256 << 10) -> None:
         self.path = path
         self.offset = 0
         self._limit_bytes = limit_bytes

@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from backend.telemetry.gpus import GpuReader, known
 from backend.telemetry.host import HostReader
-from data.files import append_line, write_atomic
+from data.files import append_line, replacing
 from data.jobs.spec import now, parse_time, rfc3339
 
 LIMIT_LINES: Final = 4_000
@@ -71,10 +71,11 @@ class SampleWriter:
             self._thin()
 
     def _thin(self) -> None:
-        kept = list(read_samples(self._path))[::2]
-        lines = [json.dumps(sample, ensure_ascii=False, separators=(",", ":")) for sample in kept]
-        write_atomic(self._path, "".join(line + "\n" for line in lines))
-        self._lines = len(kept)
+        self._lines = 0
+        with replacing(self._path) as stream:  # line by line: all samples at once would take the supervisor megabytes
+            for sample in itertools.islice(read_samples(self._path), None, None, 2):
+                stream.write(json.dumps(sample, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+                self._lines += 1
         self._interval_s *= 2
 
 

@@ -53,6 +53,7 @@ _LEFT_OUT: Final = frozenset({"total_steps", "percentage", "elapsed_time", "rema
 _STEPS_UNIT: Final = "steps"
 _SIZE_INTERVAL_S: Final = 1.0
 _LOG_TAIL_BYTES: Final = 64 << 10
+_ROWS_BYTES: Final = 128 << 10  # about a thousand rows a poll; in memory each is ten times its length
 
 
 class TrainFollower:
@@ -60,7 +61,7 @@ class TrainFollower:
 
     def __init__(self, output_dir: Path, log: Path, *, trainer_log_offset: int = 0, log_offset: int = 0) -> None:
         self._output_dir = output_dir
-        self._trainer_log = Tail(output_dir / checkpoint.TRAINER_LOG, trainer_log_offset)
+        self._trainer_log = Tail(output_dir / checkpoint.TRAINER_LOG, trainer_log_offset, limit_bytes=_ROWS_BYTES)
         self._log = Tail(log, log_offset, returns=True)
         self._log_start = log_offset
         self._stage = ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_CHUNK_BYTES: Final = 256 << 10
-_CHUNKS_A_POLL: Final = 8
+_CHUNK_BYTES: Final = 64 << 10
 _LINE_BYTES: Final = 64 << 10  # a longer line is cut: nothing that is looked for is that long
 
 
@@ -17,8 +17,11 @@ class Tail:
     A file that shrank, or is another one than before, is read from its start; a missing one has no lines.
     """
 
-    def __init__(self, path: Path, offset: int = 0, *, returns: bool = False) -> None:
+    def __init__(
+        self, path: Path, offset: int = 0, *, returns: bool = False, limit_bytes: int = 8 * _CHUNK_BYTES
+    ) -> None:
         self.path = path
+        self._limit_bytes = limit_bytes
         self._read_to = offset
         self._inode = 0
         self._rest = b""
@@ -35,7 +38,7 @@ class Tail:
         self._rest = b""
 
     def lines(self) -> list[bytes]:
-        """Return the complete lines that are new, without their ends; at most 2 MiB of them."""
+        """Return the complete lines that are new, without their ends; at most ``limit_bytes`` of them at a time."""
         try:
             stream = self.path.open("rb", buffering=0)
         except OSError:
@@ -44,7 +47,7 @@ class Tail:
         with stream:
             self._notice_new_file(stream.fileno())
             stream.seek(self._read_to)
-            for _chunk in range(_CHUNKS_A_POLL):
+            for _chunk in range(0, self._limit_bytes, _CHUNK_BYTES):
                 chunk = stream.read(_CHUNK_BYTES)
                 if not chunk:
                     break
@@ -52,15 +55,15 @@ class Tail:
                 self._take(chunk, found)
         return found
 
-    def drain(self) -> list[bytes]:
-        """Return all lines up to the end, the last one even without its newline."""
-        found: list[bytes] = []
-        while more := self.lines():
-            found += more
+    def drain(self) -> Iterator[bytes]:
+        """Yield all lines up to the end, the last one even without its newline."""
+        read_to = -1
+        while self._read_to != read_to:
+            read_to = self._read_to
+            yield from self.lines()
         if self._rest:
-            found.append(self._rest)
+            yield self._rest
             self._rest = b""
-        return found
 
     def _notice_new_file(self, handle: int) -> None:
         stat = os.fstat(handle)

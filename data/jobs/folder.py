@@ -6,13 +6,13 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, cast
 
 from data.errors import AppError
-from data.files import append_line, is_locked, open_lock, try_lock, write_atomic
+from data.files import append_lines, is_locked, open_lock, try_lock, write_atomic
 from data.i18n import _
 from data.jobs.spec import JobSpec, now, rfc3339
 
@@ -22,7 +22,7 @@ Manner = Literal["graceful", "now"]
 STATE_KINDS: Final = frozenset({"waiting", "supervised", "started", "stopping", "finished"})
 """Events that decide the status: written through to the disk. All others are samples."""
 HEARTBEAT_LATE_S: Final = 30.0
-_READ_BYTES: Final = 4 << 20
+_READ_BYTES: Final = 256 << 10
 
 
 class EventBatch(NamedTuple):
@@ -140,15 +140,36 @@ class JobFolder:
 
     def append(self, event: Mapping[str, object]) -> None:
         """Append an event, with the time in front unless it has one; state events wait for the disk."""
-        line = {"time": event.get("time") or rfc3339(now()), "kind": event["kind"], **event}
-        append_line(self.events_file, line, durable=event["kind"] in STATE_KINDS)
+        self.append_all((event,))
 
-    def read_lines(self, offset: int = 0) -> tuple[list[bytes], int]:
-        """Return the complete lines of events.jsonl from ``offset`` and the offset behind them."""
+    def append_all(self, events: Iterable[Mapping[str, object]]) -> list[Event]:
+        """Append events in one write, as ``append`` does each; return them as they were written."""
+        lines = [{"time": event.get("time") or rfc3339(now()), "kind": event["kind"], **event} for event in events]
+        if lines:
+            append_lines(self.events_file, lines, durable=any(line["kind"] in STATE_KINDS for line in lines))
+        return lines
+
+    def every_event(self) -> Iterator[Event]:
+        """Yield the events from the first to the last, a piece of the file at a time: however many there are."""
+        offset = 0
+        while True:
+            lines, end = self.read_lines(offset, _READ_BYTES)
+            if end == offset:
+                return
+            offset = end
+            yield from (event for event in map(parse_event, lines) if event is not None)
+
+    def read_lines(self, offset: int = 0, limit_bytes: int = -1) -> tuple[list[bytes], int]:
+        """Return the complete lines of events.jsonl from ``offset`` and the offset behind them.
+
+        With ``limit_bytes``, at most about so much of them, but always one line where there is one.
+        """
         try:
             with self.events_file.open("rb") as stream:
                 stream.seek(offset)
-                chunk = stream.read()
+                chunk = stream.read(limit_bytes)
+                if limit_bytes >= 0 and len(chunk) == limit_bytes:
+                    chunk += stream.readline()
         except FileNotFoundError:
             return [], offset
         end = chunk.rfind(b"\n") + 1

@@ -20,6 +20,7 @@ _METRIC: Final = b'"kind":"metric"'
 _PROGRESS: Final = b'"kind":"progress"'
 _KEPT_SAMPLES: Final = 16
 _HEAD_BYTES: Final = 64
+_READ_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +183,18 @@ class Library:
             return
         if size < entry.offset:  # somebody mended the file by hand: read it anew
             entry.fold, entry.offset = Fold(), 0
-        lines, entry.offset = folder.read_lines(entry.offset)
         entry.size = size
-        for line in _without_old_samples(lines):
-            event = parse_event(line)
-            if event is None:
-                entry.fold.state.bad_lines += bool(line)
-            else:
-                entry.fold.add(event)
+        while True:  # in pieces: the first look at a long run reads tens of megabytes
+            lines, end = folder.read_lines(entry.offset, _READ_BYTES)
+            if end == entry.offset:
+                return
+            entry.offset = end
+            for line in _without_old_samples(lines):
+                event = parse_event(line)
+                if event is None:
+                    entry.fold.state.bad_lines += bool(line)
+                else:
+                    entry.fold.add(event)
 
 
 def _without_old_samples(lines: list[bytes]) -> list[bytes]:

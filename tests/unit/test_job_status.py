@@ -88,6 +88,19 @@ def test_a_file_cut_anywhere_reads_like_its_whole_lines(
     assert after.bad_lines <= 1
 
 
+def test_a_long_file_reads_in_pieces_as_at_once(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    for text in ("short", "long " * 200_000, "torn before", *("middling " * 50 for _number in range(1000))):
+        folder.append({"kind": "progress", "time": TIME, "unit": text})
+        if text == "short":
+            with folder.events_file.open("ab") as stream:
+                stream.write(b'{"kind": "prog')
+    assert list(folder.every_event()) == folder.events().events
+    lines, end = folder.read_lines(0, 1)
+    assert len(lines) == 1, "a line is never cut"
+    assert folder.read_lines(end, 1)[0] == [b'{"kind": "prog']
+
+
 def made(tmp_path: Path) -> tuple[JobFolder, int]:
     spec = JobSpec.new("command", "x", workspace="/", params={})
     folder, lock = JobFolder.create(tmp_path, spec)
