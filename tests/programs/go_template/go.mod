@@ -1,0 +1,3 @@
+module paddock.test/gotemplate
+
+go 1.22
