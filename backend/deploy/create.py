@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,12 @@ from backend.ollama import blob
 from backend.ollama.client import Client, Creation
 from backend.ollama.modelfile import Modelfile
 from backend.ollama.name import ModelName
+from backend.ollama.replacement import Replacement
 from data.errors import AppError
 from data.gguf import check, read_header
 from data.i18n import Message, _
 from data.jobs.report import Reporter
 
-NEW_TAG: Final = "paddock-new-"
-OLD_TAG: Final = "paddock-old-"
 # llama.cpp LLAMA_FTYPE: ALL_F32, MOSTLY_F16, MOSTLY_BF16.
 _QUANTIZABLE: Final = frozenset({0, 1, 32})
 
@@ -76,9 +74,7 @@ class Maker:
         self._client = client
         self._name = name
         self._reporter = reporter
-        self._new = str(name.tagged(NEW_TAG + token))
-        self._old = str(name.tagged(OLD_TAG + token))
-        self._temporary: tuple[str, ...] = (self._new, self._old)
+        self._replacement = Replacement(client, name, token)
 
     async def make(self, path: Path, digest: str, values: Modelfile, quantize: str) -> Deployed:
         """Upload, create under a temporary tag, give it the name; raises AppError and leaves the name as it was."""
@@ -96,9 +92,10 @@ class Maker:
         )
         try:
             await self._create(creation, quantize)
-            await self._publish()
+            self._reporter.stage("name", _("Naming it {model}", model=str(self._name)))
+            await self._replacement.publish()
         finally:
-            await self._clean()
+            await self._replacement.clean()
         return await self._deployed()
 
     async def _create(self, creation: Creation, quantize: str) -> None:
@@ -106,42 +103,9 @@ class Maker:
         if quantize:
             label = _("Creating {model}, quantised to {quantize}", model=str(self._name), quantize=quantize)
         self._reporter.stage("create", label)
-        async for step in self._client.create(self._new, creation):
+        async for step in self._client.create(self._replacement.new, creation):
             if step.completed_bytes is not None and step.total_bytes:
                 self._reporter.progress(step.completed_bytes, step.total_bytes, "bytes")
-
-    async def _publish(self) -> None:
-        """Replace what has the name; removing the old tag afterwards also removes layers that nobody else needs."""
-        self._reporter.stage("name", _("Naming it {model}", model=str(self._name)))
-        name = str(self._name)
-        replaces = await self._client.has(name)
-        if replaces:
-            await self._client.copy(name, self._old)
-        try:
-            await self._client.copy(self._new, name)
-        except AppError as error:
-            if replaces:
-                await self._restore(name, error)
-            raise
-
-    async def _restore(self, name: str, cause: AppError) -> None:
-        """Give the former model its name back: Ollama writes names in place, so a full disk may have cut it off."""
-        try:
-            await self._client.copy(self._old, name)
-        except AppError as error:
-            self._temporary = (self._new,)
-            raise AppError(
-                cause.title,
-                _("{why}\nThe former model is safe as {old}.", why=cause.detail, old=self._old),
-                cause.hint,
-            ) from error
-
-    async def _clean(self) -> None:
-        """Remove the temporary tags; what cannot be removed is in nobody's way."""
-        with contextlib.suppress(AppError):
-            for model in await self._client.list():
-                if model.name in self._temporary:
-                    await self._client.delete(model.name)
 
     async def _deployed(self) -> Deployed:
         for model in await self._client.list():

@@ -81,10 +81,11 @@ class Client(Connection):
         """Return the models in memory."""
         return reply.read_loaded(await self.ask("GET", "/api/ps", doing=_("listing loaded models")))
 
-    async def show(self, model: str) -> ShownModel:
-        """Return what is known of ``model``; raises ModelMissingError."""
+    async def show(self, model: str, *, verbose: bool = False) -> ShownModel:
+        """Return what is known of ``model``, with ``verbose`` its whole vocabulary; raises ModelMissingError."""
         doing = _("showing {model}", model=model)
-        return reply.read_shown(await self.ask("POST", "/api/show", {"model": model}, doing=doing, model=model))
+        body = {"model": model, "verbose": verbose}
+        return reply.read_shown(await self.ask("POST", "/api/show", body, doing=doing, model=model))
 
     async def has(self, model: str) -> bool:
         """Say whether the server has ``model``."""

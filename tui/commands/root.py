@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "convert": ("tui.commands.convert:convert", _("Convert a Hugging Face model to GGUF, without torch.")),
     "gguf": ("tui.commands.gguf:gguf", _("Look into GGUF files, and check them.")),
     "deploy": ("tui.commands.deploy:deploy", _("Put a model into Ollama.")),
+    "verify": ("tui.commands.verify:verify", _("Prove that Ollama sends a model what it was trained on.")),
     "models": ("tui.commands.models:models", _("List, show, fetch, copy, remove and unload models of Ollama.")),
     "chat": ("tui.commands.chat:chat", _("Talk with a model.")),
 }

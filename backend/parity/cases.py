@@ -1,0 +1,239 @@
+"""The conversations by which a model is proven: built in, or a person's own first rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from data.errors import RequestError
+from data.i18n import _
+
+Json = Mapping[str, object]
+Role = Literal["user", "assistant", "call", "result"]
+MAX_ROWS: Final = 20
+_LIMIT_BYTES: Final = 16 << 20
+_ANSWER: Final = "Yes."
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message; a ``call`` asks for ``calls``, a ``result`` answers one."""
+
+    role: Role
+    text: str = ""
+    calls: tuple[tuple[str, Json], ...] = ()
+    """Names and arguments"""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A conversation that ends where the model has to answer."""
+
+    name: str
+    turns: tuple[Turn, ...]
+    system: str = ""
+    tools: tuple[Json, ...] = field(default=(), repr=False)
+    """Functions: ``{name, description, parameters}``"""
+    thinking: bool | None = None
+    """None: as the run was trained, and as a client that says nothing gets it"""
+
+    def messages(self) -> list[dict[str, object]]:
+        """Return what is sent to Ollama's ``/api/chat``."""
+        found: list[dict[str, object]] = [{"role": "system", "content": self.system}] if self.system else []
+        for turn in self.turns:
+            match turn.role:
+                case "call":
+                    calls = [{"function": {"name": name, "arguments": dict(values)}} for name, values in turn.calls]
+                    found.append({"role": "assistant", "content": turn.text, "tool_calls": calls})
+                case "result":
+                    found.append({"role": "tool", "content": turn.text})
+                case role:
+                    found.append({"role": role, "content": turn.text})
+        return found
+
+    def functions(self) -> list[dict[str, object]]:
+        """Return the tools as Ollama takes them."""
+        return [{"type": "function", "function": dict(tool)} for tool in self.tools]
+
+    def training(self) -> dict[str, object]:
+        """Return the row that LLaMA-Factory encodes: its own roles, and an answer behind the prompt."""
+        roles = {"call": "function", "result": "observation"}
+        rows = [
+            {"role": roles.get(turn.role, turn.role), "content": _calls(turn) if turn.role == "call" else turn.text}
+            for turn in self.turns
+        ]
+        return {
+            "messages": [*rows, {"role": "assistant", "content": _ANSWER}],
+            "system": self.system,
+            "tools": json.dumps(list(self.tools), ensure_ascii=False) if self.tools else "",
+            "thinking": self.thinking,
+        }
+
+
+def _calls(turn: Turn) -> str:
+    return json.dumps([{"name": name, "arguments": dict(values)} for name, values in turn.calls], ensure_ascii=False)
+
+
+def _talk(*texts: str) -> tuple[Turn, ...]:
+    return tuple(Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(texts))
+
+
+_TOOL: Final[Json] = {
+    "name": "get_weather",
+    "description": "Return the weather of a city.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "description": "Name of the city."}},
+        "required": ["city"],
+    },
+}
+_SYSTEM: Final = "You are a careful assistant."
+_TALK: Final = _talk("Who are you?", "I am a model.", "What can you do?", "I can answer.", "Then tell me more.")
+_CALLED: Final = (
+    Turn("user", "How is the weather in Oslo?"),
+    Turn("call", calls=(("get_weather", {"city": "Oslo"}),)),
+    Turn("result", '{"celsius": 4}'),
+)
+
+
+def built_in(*, tools: bool = True, thinking: bool = False) -> tuple[Case, ...]:
+    """Return the conversations of every proof; ``tools`` and ``thinking`` add those of templates that know them."""
+    found = [
+        Case("user", _talk("Who are you?")),
+        Case("system", _talk("Who are you?"), _SYSTEM),
+        Case("turns", _TALK),
+        Case("system-turns", _TALK, _SYSTEM),
+        Case(
+            "unicode",
+            _talk("Grüß dich, 世界! 🦙 Здравствуй", "你好，我是模型。", "Ça va ? e\u0301 ﬁ"),
+            "Réponds en français 🙂",
+        ),
+        Case(
+            "blanks",
+            _talk("  two before, two behind  ", " one before, a line behind\n", "\n\nlines and a tab\t"),
+            " s ",
+        ),
+        Case(
+            "lines", _talk("def f(x):\n    return x  # <b>&amp;</b>\n\n", "```\n{{ x }}\n```", "'quoted' \"twice\" \\n")
+        ),
+    ]
+    if tools:
+        found += [
+            Case("tools", _talk("How is the weather in Oslo?"), tools=(_TOOL,)),
+            Case("system-tools", _talk("How is the weather in Oslo?"), _SYSTEM, (_TOOL,)),
+            Case("tool-call", _CALLED, tools=(_TOOL,)),
+        ]
+    if thinking:
+        found += [
+            Case("thinking-off", _talk("Who are you?"), thinking=False),
+            Case("thinking-off-turns", _TALK, _SYSTEM, thinking=False),
+        ]
+    return tuple(found)
+
+
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """Read the first rows of a person's own file (MAX_ROWS); raises RequestError with the row.
+
+    JSON (a list) or JSONL. A row has ``messages`` (openai), ``conversations`` (sharegpt) or ``instruction`` (alpaca)
+    as in LLaMA-Factory's data. A last answer is left out: the model has to give it.
+    """
+    found: list[Case] = []
+    for number, row in enumerate(_rows(path), start=1):
+        try:
+            found.append(_case(f"row-{number}", row))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _wrong(path, _("row {number}: {why}", number=number, why=str(error))) from error
+    if not found:
+        raise _wrong(path, _("It has no rows."))
+    return tuple(found)
+
+
+def _rows(path: Path) -> Iterator[Json]:
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(_LIMIT_BYTES + 1).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise _wrong(path, str(error)) from error
+    try:
+        if text.lstrip().startswith("["):
+            rows = cast("list[object]", json.loads(text))
+        else:
+            lines = [line for line in text.splitlines() if line.strip()][:MAX_ROWS]
+            rows = [cast("object", json.loads(line)) for line in lines]
+    except ValueError as error:
+        raise _wrong(path, str(error)) from error
+    for number, row in enumerate(rows[:MAX_ROWS], start=1):
+        if not isinstance(row, dict):
+            raise _wrong(path, _("row {number} is no object", number=number))
+        yield cast("Json", row)
+
+
+_ROLES: Final[Mapping[str, Role | Literal["system"]]] = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "system": "system",
+    "observation": "result",
+    "tool": "result",
+    "function_call": "call",
+    "function": "call",
+}
+
+
+def _case(name: str, row: Json) -> Case:
+    system = str(row.get("system") or "")
+    if "instruction" in row or "prompt" in row:
+        texts: list[str] = []
+        for pair in cast("Sequence[Sequence[object]]", row.get("history") or ()):
+            texts += [str(pair[0]), str(pair[1])]
+        asked = [
+            str(row.get("instruction") or row.get("prompt") or ""),
+            str(row.get("input") or row.get("query") or ""),
+        ]
+        return Case(name, _talk(*texts, "\n".join(part for part in asked if part)), system)
+    turns: list[Turn] = []
+    for message in cast("Sequence[Json]", row.get("messages") or row["conversations"]):
+        role = _ROLES.get(str(message.get("role", message.get("from"))))
+        text = message.get("content", message.get("value"))
+        if role is None:
+            raise ValueError(f"role {message.get('role', message.get('from'))!r}")  # noqa: EM102 - becomes the detail
+        if role == "system":
+            system = str(text)
+        elif role == "call" or message.get("tool_calls"):
+            turns.append(Turn("call", calls=_called(message.get("tool_calls") or json.loads(str(text)))))
+        else:
+            turns.append(Turn(role, str(text or "")))
+    if turns and turns[-1].role in ("assistant", "call"):
+        turns.pop()
+    if not turns or turns[-1].role not in ("user", "result"):
+        raise ValueError("no question")
+    return Case(name, tuple(turns), system, _tools(row.get("tools")))
+
+
+def _called(value: object) -> tuple[tuple[str, Json], ...]:
+    calls = cast("list[Json]", value if isinstance(value, list) else [value])
+    found: list[tuple[str, Json]] = []
+    for call in calls:
+        function = cast("Json", call.get("function") or call)
+        values = function.get("arguments")
+        found.append(
+            (str(function["name"]), cast("Json", json.loads(values) if isinstance(values, str) else values or {}))
+        )
+    return tuple(found)
+
+
+def _tools(value: object) -> tuple[Json, ...]:
+    tools = cast("list[Json]", json.loads(value) if isinstance(value, str) and value else value or [])
+    return tuple(cast("Json", tool.get("function") or tool) for tool in tools)
+
+
+def _wrong(path: Path, why: object) -> RequestError:
+    return RequestError(
+        _("The file of conversations cannot be used"),
+        _("{path}: {why}", path=str(path), why=why),
+        _("Write JSON or JSONL with messages, conversations or instruction in each row, as in LLaMA-Factory's data."),
+    )

@@ -1,0 +1,279 @@
+"""Say in words why a prompt differs: the usual causes, each known by what it does to the text and the tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from backend.parity.asked import RAW, Sent, Served
+from backend.parity.cases import Case
+from backend.parity.compare import Cause, Parting, Verdict
+from backend.parity.expected import Expected, Prompt
+from backend.parity.tokenizer import Runner
+from data.i18n import Message, _
+
+_MEND: Final = _("Let Paddock write the template anew and prove it again: --mend.")
+_THINK: Final = re.compile(r"<think>.*?</think>|</?think>", re.DOTALL)
+_DATE: Final = re.compile(r"Cutting Knowledge Date|Today Date|\b\d{1,2} [A-Z][a-z]{2} 20\d\d\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a cause is known by."""
+
+    case: Case
+    trained: Prompt
+    sent: Sent
+    parting: Parting
+    expected: Expected
+    served: Served
+    runner: Runner
+
+
+def explained(verdict: Verdict, expected: Expected, served: Served, runner: Runner) -> Verdict:
+    """Return ``verdict`` with its cause."""
+    if verdict.parting is None:
+        return verdict
+    evidence = Evidence(verdict.case, verdict.expected, verdict.actual, verdict.parting, expected, served, runner)
+    cause = next((found for rule in _RULES if (found := rule(evidence)) is not None), None)
+    return dataclasses.replace(verdict, cause=cause)
+
+
+def _cause(name: str, message: Message, remedy: Message = _MEND, *, mends: bool = True) -> Cause:
+    return Cause(name, message, remedy, mends)
+
+
+def _refused(e: Evidence) -> Cause | None:
+    if e.trained.error:
+        why = _("LLaMA-Factory's template refuses this conversation: {why}", why=e.trained.error)
+        return _cause(
+            "training-refuses", why, _("It cannot have been trained on; there is nothing to mend."), mends=False
+        )
+    if e.sent.error is None:
+        return None
+    detail = e.sent.error.detail or e.sent.error.title
+    if e.case.tools and "does not support tools" in str(detail):
+        return _cause("no-tools", _("The server's template knows no tools, so it refuses conversations with them."))
+    return _cause("server-refuses", _("The server refuses this conversation: {why}", why=detail))
+
+
+def _raw(e: Evidence) -> Cause | None:
+    """Issue 6320 of LLaMA-Factory: no template at all."""
+    if not e.served.is_raw or e.trained.text == e.sent.text:
+        return None
+    if "<|im_start|>" in e.sent.text:
+        return _cause(
+            "builtin-chatml",
+            _(
+                "The model has neither a TEMPLATE nor a Jinja template in its GGUF, so Ollama {version} takes the "
+                "ChatML of llama.cpp, which the model was not trained on. It then answers nonsense or does not stop.",
+                version=e.served.version,
+            ),
+        )
+    return _cause(
+        "raw-prompt",
+        _(
+            "The server has no template for this model ({raw}): it sends the bare text without any roles, which the "
+            "model was never trained on. It then answers nonsense, goes on without end, or talks to itself.",
+            raw=RAW,
+        ),
+    )
+
+
+def _overridden(e: Evidence) -> Cause | None:
+    if not e.served.is_jinja or e.served.written.strip() in ("", RAW) or e.served.written == e.served.template:
+        return None
+    if e.trained.text == e.sent.text:
+        return None
+    return _cause(
+        "overridden",
+        _(
+            "The Modelfile has a TEMPLATE, but Ollama {version} uses the Jinja template in the GGUF "
+            "instead, since that "
+            "one shows more abilities. An upgrade of Ollama changes prompts in this way.",
+            version=e.served.version,
+        ),
+    )
+
+
+def _two_bos(e: Evidence) -> Cause | None:
+    bos = e.runner.vocabulary.bos
+    if bos is None or e.sent.ids[:2] != (bos, bos) or e.trained.ids[:2] == (bos, bos):
+        return None
+    return _cause(
+        "two-bos",
+        _(
+            "The prompt begins with two BOS tokens ({token}): one is written in the template, and the runner adds one.",
+            token=e.runner.vocabulary.text(bos),
+        ),
+    )
+
+
+def _bos(e: Evidence) -> Cause | None:
+    bos = e.runner.vocabulary.bos
+    if bos is None:
+        return None
+    trained, sent = e.trained.ids[:1] == (bos,), e.sent.ids[:1] == (bos,)
+    rest = (e.trained.ids[1:] if trained else e.trained.ids) == (e.sent.ids[1:] if sent else e.sent.ids)
+    if trained == sent or not rest:
+        return None
+    token = e.runner.vocabulary.text(bos)
+    if trained:
+        return _cause("no-bos", _("The BOS token {token} that begins every trained prompt is missing.", token=token))
+    return _cause(
+        "extra-bos",
+        _("The runner puts the BOS token {token} before the prompt, and the training had none.", token=token),
+        _("Only the GGUF can say otherwise: convert it again with tokenizer.ggml.add_bos_token = false."),
+        mends=False,
+    )
+
+
+def _unknown_tokens(e: Evidence) -> Cause | None:
+    missing = [token for token in e.expected.added if token in e.trained.text]
+    if not missing or e.trained.text != e.sent.text:
+        return None
+    return _cause(
+        "unknown-tokens",
+        _("The vocabulary of the GGUF lacks tokens of the template: {tokens}.", tokens=", ".join(missing)),
+        _("Convert the merged model again with the tokenizer that the training saved."),
+        mends=False,
+    )
+
+
+def _tokenised(e: Evidence) -> Cause | None:
+    if e.parting.character is not None:
+        return None
+    if e.trained.ids == e.sent.ids:
+        return _cause(
+            "counted",
+            _(
+                "Text and tokens are those of the training, but the server counts {counted} tokens instead of {count}.",
+                counted=str(e.sent.counted),
+                count=len(e.trained.ids),
+            ),
+            _("Its tokenizer differs from the keys of the GGUF: convert the model again."),
+            mends=False,
+        )
+    return _cause(
+        "boundary",
+        _(
+            "The text is that of the training, but not its tokens: LLaMA-Factory encodes the parts of "
+            "a conversation one "
+            "by one, the server the whole text, and at this place the two cut it differently."
+        ),
+        _("No template can say this. The models of this family live with it; it matters little."),
+        mends=False,
+    )
+
+
+def _date(e: Evidence) -> Cause | None:
+    extra = _between(e.trained.text, e.sent.text)[1]
+    if not _DATE.search(extra) or _DATE.search(e.trained.text):
+        return None
+    return _cause("date", _("The server adds a block with dates that the model was never trained on."))
+
+
+def _thinking(e: Evidence) -> Cause | None:
+    trained, sent = e.trained.text, e.sent.text
+    if len(_THINK.findall(trained)) == len(_THINK.findall(sent)) or _bare(trained) != _bare(sent):
+        return None
+    if len(trained) > len(sent):
+        return _cause("no-thought", _("The empty thought that stands before an answer without thinking is missing."))
+    return _cause("thinking", _("The server opens or closes a thought where the training had none."))
+
+
+def _bare(text: str) -> str:
+    """Return ``text`` without thoughts and blanks."""
+    return "".join(_THINK.sub("", text).split())
+
+
+def _system(e: Evidence) -> Cause | None:
+    default, trained, sent = e.expected.default_system, e.trained.text, e.sent.text
+    if default and not e.case.system and default in trained and default not in sent:
+        message = _("The default system prompt of the training is missing: {text}", text=_short(default))
+        return _cause("no-default-system", message)
+    if e.served.system and not e.case.system and e.served.system in sent and e.served.system not in trained:
+        message = _("The model has a system prompt that it was not trained with: {text}", text=_short(e.served.system))
+        return _cause("other-system", message)
+    text = e.case.system.strip()
+    if not text or text not in trained:
+        return None
+    if text not in sent:
+        return _cause("no-system", _("The system prompt is not sent at all."))
+    if sorted(trained) == sorted(sent) or "".join(sorted(trained)).strip() == "".join(sorted(sent)).strip():
+        return _cause(
+            "system-place",
+            _(
+                "The system prompt stands before the first turn of the user, where the training had it "
+                "inside that turn."
+            ),
+        )
+    return None
+
+
+def _blanks(e: Evidence) -> Cause | None:
+    trained, sent = e.trained.text, e.sent.text
+    if "".join(trained.split()) != "".join(sent.split()):
+        return None
+    lines = sent.count("\n") - trained.count("\n")
+    if lines > 0:
+        return _cause("line-too-many", _("The server writes {count} line ends more than the training.", count=lines))
+    if lines < 0:
+        return _cause("line-too-few", _("The server writes {count} line ends less than the training.", count=-lines))
+    return _cause("blanks", _("Blanks differ: the server's template cuts off or adds some."))
+
+
+def _tools(e: Evidence) -> Cause | None:
+    if not e.case.tools:
+        return None
+    names = [str(tool.get("name")) for tool in e.case.tools]
+    if not any(name in e.sent.text for name in names):
+        return _cause("tools-missing", _("The tools are not in the prompt: the server's template knows none."))
+    return _cause("tools", _("The server describes tools, calls or their results in another form than the training."))
+
+
+def _roles(e: Evidence) -> Cause | None:
+    """Return the cause of everything else: another template."""
+    trained, sent = _between(e.trained.text, e.sent.text)
+    return _cause(
+        "template",
+        _(
+            "The server's template is another one than the training's: it writes {sent} where the training wrote "
+            "{trained}.",
+            sent=repr(_short(sent)),
+            trained=repr(_short(trained)),
+        ),
+    )
+
+
+def _between(one: str, other: str) -> tuple[str, str]:
+    """Return what lies between the common beginning and the common end of two texts."""
+    start = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    end = 0
+    while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
+        end += 1
+    return one[start : len(one) - end], other[start : len(other) - end]
+
+
+def _short(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+_RULES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
+    _refused,
+    _raw,
+    _two_bos,
+    _overridden,
+    _bos,
+    _unknown_tokens,
+    _tokenised,
+    _date,
+    _system,
+    _thinking,
+    _blanks,
+    _tools,
+    _roles,
+)

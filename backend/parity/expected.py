@@ -1,0 +1,137 @@
+"""What the training made of the conversations: asked of LLaMA-Factory's own Python, and kept by version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import backend.lf
+from backend.lf.bridged import ask
+from backend.lf.find import LlamaFactory
+from backend.parity.cases import Case
+from backend.parity.tokenizer import Runner
+from data.errors import AppError, RequestError
+from data.files import write_atomic
+from data.i18n import _
+from data.paths import Paths
+
+_SCRIPT: Final = "encode.py"
+_KEPT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a model was trained with: the arguments of the run that make its prompts."""
+
+    template: str
+    default_system: str | None = None
+    """None: the template's own"""
+    enable_thinking: bool | None = True
+    tool_format: str | None = None
+    cutoff_len: int | None = None
+    source: str = "asked"
+    """Where it is known from: asked, record, guess"""
+
+    def arguments(self) -> dict[str, object]:
+        """Return LLaMA-Factory's arguments, without None."""
+        values = {
+            "default_system": self.default_system,
+            "enable_thinking": self.enable_thinking,
+            "tool_format": self.tool_format,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The prompt of one conversation; ``error`` where the template refuses it."""
+
+    ids: tuple[int, ...]
+    text: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a training expects of the server."""
+
+    llamafactory: str
+    prompts: Mapping[str, Prompt]
+    """By the name of the case"""
+    default_system: str
+    enable_thinking: bool | None
+    stops: tuple[str, ...]
+    """Tokens at which an answer ends: EOS and the template's stop words"""
+    added: tuple[str, ...]
+    """Tokens that the template needs and the vocabulary lacks: a training gives them new numbers"""
+
+
+def expect(lf: LlamaFactory, paths: Paths, trained: Trained, cases: Sequence[Case], runner: Runner) -> Expected:
+    """Return what LLaMA-Factory makes of ``cases`` (10 to 30 s, unless it was asked before); raises AppError."""
+    place = paths.cache / "parity"
+    tokenizer = json.dumps([runner.vocabulary.tokens, runner.vocabulary.merges, runner.vocabulary.types]).encode()
+    folder = place / f"tokenizer-{hashlib.sha256(tokenizer).hexdigest()[:16]}"
+    if not (folder / "tokenizer_config.json").is_file():
+        runner.write_folder(folder)
+    question = {
+        "tokenizer": str(folder),
+        "template": trained.template,
+        "arguments": trained.arguments(),
+        "cases": [case.training() for case in cases],
+    }
+    script = (Path(backend.lf.__path__[0]) / "bridge" / _SCRIPT).read_bytes()
+    key = json.dumps([question, str(lf.python), lf.version, dict(lf.packages)], sort_keys=True).encode() + script
+    file = place / f"prompts-{hashlib.sha256(key).hexdigest()[:20]}.json"
+    title = _("LLaMA-Factory could not be asked for its prompts")
+    try:
+        return _read(json.loads(file.read_bytes()), cases)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        raw = ask(lf, _SCRIPT, title, question)
+    except AppError as error:
+        if "does not exist" in str(error.detail) and "Template" in str(error.detail):
+            raise RequestError(
+                _("LLaMA-Factory {version} has no template {name}", version=lf.version, name=repr(trained.template)),
+                "",
+                _("--template names the one that the model was trained with."),
+            ) from error
+        raise
+    try:
+        expected = _read(raw, cases)
+    except (ValueError, KeyError, TypeError) as error:
+        raise AppError(title, f"{lf.python}: {error}", _("paddock doctor checks the installation.")) from error
+    write_atomic(file, json.dumps(raw, ensure_ascii=False))
+    _forget(place)
+    return expected
+
+
+def _forget(place: Path) -> None:
+    """Keep the newest answers only."""
+    files = sorted(place.glob("prompts-*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files[_KEPT:]:
+        file.unlink(missing_ok=True)
+
+
+def _read(raw: object, cases: Sequence[Case]) -> Expected:
+    value = cast("Mapping[str, object]", raw)
+    answers = cast("list[Mapping[str, object]]", value["cases"])
+    thinking = value["enable_thinking"]
+    prompts: dict[str, Prompt] = {}
+    for case, one in zip(cases, answers, strict=True):
+        if "error" in one:
+            prompts[case.name] = Prompt((), "", str(one["error"]))
+        else:
+            prompts[case.name] = Prompt(tuple(cast("list[int]", one["ids"])), str(one["text"]))
+    return Expected(
+        llamafactory=str(value["llamafactory"]),
+        prompts=prompts,
+        default_system=str(value["default_system"] or ""),
+        enable_thinking=thinking if isinstance(thinking, bool) else None,
+        stops=tuple(str(stop) for stop in cast("list[object]", value["stops"]) if stop is not None),
+        added=tuple(map(str, cast("list[object]", value["added"]))),
+    )

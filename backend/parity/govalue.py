@@ -1,0 +1,181 @@
+"""A conversation as Ollama hands it to a Go template: ollama ``template/template.go`` and ``api/types.go``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+from backend.gotemplate.value import Printed, Record, Value, encoded, quoted
+from backend.parity.select import is_current
+
+Json = Mapping[str, object]
+_TOOL_KEYS: Final = ("type", "$defs", "items", "required", "properties")
+_PROPERTY_KEYS: Final = ("anyOf", "type", "items", "description", "enum", "properties", "required")
+_NO_TOOLS: Final = Printed((), "null")
+
+
+def messages_value(messages: Sequence[Json]) -> list[Value]:
+    """Return ``.Messages``."""
+    return [_message(message) for message in messages]
+
+
+def tools_value(tools: Sequence[Json], version: str) -> Printed:
+    """Return ``.Tools``; only the current line can print a single tool."""
+    if not tools:
+        return _NO_TOOLS
+    made = [_tool(tool, version) for tool in tools]
+    return Printed(made, "[" + ",".join(one.encoded for one in made) + "]")
+
+
+def collated(messages: Sequence[Json]) -> tuple[str, list[dict[str, object]]]:
+    """Return all system texts, and the messages with neighbours of one role joined (``collate``)."""
+    system: list[str] = []
+    found: list[dict[str, object]] = []
+    for message in messages:
+        role, content = message.get("role"), str(message.get("content") or "")
+        if role == "system":
+            system.append(content)
+        if found and found[-1]["role"] == role and role != "tool":
+            found[-1]["content"] = f"{found[-1]['content']}\n\n{content}"
+        else:
+            found.append({**message, "content": content})
+    return "\n\n".join(system), found
+
+
+def in_ollamas_order(tool: Json) -> Json:
+    """Return a tool with its keys as Ollama's own types write them again; what they do not know is lost."""
+    function = cast("Json", tool.get("function") or {})
+    given = cast("Json", function.get("parameters") or {})
+    properties = cast("Mapping[str, Json]", given.get("properties") or {})
+    parameters: dict[str, object] = {"type": given.get("type") or ""}
+    parameters |= {key: given[key] for key in _TOOL_KEYS[1:4] if given.get(key)}
+    parameters["properties"] = {name: _ordered_property(one) for name, one in properties.items()}
+    described = {key: function[key] for key in ("name", "description") if function.get(key)}
+    return {"type": tool.get("type") or "", "function": {**described, "parameters": parameters}}
+
+
+def _ordered_property(value: Json) -> Json:
+    made: dict[str, object] = {}
+    for key in _PROPERTY_KEYS:
+        given = value.get(key)
+        if not given:
+            continue
+        if key == "properties":
+            nested = cast("Mapping[str, Json]", given)
+            made[key] = {name: _ordered_property(one) for name, one in nested.items()}
+        elif key == "anyOf":
+            made[key] = [_ordered_property(one) for one in cast("Sequence[Json]", given)]
+        else:
+            made[key] = given
+    return made
+
+
+def go(value: object) -> Value:
+    """Return a value of JSON as Go decodes it: every number is a float64."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {str(name): go(one) for name, one in cast("Mapping[object, object]", value).items()}
+    return [go(one) for one in cast("Sequence[object]", value)]
+
+
+def _record(name: str, fields: Mapping[str, Value], text: str | None = None, code: str = "") -> Record:
+    written = ",".join(f"{quoted(key)}:{encoded(value)}" for key, value in fields.items())
+    return Record(name, fields, code or "{" + written + "}", text)
+
+
+def _arguments(value: object) -> Printed:
+    made = cast("Mapping[str, Value]", go(value or {}))
+    return Printed(made, encoded(made))
+
+
+def _message(message: Json) -> Record:
+    calls: list[Value] = []
+    for call in cast("Sequence[Json]", message.get("tool_calls") or ()):
+        function = cast("Json", call["function"])
+        fields: dict[str, Value] = {"Index": 0, "Name": str(function["name"])}
+        fields["Arguments"] = _arguments(function.get("arguments"))
+        inner = _record("template.templateToolCallFunction", fields)
+        calls.append(_record("template.templateToolCall", {"ID": str(call.get("id") or ""), "Function": inner}))
+    return _record(
+        "*template.templateMessage",
+        {
+            "Role": str(message["role"]),
+            "Content": str(message.get("content") or ""),
+            "Thinking": str(message.get("thinking") or ""),
+            "Images": None,
+            "ToolCalls": calls or None,
+            "ToolName": str(message.get("tool_name") or ""),
+            "ToolCallID": str(message.get("tool_call_id") or ""),
+        },
+    )
+
+
+def _tool(tool: Json, version: str) -> Record:
+    function = cast("Json", tool.get("function") or {})
+    given = cast("Json", function.get("parameters") or {})
+    properties = {str(n): _property(p) for n, p in cast("Mapping[str, Json]", given.get("properties") or {}).items()}
+    codes: dict[str, str] = {"type": quoted(str(given.get("type") or ""))}
+    for key in _TOOL_KEYS[1:4]:
+        if given.get(key):
+            codes[key] = _as_given(given[key])
+    shown = encoded(cast("Mapping[str, Value]", properties)) if "properties" in given else "null"
+    codes["properties"] = shown
+    parameters = Record(
+        "template.templateToolFunctionParameters",
+        {
+            "Type": str(given.get("type") or ""),
+            "Defs": go(given.get("$defs")),
+            "Items": go(given.get("items")),
+            "Required": go(given.get("required")),
+            "Properties": Printed(cast("Mapping[str, Value]", properties), shown if properties else "{}", shown),
+        },
+        _written(codes),
+    )
+    name, description = str(function.get("name") or ""), str(function.get("description") or "")
+    described = {"name": quoted(name), "description": quoted(description), "parameters": parameters.encoded}
+    inner = Record(
+        "template.templateToolFunction",
+        {"Name": name, "Description": description, "Parameters": parameters},
+        _written(described),
+    )
+    kind = str(tool.get("type") or "")
+    code = _written({"type": quoted(kind), "function": inner.encoded})
+    fields: dict[str, Value] = {"Type": kind, "Items": None, "Function": inner}
+    return Record("template.templateTool", fields, code, code if is_current(version) else None)
+
+
+def _property(value: Json) -> Record:
+    kind = value.get("type")
+    kinds = [str(one) for one in cast("list[object]", kind)] if isinstance(kind, list) else [str(kind)] if kind else []
+    codes: dict[str, str] = {}
+    for key in _PROPERTY_KEYS:
+        given = value.get(key)
+        if not given:
+            continue
+        if key == "properties":
+            nested = cast("Mapping[str, Json]", given)
+            codes[key] = _written({name: _property(one).encoded for name, one in nested.items()})
+        elif key == "anyOf":
+            codes[key] = "[" + ",".join(_property(one).encoded for one in cast("Sequence[Json]", given)) + "]"
+        else:
+            codes[key] = _as_given(given)
+    shown = "" if not kinds else kinds[0] if len(kinds) == 1 else "[" + " ".join(kinds) + "]"
+    fields: dict[str, Value] = {
+        "Type": Printed(kinds, shown, codes.get("type", "[]")),
+        "Description": str(value.get("description") or ""),
+        "Items": go(value.get("items")),
+        "Enum": go(value.get("enum")),
+        "Required": go(value.get("required")),
+    }
+    return Record("api.ToolProperty", fields, _written(codes))
+
+
+def _as_given(value: object) -> str:
+    return encoded(go(value))
+
+
+def _written(codes: Mapping[str, str]) -> str:
+    return "{" + ",".join(f"{quoted(key)}:{code}" for key, code in codes.items()) + "}"

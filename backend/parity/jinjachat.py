@@ -1,0 +1,128 @@
+"""Render a Jinja template as llama.cpp does for Ollama from 0.30 on.
+
+Source: llama.cpp `common/chat.cpp` (common_chat_templates_apply_jinja, common_chat_template_direct_apply_impl),
+`common/jinja/`. Its engine follows the one of transformers; what it does besides is done here: a leading BOS is taken
+off where the runner adds one, and a system prompt that the template does not use is put before the next message.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import functools
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NoReturn, cast
+
+from backend.parity.govalue import Json, in_ollamas_order
+from backend.parity.vocabulary import Vocabulary
+from data.errors import AppError
+from data.i18n import _
+
+if TYPE_CHECKING:  # late at run time: only a prediction needs it
+    from jinja2 import Template
+
+CHATML: Final = (
+    "{%- for message in messages -%}\n"
+    "  {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}\n"
+    "  {{- '<|im_start|>assistant\n' -}}\n"
+    "{%- endif -%}"
+)
+"""llama.cpp's own template, for a GGUF that has none (``CHATML_TEMPLATE_SRC``)"""
+_PROBE: Final = "a system prompt that is looked for"
+
+
+class JinjaChat:
+    """A template of a GGUF, for one vocabulary; raises AppError where it cannot be read."""
+
+    def __init__(self, source: str, vocabulary: Vocabulary, *, adds_bos: bool) -> None:
+        self._vocabulary = vocabulary
+        self._adds_bos = adds_bos
+        self._template = _compiled(source)
+        self._source = source
+
+    def prompt(self, messages: Sequence[Json], tools: Sequence[Json], *, think: bool | None) -> str:
+        """Return the prompt; raises AppError where the template refuses the conversation."""
+        made = [_message(message) for message in messages]
+        if made and made[0]["role"] == "system" and not self._uses_system:
+            system = made.pop(0)
+            if made:
+                made[0]["content"] = f"{system['content']}\n{made[0]['content']}"
+        text = self._render(made, tools, think)
+        bos = self._vocabulary.text(self._vocabulary.bos)
+        text = text.removeprefix(bos) if self._adds_bos and bos else text
+        eos = self._vocabulary.text(self._vocabulary.eos)
+        return text.removesuffix(eos) if self._vocabulary.adds_eos and eos else text
+
+    @functools.cached_property
+    def _uses_system(self) -> bool:
+        probe: list[dict[str, object]] = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "user"}]
+        try:
+            return _PROBE in self._render(probe, (), None)
+        except AppError:
+            return False
+
+    def _render(self, messages: Sequence[Json], tools: Sequence[Json], think: bool | None) -> str:
+        from jinja2 import TemplateError  # noqa: PLC0415 - late, see above
+
+        now = dt.datetime.now().astimezone()
+        values: dict[str, object] = {
+            "messages": copy.deepcopy(list(messages)),
+            "bos_token": self._vocabulary.text(self._vocabulary.bos),
+            "eos_token": self._vocabulary.text(self._vocabulary.eos),
+            "enable_thinking": True if think is None else think,
+            "add_generation_prompt": True,
+            "date_string": f"{now:%d %b %Y}",
+            "datetime": f"{now:%b %d %Y}",
+        }
+        if tools:
+            values["tools"] = [in_ollamas_order(tool) for tool in tools]
+        try:
+            return self._template.render(**values)
+        except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError) as error:
+            raise AppError(
+                _("The GGUF's own template refuses this conversation"), str(error), _("Deploy it with a TEMPLATE.")
+            ) from error
+
+
+def _message(message: Json) -> dict[str, object]:
+    """Return a message as Ollama gives it to llama.cpp: without thoughts, arguments of calls as objects."""
+    made: dict[str, object] = {"role": message["role"], "content": message.get("content") or ""}
+    calls = cast("Sequence[Json]", message.get("tool_calls") or ())
+    if calls:
+        made["tool_calls"] = [
+            {"type": "function", "id": call.get("id") or "", "function": dict(cast("Json", call["function"]))}
+            for call in calls
+        ]
+    return made
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(source: str) -> Template:
+    from jinja2 import TemplateError  # noqa: PLC0415 - late, see above
+    from jinja2.exceptions import TemplateError as Refusal  # noqa: PLC0415
+    from jinja2.ext import loopcontrols  # noqa: PLC0415
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+
+    def refuse(why: str) -> NoReturn:
+        raise Refusal(why)
+
+    def now(form: str) -> str:
+        return dt.datetime.now().astimezone().strftime(form)
+
+    def as_json(value: object, indent: int | None = None, **_options: object) -> str:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    cast("dict[str, object]", environment.filters)["tojson"] = as_json
+    cast("dict[str, object]", environment.globals).update({"raise_exception": refuse, "strftime_now": now})
+    try:
+        return environment.from_string(source)
+    except (TemplateError, RecursionError) as error:
+        raise AppError(
+            _("The GGUF's own template cannot be read"),
+            str(error),
+            _("Deploy it with a TEMPLATE, or convert it again."),
+        ) from error

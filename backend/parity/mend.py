@@ -1,0 +1,141 @@
+"""Give a model a Modelfile that says what it was trained on: proven under another tag before it gets the name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from backend.lf.find import LlamaFactory
+from backend.ollama.client import Client, Creation
+from backend.ollama.modelfile import Modelfile, parse
+from backend.ollama.name import parse_name
+from backend.ollama.parameter import DEPRECATED, KNOWN, LISTS, read_parameter
+from backend.ollama.replacement import Replacement
+from backend.parity.asked import Served
+from backend.parity.cases import Case
+from backend.parity.expression import Tokens, eos_of
+from backend.parity.go_template import go_template
+from backend.parity.proof import OnCase, Proof, prove
+from backend.parity.stops import stops
+from backend.parity.template import Template
+from backend.parity.vocabulary import Vocabulary
+from data.errors import AppError
+from data.i18n import _
+from data.paths import Paths
+
+_BLOB: Final = re.compile(r"sha256[-:]([0-9a-f]{64})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What a Modelfile has to say for a training."""
+
+    template: str
+    system: str
+    parameters: Mapping[str, object]
+
+
+def right_values(proof: Proof, template: Template) -> Mended:
+    """Return what the Modelfile of a proven model has to say; raises InexpressibleError where Go cannot say it.
+
+    Parameters that have nothing to do with the prompt stay as they are.
+    """
+    tokens = tokens_of(template, proof.runner.vocabulary, adds_bos=proof.runner.adds_bos)
+    parameters = _parameters(proof.served)
+    parameters["stop"] = list(stops(template, tokens))
+    wanted, given = proof.trained.cutoff_len, proof.served.context
+    if wanted is not None and (given is None or given < wanted):
+        parameters["num_ctx"] = wanted
+    return Mended(go_template(template, tokens).text, template.default_system, parameters)
+
+
+def tokens_of(template: Template, vocabulary: Vocabulary, *, adds_bos: bool) -> Tokens:
+    """Return what a template needs to know of a vocabulary."""
+    return Tokens(
+        bos=vocabulary.text(vocabulary.bos) or None,
+        eos=eos_of(template, vocabulary.text(vocabulary.eos) or None),
+        adds_bos=adds_bos,
+    )
+
+
+async def mend(
+    client: Client,
+    proof: Proof,
+    template: Template,
+    lf: LlamaFactory,
+    paths: Paths,
+    cases: Sequence[Case],
+    *,
+    on_case: OnCase = lambda done, total, name: None,
+) -> tuple[Proof, bool]:
+    """Make the model anew under a temporary tag, prove it, and put it in the old one's place.
+
+    Returns the proof of the new model, and whether it has the name now: it gets it when it is right, or when nothing
+    that a Modelfile can mend is left and less differs than before. Raises AppError; then the old model is as it was.
+    """
+    name = parse_name(proof.model)
+    values = right_values(proof, template)
+    replacement = Replacement(client, name, secrets.token_hex(4))
+    try:
+        creation = await _creation(client, proof, values)
+        async for _step in client.create(replacement.new, creation):
+            pass
+        new = await prove(client, replacement.new, proof.trained, cases, lf, paths, on_case=on_case)
+        is_better = _wrong(new) < _wrong(proof) or (_wrong(new) == _wrong(proof) and not proof.can_be_mended)
+        takes = new.ok or (is_better and not new.can_be_mended)
+        if takes:
+            await replacement.publish()
+    finally:
+        await replacement.clean()
+    return _named(new, proof.model), takes
+
+
+def _named(proof: Proof, model: str) -> Proof:
+    return dataclasses.replace(proof, model=model)
+
+
+def _wrong(proof: Proof) -> int:
+    """Return how much differs: conversations, stops, room."""
+    return sum(not one.ok for one in proof.verdicts) + len(proof.missing_stops) + (not proof.context_is_enough)
+
+
+async def _creation(client: Client, proof: Proof, values: Mended) -> Creation:
+    """Return how the model is made anew: of its own blobs where a layer must go, else on top of what it is."""
+    shown = parse((await client.show(proof.model)).modelfile, needs_source=False)
+    if not values.system and proof.served.system:
+        return _of_blobs(shown, values)
+    return Creation(source=proof.model, template=values.template, system=values.system, parameters=values.parameters)
+
+
+def _of_blobs(shown: Modelfile, values: Mended) -> Creation:
+    """Return a model of the same weights without the old one's system prompt, which Ollama would else inherit."""
+    found = [_BLOB.search(source) for source in shown.sources]
+    adapter = _BLOB.search(shown.adapter)
+    if not found or None in found:
+        raise AppError(
+            _("The model's system prompt cannot be taken away"),
+            _("Its Modelfile does not say of which blobs it is made."),
+            _("Deploy the GGUF again: paddock deploy GGUF NAME."),
+        )
+    return Creation(
+        files={f"model-{place}.gguf": f"sha256:{one[1]}" for place, one in enumerate(found) if one is not None},
+        adapters={"adapter.gguf": f"sha256:{adapter[1]}"} if adapter else {},
+        template=values.template,
+        parameters=values.parameters,
+        license=shown.licenses,
+        messages=shown.messages,
+    )
+
+
+def _parameters(served: Served) -> dict[str, object]:
+    """Return the parameters that the model has, as ``/api/create`` takes them."""
+    found: dict[str, object] = {}
+    for name, texts in served.parameters.items():
+        if name in DEPRECATED or name not in KNOWN or name in LISTS:
+            continue
+        found[name] = read_parameter(name, texts[-1])
+    return found

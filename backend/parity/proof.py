@@ -1,0 +1,178 @@
+"""The proof: every conversation as it was trained against as it is sent, with stops, BOS and context length."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.lf.find import LlamaFactory
+from backend.ollama.client import Client
+from backend.ollama.modelfile import Modelfile
+from backend.parity import asked
+from backend.parity.asked import Sent, Served
+from backend.parity.cases import Case
+from backend.parity.cause import explained
+from backend.parity.compare import Verdict, part
+from backend.parity.expected import Expected, Trained, expect
+from backend.parity.predict import forecast
+from backend.parity.tokenizer import Runner
+from data.i18n import Message, _
+from data.paths import Paths
+
+OnCase = Callable[[int, int, str], None]
+"""Which conversation of how many is asked now, and its name"""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found out about one model."""
+
+    model: str
+    trained: Trained
+    expected: Expected
+    served: Served
+    verdicts: tuple[Verdict, ...]
+    runner: Runner
+    offline: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the model is sent exactly what it was trained on, stops where it has to, and has the room."""
+        return all(verdict.ok for verdict in self.verdicts) and not self.missing_stops and self.context_is_enough
+
+    @property
+    def missing_stops(self) -> tuple[str, ...]:
+        """The ends of an answer at which the server does not stop."""
+        ends = self.runner.vocabulary.ends_generation() | set(self.served.stops) | set(self.expected.added)
+        return tuple(stop for stop in self.expected.stops if stop not in ends)
+
+    @property
+    def context_is_enough(self) -> bool:
+        """Whether the server keeps as much of a conversation as the training did."""
+        wanted, given = self.trained.cutoff_len, self.served.context
+        return wanted is None or given is None or given >= wanted
+
+    @property
+    def can_be_mended(self) -> bool:
+        """Whether a new Modelfile mends something of what differs."""
+        causes = [verdict.cause for verdict in self.verdicts if verdict.cause is not None]
+        return any(cause.mends for cause in causes) or bool(self.missing_stops) or not self.context_is_enough
+
+    def bos(self) -> dict[str, object]:
+        """Return how many BOS tokens begin the first conversation: trained and sent."""
+        bos = self.runner.vocabulary.bos
+        asked_ones = [
+            verdict for verdict in self.verdicts if verdict.actual.error is None and not verdict.expected.error
+        ]
+        trained = sent = 0
+        if asked_ones:
+            trained, sent = (_leading(ids, bos) for ids in (asked_ones[0].expected.ids, asked_ones[0].actual.ids))
+        token = self.runner.vocabulary.text(bos)
+        return {"token": token, "expected": trained, "actual": sent, "ok": trained == sent}
+
+    def problems(self) -> list[tuple[Message, Message]]:
+        """Return what is wrong besides the prompts, each with its remedy."""
+        found: list[tuple[Message, Message]] = []
+        mend = _("Let Paddock write the template anew and prove it again: --mend.")
+        if self.missing_stops:
+            names = ", ".join(self.missing_stops)
+            found.append((_("The server does not stop at {stops}, so answers do not end.", stops=names), mend))
+        if not self.context_is_enough:
+            why = _(
+                "num_ctx is {given}, but the training kept {wanted} tokens of a conversation: longer ones are cut.",
+                given=str(self.served.context),
+                wanted=str(self.trained.cutoff_len),
+            )
+            found.append((why, mend))
+        return found
+
+    def as_json(self) -> dict[str, object]:
+        """Return the object of ``paddock verify``."""
+        cutoff, context = self.trained.cutoff_len, self.served.context
+        return {
+            "ok": self.ok,
+            "model": self.model,
+            "version": self.served.version,
+            "offline": self.offline,
+            "template": self.trained.template,
+            "template_source": self.trained.source,
+            "default_system": self.expected.default_system,
+            "thinking": self.trained.enable_thinking,
+            "llamafactory": self.expected.llamafactory,
+            "server_template": self.served.template,
+            "cases": [verdict.as_json() for verdict in self.verdicts],
+            "stops": {
+                "expected": list(self.expected.stops),
+                "actual": list(self.served.stops),
+                "missing": list(self.missing_stops),
+                "ok": not self.missing_stops,
+            },
+            "bos": self.bos(),
+            "num_ctx": {"actual": context, "cutoff_len": cutoff, "ok": self.context_is_enough},
+            "mendable": self.can_be_mended,
+        }
+
+
+async def prove(
+    client: Client,
+    model: str,
+    trained: Trained,
+    cases: Sequence[Case],
+    lf: LlamaFactory,
+    paths: Paths,
+    *,
+    on_case: OnCase = lambda done, total, name: None,
+) -> Proof:
+    """Ask LLaMA-Factory and the server for every conversation and compare; raises AppError."""
+    import asyncio  # noqa: PLC0415 - the offline proof needs none
+
+    runner, served = await asked.runner_of(client, model)
+    expected = await asyncio.to_thread(expect, lf, paths, trained, cases, runner)
+    sent: list[Sent] = []
+    for done, case in enumerate(cases):
+        on_case(done, len(cases), case.name)
+        sent.append(await asked.send(client, model, case, runner))
+    served = asked.with_context(served, await asked.context_of(client, model))
+    return judge(model, trained, expected, served, runner, cases, sent)
+
+
+def foretell(
+    gguf: Path,
+    modelfile: Modelfile,
+    version: str,
+    trained: Trained,
+    cases: Sequence[Case],
+    lf: LlamaFactory,
+    paths: Paths,
+) -> Proof:
+    """Return the proof of a model that no server has yet, as an Ollama of ``version`` will have it; raises AppError."""
+    coming = forecast(gguf, modelfile, version)
+    expected = expect(lf, paths, trained, cases, coming.runner)
+    sent = [coming.send(case) for case in cases]
+    return judge(gguf.name, trained, expected, coming.served, coming.runner, cases, sent, offline=True)
+
+
+def judge(
+    model: str,
+    trained: Trained,
+    expected: Expected,
+    served: Served,
+    runner: Runner,
+    cases: Sequence[Case],
+    sent: Sequence[Sent],
+    *,
+    offline: bool = False,
+) -> Proof:
+    """Return the proof of what was trained and what is sent."""
+    verdicts: list[Verdict] = []
+    for case, actual in zip(cases, sent, strict=True):
+        prompt = expected.prompts[case.name]
+        verdict = Verdict(case, prompt, actual, part(prompt, actual))
+        verdicts.append(explained(verdict, expected, served, runner))
+    return Proof(model, trained, expected, served, tuple(verdicts), runner, offline)
+
+
+def _leading(ids: Sequence[int], token: int | None) -> int:
+    return sum(1 for _one in itertools.takewhile(lambda number: number == token, ids))

@@ -1,0 +1,195 @@
+"""The tokenizer keys of a GGUF as values, from the file or from what a server shows of it, and what follows from them.
+
+Source of the defaults: llama.cpp `src/llama-vocab.cpp` (``llama_vocab::impl::load``); for models that Ollama up to 0.24
+runs in its own engine, its `fs/ggml/ggml.go` (``OllamaEngineRequired``) and `model/models/*`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, cast
+
+from backend.ollama.version import version_key
+from data.errors import AppError
+from data.gguf import Header
+from data.i18n import _
+
+NORMAL: Final = 1
+UNKNOWN: Final = 2
+CONTROL: Final = 3
+USER_DEFINED: Final = 4
+UNUSED: Final = 5
+_PATTERNS: Final = Path(__file__).with_name("bpe-patterns.json")
+_KEY: Final = "tokenizer.ggml."
+# The architectures that the line up to 0.24 runs in its own engine, which adds BOS where no key forbids it.
+_OWN_ENGINE: Final = frozenset(
+    {"deepseek2", "gemma3", "gemma3n", "gemma4", "gptoss", "gpt-oss", "laguna", "llama4", "mistral3", "mllama",
+     "nemotron_h", "nemotron_h_moe", "nemotron_h_omni", "olmo3", "qwen25vl", "qwen3", "qwen3moe", "qwen35", "qwen35moe",
+     "qwen3next", "qwen3vl", "qwen3vlmoe", "glm4moelite", "lfm2", "lfm2moe"}
+)  # fmt: skip
+# llama.cpp takes a token with such a text for an end of generation, and for special, whatever the keys say.
+_ENDS_GENERATION: Final = frozenset(
+    {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
+     "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
+     "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BpeRule:
+    """How byte-level BPE cuts a text first: one of llama.cpp's ``LLAMA_VOCAB_PRE_TYPE``."""
+
+    patterns: tuple[str, ...]
+    ignore_merges: bool
+    add_bos: bool
+    byte_level: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Tokens and the keys about them."""
+
+    model: str
+    """gpt2 (BPE), llama (SentencePiece), …"""
+    pre: str
+    architecture: str
+    name: str
+    """``general.name``; empty where a server shows the model"""
+    tokens: tuple[str, ...] = field(repr=False)
+    types: tuple[int, ...] = field(repr=False)
+    merges: tuple[str, ...] = field(repr=False)
+    scores: tuple[float, ...] = field(repr=False)
+    numbers: Mapping[str, int] = field(repr=False)
+    """``tokenizer.ggml.*`` keys that are whole numbers"""
+    switches: Mapping[str, bool] = field(repr=False)
+    """``tokenizer.ggml.*`` keys that are true or false"""
+
+    @property
+    def bos(self) -> int | None:
+        """The id of BOS."""
+        given = self.numbers.get("bos_token_id")
+        if given is not None:
+            return given
+        if self.model == "llama":
+            return 1
+        return None if self.model != "gpt2" or self.pre in ("chatglm-bpe", "glm4", "glm5") else 11
+
+    @property
+    def eos(self) -> int | None:
+        """The id of EOS."""
+        return self.numbers.get("eos_token_id", {"llama": 2, "gpt2": 11}.get(self.model))
+
+    def adds_bos(self, version: str = "") -> bool:
+        """Say whether the runner of an Ollama of ``version`` puts BOS before a prompt."""
+        if self.bos is None:
+            return False
+        if self.pre == "gemma4" or self.model == "gemma4":
+            return True
+        given = self.switches.get("add_bos_token")
+        if given is not None:
+            return given
+        if version and version_key(version) < version_key("0.30.0") and self.architecture in _OWN_ENGINE:
+            return True
+        if self.model == "gpt2":
+            rule = bpe_rules().get(self.pre)
+            return rule is not None and rule.add_bos
+        return self.model in ("llama", "bert")
+
+    @property
+    def adds_eos(self) -> bool:
+        """Whether the runner puts EOS behind a prompt."""
+        return self.switches.get("add_eos_token", False) and self.eos is not None
+
+    def text(self, number: int | None) -> str:
+        """Return the text of a token; empty for None and for numbers that are none."""
+        return self.tokens[number] if number is not None and 0 <= number < len(self.tokens) else ""
+
+    def ids(self, texts: Sequence[str]) -> dict[str, int]:
+        """Return the ids of those of ``texts`` that are one token."""
+        wanted = set(texts)
+        return {token: number for number, token in enumerate(self.tokens) if token in wanted}
+
+    def is_special(self, number: int) -> bool:
+        """Say whether a token is found as a whole in a prompt's text."""
+        return self.types[number] in (UNKNOWN, CONTROL, USER_DEFINED) or self.tokens[number] in _ENDS_GENERATION
+
+    def ends_generation(self) -> frozenset[str]:
+        """Return the texts of the tokens at which the runner stops by itself."""
+        given = (self.numbers.get(f"{role}_token_id") for role in ("eos", "eot", "eom"))
+        named = {self.text(number) for number in given if number is not None} | {self.text(self.eos)}
+        known = _ENDS_GENERATION.intersection(self.tokens)
+        return frozenset((named | known) - {""})
+
+
+def from_header(header: Header) -> Vocabulary:
+    """Read the keys of a GGUF; raises AppError where it has no vocabulary."""
+    tokens, types = header.array(f"{_KEY}tokens"), header.array(f"{_KEY}token_type")
+    if tokens is None:
+        raise _nothing(str(header.path))
+    merges, scores = header.array(f"{_KEY}merges"), header.array(f"{_KEY}scores")
+    keys = {name.removeprefix(_KEY): value for name, value in header.keys.items() if name.startswith(_KEY)}
+    texts = tuple(tokens.texts())
+    return Vocabulary(
+        model=header.text(f"{_KEY}model"),
+        pre=header.text(f"{_KEY}pre"),
+        architecture=header.architecture,
+        name=header.text("general.name"),
+        tokens=texts,
+        types=tuple(int(cast("int", value)) for value in types.values()) if types else (NORMAL,) * len(texts),
+        merges=tuple(merges.texts()) if merges else (),
+        scores=tuple(float(cast("float", value)) for value in scores.values()) if scores else (),
+        numbers={name: v for name, v in keys.items() if isinstance(v, int) and not isinstance(v, bool)},
+        switches={name: v for name, v in keys.items() if isinstance(v, bool)},
+    )
+
+
+def from_shown(info: Mapping[str, object], model: str) -> Vocabulary:
+    """Read ``model_info`` of a verbose ``/api/show``; raises AppError where it has no vocabulary."""
+    keys = {name.removeprefix(_KEY): value for name, value in info.items() if name.startswith(_KEY)}
+    tokens = _list(keys.get("tokens"))
+    if not tokens:
+        raise _nothing(model)
+    types = _list(keys.get("token_type"))
+    return Vocabulary(
+        model=str(keys.get("model") or ""),
+        pre=str(keys.get("pre") or ""),
+        architecture=str(info.get("general.architecture") or ""),
+        name=str(info.get("general.name") or ""),
+        tokens=tuple(map(str, tokens)),
+        types=tuple(int(cast("int", value)) for value in types) or (NORMAL,) * len(tokens),
+        merges=tuple(map(str, _list(keys.get("merges")))),
+        scores=tuple(float(cast("float", value)) for value in _list(keys.get("scores"))),
+        numbers={name: v for name, v in keys.items() if isinstance(v, int) and not isinstance(v, bool)},
+        switches={name: v for name, v in keys.items() if isinstance(v, bool)},
+    )
+
+
+@functools.cache
+def bpe_rules() -> Mapping[str, BpeRule]:
+    """Return llama.cpp's rules by the names that ``tokenizer.ggml.pre`` has."""
+    found: dict[str, BpeRule] = {}
+    for entry in cast("list[Mapping[str, object]]", json.loads(_PATTERNS.read_bytes())):
+        rule = BpeRule(
+            tuple(cast("list[str]", entry["patterns"])),
+            bool(entry["ignore_merges"]),
+            bool(entry["add_bos"]),
+            bool(entry["byte_level"]),
+        )
+        found.update(dict.fromkeys(cast("list[str]", entry["names"]), rule))
+    return found
+
+
+def _list(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def _nothing(where: str) -> AppError:
+    return AppError(
+        _("This model has no vocabulary"),
+        where,
+        _("Without tokens a prompt cannot be compared; convert the model again."),
+    )

@@ -1,0 +1,197 @@
+"""The proof on two real lines of Ollama: found, said in words, and mended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.lf.find import find
+from backend.ollama.blob import digest
+from backend.ollama.client import Client, Creation
+from backend.parity import asked, cases
+from backend.parity.cases import Case
+from backend.parity.expected import Trained, expect
+from backend.parity.proof import judge
+from data.paths import Paths
+from data.settings import load_settings
+from tests import ollamas, oracle, tiny_gguf
+from tests.ollamas import Running
+from tui.commands.root import run
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module", params=ollamas.VERSIONS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with ollamas.server(request.param, tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def llama3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base Llama with the real Llama-3 vocabulary, as a conversion of an export without a template leaves it."""
+    vocabulary = tiny_gguf.Vocabulary.of_gguf(oracle.llama_cpp() / "models" / "ggml-vocab-llama-bpe.gguf")
+    return tiny_gguf.write(tmp_path_factory.mktemp("models") / "llama3.gguf", vocabulary, add_bos=True)
+
+
+def create(url: str, name: str, gguf: Path, **values: Any) -> None:
+    """Make a model as ``ollama create`` does of FROM and ``values``."""
+
+    async def make() -> None:
+        async with Client(url) as client:
+            blob = await digest(gguf)
+            await client.upload(gguf, blob)
+            async for _step in client.create(name, Creation(files={gguf.name: blob}, **values)):
+                pass
+
+    asyncio.run(make())
+
+
+def verify(capsys: pytest.CaptureFixture[str], url: str, *words: str, status: int) -> dict[str, Any]:
+    """Run ``paddock verify`` and return its object."""
+    capsys.readouterr()
+    ended = run(["verify", *words, "--host", url, "--json"])
+    said = capsys.readouterr()
+    assert ended == status, said.out + said.err
+    answer: dict[str, Any] = json.loads(said.out)
+    return answer
+
+
+def causes(found: dict[str, Any]) -> dict[str, str | None]:
+    return {case["name"]: case["cause_id"] for case in found["cases"]}
+
+
+def test_the_road_of_issue_6320_is_told_in_words_and_mended(
+    server: Running, llama3: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(server.url, "broken", llama3)
+    found = verify(capsys, server.url, "broken", "--template", "llama3", status=1)
+    is_old = server.version == ollamas.OLD
+    assert causes(found)["user"] == ("raw-prompt" if is_old else "builtin-chatml")
+    assert found["mendable"]
+    assert all(case["counted"] == len(case["actual_ids"]) for case in found["cases"] if case["actual_ids"])
+
+    assert run(["verify", "broken", "--template", "llama3", "--host", server.url]) == 1
+    text = capsys.readouterr().out
+    assert ("bare text without any roles" if is_old else "the ChatML of llama.cpp") in text
+    assert "128006 '<|start_header_id|>'" in text  # side by side, as tokens
+    assert "--mend" in text
+
+    mended = verify(capsys, server.url, "broken", "--template", "llama3", "--cutoff-len", "8000", "--mend", status=0)
+    assert mended["mended"]
+    assert all(case["ok"] and case["counted"] == len(case["expected_ids"]) for case in mended["cases"])
+    assert mended["num_ctx"] == {"actual": 8000, "cutoff_len": 8000, "ok": True}
+    assert mended["bos"]["actual"] == 1
+    again = verify(capsys, server.url, "broken", status=0)  # by a guess, which is said to be one
+    assert (again["template"], again["template_source"]) == ("llama3", "guess")
+    assert [name for name in models(server.url) if name.startswith("broken")] == ["broken:latest"]
+
+
+def models(url: str) -> list[str]:
+    async def names() -> list[str]:
+        async with Client(url) as client:
+            return [model.name for model in await client.list()]
+
+    return asyncio.run(names())
+
+
+ROLES = (
+    "{{ if .System }}<|start_header_id|>system<|end_header_id|>\n\n{{ .System }}<|eot_id|>{{ end }}"
+    '{{ range .Messages }}{{ if eq .Role "user" }}<|start_header_id|>user<|end_header_id|>\n\n{{ .Content }}<|eot_id|>'
+    '<|start_header_id|>assistant<|end_header_id|>\n\n{{ else if eq .Role "assistant" }}{{ .Content }}<|eot_id|>'
+    "{{ end }}{{ end }}"
+)
+
+
+WRONG: list[tuple[dict[str, Any], str, str | None]] = [
+    ({"template": ROLES}, "system-turns", None),
+    ({"template": "<|begin_of_text|>" + ROLES}, "user", "two-bos"),
+    ({"template": ROLES.replace("\n\n{{ else", "\n\n\n{{ else")}, "user", "line-too-many"),
+    ({"template": ROLES.replace("\n\n{{ else", "\n{{ else")}, "user", "line-too-few"),
+    ({"template": ROLES, "system": "Be brief."}, "user", "other-system"),
+    ({"template": ROLES.replace("{{ .System }}", "")}, "system", "no-system"),
+    ({"template": ROLES.replace("\n\n{{ else", "\n\n<think>\n{{ else")}, "user", "thinking"),
+    ({"template": "Today Date: 1 Jan 2026\n\n" + ROLES}, "user", "date"),
+    ({"template": ROLES}, "tools", "no-tools"),
+    ({"template": "{{ .Tools }}" + ROLES}, "tools", "tools"),
+    ({"template": ROLES.replace("user<|end", "human<|end")}, "user", "template"),
+]
+
+
+def test_each_way_to_go_wrong_has_its_name(server: Running, llama3: Path) -> None:
+    paths = Paths.default()
+    lf = find(load_settings(paths.settings).values, paths)
+    assert lf is not None
+    trained, known = Trained("llama3"), cases.built_in()
+
+    async def cause(case: Case) -> str | None:
+        async with Client(server.url) as client:
+            runner, served = await asked.runner_of(client, "wrong")
+            expected = expect(lf, paths, trained, known, runner)
+            sent = await asked.send(client, "wrong", case, runner)
+            found = judge("wrong", trained, expected, served, runner, [case], [sent]).verdicts[0]
+            return found.cause.id if found.cause else None
+
+    for values, name, wanted in WRONG:
+        create(server.url, "wrong", llama3, **values)
+        case = next(case for case in known if case.name == name)
+        assert asyncio.run(cause(case)) == wanted, values
+
+
+def test_a_system_prompt_before_the_turn_a_missing_default_and_what_no_template_can_mend(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = oracle.llama_cpp() / "models"
+    llama2 = tiny_gguf.write(
+        tmp_path / "llama2.gguf", tiny_gguf.Vocabulary.of_gguf(place / "ggml-vocab-llama-spm.gguf"), add_bos=True
+    )
+    # As LLaMA-Factory 0.9.5 writes its Modelfile (Template._get_ollama_template).
+    own = (
+        '<s>{{ if .System }}<<SYS>>\n{{ .System }}\n<</SYS>>\n\n{{ end }}{{ range .Messages }}{{ if eq .Role "user" }}'
+        '[INST] {{ .Content }} [/INST]{{ else if eq .Role "assistant" }}{{ .Content }}</s>{{ end }}{{ end }}'
+    )
+    create(server.url, "llama2", llama2, template=own)
+    assert causes(verify(capsys, server.url, "llama2", "--template", "llama2", status=1))["user"] == "two-bos"
+    create(server.url, "llama2", llama2, template=own.removeprefix("<s>"))
+    found = causes(verify(capsys, server.url, "llama2", "--template", "llama2", status=1))
+    assert found["user"] is None
+    assert found["system"] == "system-place"
+    mended = verify(capsys, server.url, "llama2", "--template", "llama2", "--mend", status=1)
+    left = {name: cause for name, cause in causes(mended).items() if cause}
+    assert set(left.values()) == {"boundary"}  # LLaMA-Factory encodes answers apart: no text can say that
+    assert mended["mended"]
+    assert not mended["mendable"]
+
+    qwen2 = tiny_gguf.write(
+        tmp_path / "qwen2.gguf", tiny_gguf.Vocabulary.of_gguf(place / "ggml-vocab-qwen2.gguf"), add_bos=False
+    )
+    chatml = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+    create(server.url, "qwen", qwen2, template=chatml)
+    found = causes(verify(capsys, server.url, "qwen", "--template", "qwen", status=1))
+    assert found["user"] == "no-default-system"
+    assert found["system-turns"] is None
+    assert verify(capsys, server.url, "qwen", "--template", "qwen", "--mend", status=0)["mended"]
+
+
+def test_a_template_that_an_upgrade_overrides_is_told_and_put_in_force_again(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ollama from 0.30 on prefers a Jinja that shows more abilities; up to 0.24 it never looks at it."""
+    source = oracle.llama_cpp()
+    vocabulary = tiny_gguf.Vocabulary.of_gguf(source / "models" / "ggml-vocab-llama-bpe.gguf")
+    jinja = (source / "models" / "templates" / "meta-llama-Llama-3.1-8B-Instruct.jinja").read_text(encoding="utf-8")
+    gguf = tiny_gguf.write(tmp_path / "jinja.gguf", vocabulary, add_bos=True, chat_template=jinja)
+    create(server.url, "upgraded", gguf, template=ROLES)
+    found = verify(capsys, server.url, "upgraded", "--template", "llama3", status=1)
+    assert causes(found)["user"] == (None if server.version == ollamas.OLD else "overridden")
+    assert verify(capsys, server.url, "upgraded", "--template", "llama3", "--mend", status=0)["mended"]
+    create(server.url, "bare", gguf)
+    found = verify(capsys, server.url, "bare", "--template", "llama3", status=1)
+    # Both lines know this Jinja and write a TEMPLATE of their own for it; the new one then uses the Jinja all the same.
+    assert causes(found)["user"] == (None if server.version == ollamas.OLD else "overridden")
+    assert verify(capsys, server.url, "bare", "--template", "llama3", "--mend", status=0)["mended"]

@@ -1,0 +1,250 @@
+"""Comparing prompts, saying why they differ, and reading conversations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.ollama.reply import read_shown
+from backend.parity import cases
+from backend.parity.asked import RAW, Sent, Served, read_served
+from backend.parity.cases import Case, Turn, built_in, read_cases
+from backend.parity.compare import part
+from backend.parity.expected import Expected, Prompt, Trained
+from backend.parity.guess import guess
+from backend.parity.proof import judge
+from backend.parity.template import snapshot
+from backend.parity.tokenizer import Runner
+from backend.parity.vocabulary import Vocabulary
+from data.errors import AppError, RequestError
+from tests.tiny_gguf import byte_tokens
+
+MARKS = ["<s>", "</s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<think>", "</think>"]
+
+
+def vocabulary(*, add_bos: bool | None = True, pre: str = "gpt-2", marks: list[str] = MARKS) -> Vocabulary:
+    """A byte-level BPE without merges, and special tokens behind it."""
+    tokens = [*byte_tokens(), *marks]
+    return Vocabulary(
+        model="gpt2",
+        pre=pre,
+        architecture="llama",
+        name="",
+        tokens=tuple(tokens),
+        types=tuple([1] * 256 + [3] * len(marks)),
+        merges=(),
+        scores=(),
+        numbers={"bos_token_id": 256, "eos_token_id": 257},
+        switches={} if add_bos is None else {"add_bos_token": add_bos},
+    )
+
+
+RUNNER = Runner(vocabulary(), "0.32.7")
+SERVED = Served("0.32.7", "{{ range .Messages }}…", "{{ range .Messages }}…", "", (), {}, 4096, ())
+EXPECTED = Expected("0.9.5", {}, "", None, ("</s>", "<|eot_id|>"), ())
+USER = "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+
+
+def verdict_of(
+    trained: str, sent: str, case: Case, served: Served = SERVED, expected: Expected = EXPECTED
+) -> str | None:
+    """Return the id of the cause that is found for two texts; None where nothing differs."""
+    prompt = Prompt(RUNNER.plain(trained), trained)
+    actual = Sent(RUNNER.encode(sent), RUNNER.whole(sent))
+    proof = judge(
+        "m", Trained("llama3"), replace(expected, prompts={case.name: prompt}), served, RUNNER, [case], [actual]
+    )
+    cause = proof.verdicts[0].cause
+    assert proof.ok == (cause is None)
+    return cause.id if cause else None
+
+
+ONE = Case("user", (Turn("user", "Hi"),))
+SYSTEM = Case("system", (Turn("user", "Hi"),), "Be kind.")
+
+
+@pytest.mark.parametrize(
+    ("trained", "sent", "case", "cause"),
+    [
+        ("<s>" + USER, USER, ONE, None),
+        ("<s>" + USER, "<s>" + USER, ONE, "two-bos"),
+        (USER, USER, ONE, "extra-bos"),
+        ("<s>" + USER, USER + "\n", ONE, "line-too-many"),
+        ("<s>" + USER, USER.removesuffix("\n"), ONE, "line-too-few"),
+        ("<s>" + USER, USER.replace("Hi<", "Hi <"), ONE, "blanks"),
+        ("<s>" + USER, USER + "<think>\n", ONE, "thinking"),
+        ("<s>" + USER + "<think>\n\n</think>\n\n", USER, ONE, "no-thought"),
+        ("<s>" + USER, "Today Date: 3 Mar 2026\n" + USER, ONE, "date"),
+        ("<s>Be kind." + USER, USER, SYSTEM, "no-system"),
+        ("<s>" + USER.replace("Hi", "Be kind.Hi"), "Be kind." + USER, SYSTEM, "system-place"),
+        ("<s>" + USER, USER.replace("user", "human"), ONE, "template"),
+    ],
+)
+def test_a_difference_is_named(trained: str, sent: str, case: Case, cause: str | None) -> None:
+    assert verdict_of(trained, sent, case) == cause
+
+
+def test_causes_that_the_server_is_known_by() -> None:
+    raw = replace(SERVED, template=RAW, written=RAW)
+    assert verdict_of("<s>" + USER, "Hi", ONE, raw) == "raw-prompt"
+    assert verdict_of("<s>" + USER, "<|im_start|>user\nHi", ONE, raw) == "builtin-chatml"
+    jinja = replace(SERVED, template="{% for message in messages %}…")
+    assert verdict_of("<s>" + USER, "Hi", ONE, jinja) == "overridden"
+    assert verdict_of("<s>" + USER, USER, ONE, jinja) is None  # it is overridden by what is right
+    default = replace(EXPECTED, default_system="You are Qwen.")
+    assert verdict_of("<s>You are Qwen." + USER, USER, ONE, SERVED, default) == "no-default-system"
+    other = replace(SERVED, system="Be brief.")
+    assert verdict_of("<s>" + USER, "Be brief." + USER, ONE, other) == "other-system"
+
+
+def test_stops_room_and_the_servers_own_count_belong_to_the_proof() -> None:
+    prompt = Prompt(RUNNER.encode(USER), "<s>" + USER)
+    expected = replace(EXPECTED, prompts={"user": prompt})
+    right = Sent(RUNNER.encode(USER), "<s>" + USER, counted=len(prompt.ids))
+    assert judge("m", Trained("llama3"), expected, SERVED, RUNNER, [ONE], [right]).ok
+    short = judge("m", Trained("llama3", cutoff_len=8192), expected, SERVED, RUNNER, [ONE], [right])
+    assert not short.ok
+    assert short.as_json()["num_ctx"] == {"actual": 4096, "cutoff_len": 8192, "ok": False}
+    endless = judge("m", Trained("llama3"), replace(expected, stops=("<|end|>",)), SERVED, RUNNER, [ONE], [right])
+    assert endless.missing_stops == ("<|end|>",)
+    stopping = replace(SERVED, stops=("<|end|>",))
+    assert judge("m", Trained("x"), replace(expected, stops=("<|end|>",)), stopping, RUNNER, [ONE], [right]).ok
+    counted = judge("m", Trained("llama3"), expected, SERVED, RUNNER, [ONE], [replace(right, counted=5)])
+    assert [verdict.cause.id for verdict in counted.verdicts if verdict.cause] == ["counted"]
+
+
+def test_a_refusal_differs_unless_the_training_refuses_as_well() -> None:
+    refusal = AppError("Ollama refuses", '"m" does not support tools')
+    asks = replace(ONE, tools=({"name": "look"},))
+    prompts = {"user": Prompt((1,), "x")}
+    proof = judge(
+        "m", Trained("x"), replace(EXPECTED, prompts=prompts), SERVED, RUNNER, [asks], [Sent((), "", error=refusal)]
+    )
+    assert [verdict.cause.id for verdict in proof.verdicts if verdict.cause] == ["no-tools"]
+    assert part(Prompt((), "", "ValueError"), Sent((), "", error=refusal)) is None
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_the_first_difference_is_where_the_texts_part(one: str, other: str) -> None:
+    parting = part(Prompt(RUNNER.plain(one), one), Sent(RUNNER.plain(other), other))
+    if one == other:
+        assert parting is None
+    else:
+        assert parting is not None
+        assert parting.character is not None
+        assert one[: parting.character] == other[: parting.character]
+        assert one[parting.character : parting.character + 1] != other[parting.character : parting.character + 1]
+
+
+@pytest.mark.parametrize(
+    ("made", "version", "adds"),
+    [
+        (vocabulary(add_bos=None), "0.32.7", False),
+        (vocabulary(add_bos=None, pre="llama-bpe"), "0.32.7", True),
+        (vocabulary(add_bos=False, pre="llama-bpe"), "0.32.7", False),
+        (replace(vocabulary(add_bos=None), model="llama"), "0.24.0", True),
+        (replace(vocabulary(add_bos=None), architecture="qwen3"), "0.24.0", True),
+        (replace(vocabulary(add_bos=None), architecture="qwen3"), "0.32.7", False),
+        (replace(vocabulary(add_bos=False), model="gemma4"), "0.32.7", True),
+    ],
+)
+def test_bos_is_added_as_the_runner_of_that_version_adds_it(made: Vocabulary, version: str, adds: bool) -> None:
+    assert made.adds_bos(version) is adds
+
+
+def test_special_tokens_are_whole_and_the_rest_is_bytes() -> None:
+    ids = RUNNER.encode("é<|eot_id|>")
+    assert [RUNNER.vocabulary.text(number) for number in ids] == ["<s>", "Ã", "©", "<|eot_id|>"]
+    assert RUNNER.pieces(ids) == ["<s>", "<0xC3>", "<0xA9>", "<|eot_id|>"]
+    with pytest.raises(AppError, match="cannot be counted"):
+        Runner(replace(vocabulary(), model="t5"))
+    with pytest.raises(AppError, match="cannot be counted"):
+        Runner(vocabulary(pre="of-tomorrow"))
+
+
+def test_a_template_is_guessed_by_its_marks_and_by_the_vocabulary() -> None:
+    found = guess(snapshot(), vocabulary(), "")
+    assert found is not None
+    assert found.name == "llama3"
+    chatml = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+    found = guess(snapshot(), replace(vocabulary(), architecture="qwen2"), chatml)
+    assert found is not None
+    assert found.name == "qwen"
+    assert guess(snapshot(), vocabulary(marks=["<s>", "</s>"]), "nothing of the kind") is None
+
+
+def test_what_a_server_shows_is_read() -> None:
+    shown = read_shown(
+        {
+            "template": "{% x %}",
+            "modelfile": '# made by hand\nFROM /blobs/sha256-00\nTEMPLATE """{{ .Prompt }}"""\n',
+            "parameters": 'stop                "<|im_end|>"\nstop    "a\\nb"\nnum_ctx   512\ntemperature 0.5',
+        }
+    )
+    served = read_served(shown, "0.32.7")
+    assert (served.stops, served.context, served.written) == (("<|im_end|>", "a\nb"), 512, RAW)
+    assert served.is_jinja
+    assert not served.is_raw
+
+
+def test_built_in_conversations_alternate_and_end_with_a_question() -> None:
+    for case in built_in(thinking=True):
+        roles = [turn.role for turn in case.turns]
+        assert roles[::2] == ["user"] * len(roles[::2]) or "result" in roles
+        assert roles[-1] in ("user", "result")
+        rows = case.training()["messages"]
+        assert isinstance(rows, list)
+        assert len(rows) % 2 == 0  # LLaMA-Factory pairs them
+    names = [case.name for case in built_in(thinking=True)]
+    assert len(set(names)) == len(names)
+
+
+OPENAI = {
+    "messages": [
+        {"role": "system", "content": "S"},
+        {"role": "user", "content": "Q"},
+        {"role": "assistant", "content": "A"},
+    ]
+}
+SHAREGPT = {
+    "conversations": [
+        {"from": "human", "value": "Q"},
+        {"from": "function_call", "value": '{"name": "look", "arguments": {"at": 1}}'},
+        {"from": "observation", "value": "seen"},
+        {"from": "gpt", "value": "A"},
+    ],
+    "system": "S",
+    "tools": '[{"name": "look"}]',
+}
+ALPACA = {"instruction": "I", "input": "Q", "output": "A", "history": [["Q0", "A0"]], "system": "S"}
+
+
+@pytest.mark.parametrize("lines", [True, False], ids=["jsonl", "json"])
+def test_a_persons_own_rows_are_read_in_llama_factorys_forms(tmp_path: Path, lines: bool) -> None:
+    rows = [OPENAI, SHAREGPT, ALPACA]
+    file = tmp_path / "rows"
+    file.write_text("\n".join(map(json.dumps, rows)) if lines else json.dumps(rows), encoding="utf-8")
+    openai, sharegpt, alpaca = read_cases(file)
+    assert openai.messages() == [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]
+    assert [turn.role for turn in sharegpt.turns] == ["user", "call", "result"]
+    assert sharegpt.training()["tools"] == '[{"name": "look"}]'
+    assert sharegpt.messages()[2] == {
+        "role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look", "arguments": {"at": 1}}}]
+    }  # fmt: skip
+    assert [turn.text for turn in alpaca.turns] == ["Q0", "A0", "I\nQ"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "[1]", '{"messages": []}', '{"x": 1}', '{"messages": [{"role": "z"}]}']
+)
+def test_a_file_that_is_no_data_set_is_refused_with_its_reason(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RequestError, match="conversations"):
+        read_cases(file)
+    assert cases.MAX_ROWS == 20

@@ -1,0 +1,100 @@
+"""A proof as lines of text: what is right, and what differs, side by side at the first parting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from backend.parity.compare import Verdict
+from backend.parity.proof import Proof
+from data.i18n import Message, _
+from data.text import inert
+from tui.commands.console import Console
+from tui.wording import fit
+
+_BEFORE: Final = 4
+_AFTER: Final = 8
+_TEXT: Final = 24
+
+
+def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Message | str]:
+    """Yield the report of ``paddock verify``."""
+    yield _(
+        "{model} on Ollama {version}, trained with the template {name} ({source})",
+        model=proof.model,
+        version=proof.served.version,
+        name=proof.trained.template,
+        source=source,
+    )
+    told: set[str] = set()
+    for verdict in proof.verdicts:
+        mark = console.paint("✓", "good") if verdict.ok else console.paint("✗", "bad")
+        count = _("{count} tokens", count=len(verdict.expected.ids))
+        yield f"  {mark} {verdict.case.name:<20} {count if verdict.ok else ''}".rstrip()
+        if verdict.ok or verdict.cause is None:
+            continue
+        if verdict.cause.id in told:
+            yield "      " + str(_("for the same reason as above"))
+            continue
+        told.add(verdict.cause.id)
+        yield from (f"      {line}" for line in _explained(verdict, proof, console))
+    bos = proof.bos()
+    yield f"  {_mark(console, ok=bool(bos['ok']))} BOS {bos['actual']} / {bos['expected']}  {bos['token']}"
+    stops = ", ".join(proof.expected.stops)
+    yield f"  {_mark(console, ok=not proof.missing_stops)} " + str(_("stops at {stops}", stops=inert(stops)))
+    yield f"  {_mark(console, ok=proof.context_is_enough)} num_ctx {proof.served.context or '?'}" + (
+        f" (cutoff_len {proof.trained.cutoff_len})" if proof.trained.cutoff_len else ""
+    )
+    for why, remedy in proof.problems():
+        yield f"      {why}"
+        yield f"      → {remedy}"
+    yield _summary(proof)
+
+
+def _summary(proof: Proof) -> Message:
+    if proof.ok:
+        return _("Ollama sends exactly what the model was trained on.")
+    wrong = sum(1 for verdict in proof.verdicts if not verdict.ok)
+    return _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(proof.verdicts))
+
+
+def _mark(console: Console, *, ok: bool) -> str:
+    return console.paint("✓", "good") if ok else console.paint("✗", "bad")
+
+
+def _explained(verdict: Verdict, proof: Proof, console: Console) -> Iterator[str]:
+    cause = verdict.cause
+    assert cause is not None  # noqa: S101 - the caller has looked
+    if verdict.actual.error is None and not verdict.expected.error and verdict.parting is not None:
+        yield from _side_by_side(verdict, proof, console)
+    yield str(cause.message)
+    yield f"→ {cause.remedy}"
+
+
+def _side_by_side(verdict: Verdict, proof: Proof, console: Console) -> Iterator[str]:
+    parting = verdict.parting
+    assert parting is not None  # noqa: S101 - the caller has looked
+    width = max(20, (console.width() - 12) // 2)
+    rows: list[tuple[Message | str, Message | str]] = [(_("trained"), _("sent by Ollama"))]
+    if parting.character is not None:
+        rows.append(
+            (_around(verdict.expected.text, parting.character), _around(verdict.actual.text, parting.character))
+        )
+    yield from (f"{fit(str(left), width)}  {right}".rstrip() for left, right in rows)
+    start = max(0, parting.token - _BEFORE)
+    ids = (verdict.expected.ids, verdict.actual.ids)
+    for at in range(start, parting.token + _AFTER):
+        left, right = (_token(one, at, proof) for one in ids)
+        if not left and not right:
+            break
+        mark = ">" if at == parting.token else " "
+        yield f"{mark} {fit(left, width - 2)}  {right}".rstrip()
+
+
+def _token(ids: Sequence[int], at: int, proof: Proof) -> str:
+    return f"{ids[at]:>7} {inert(repr(proof.runner.pieces(ids[at : at + 1])[0]))}" if at < len(ids) else ""
+
+
+def _around(text: str, at: int) -> str:
+    before, after = text[max(0, at - _TEXT) : at], text[at : at + _TEXT]
+    return ("…" if at > _TEXT else "") + inert(repr(before)[1:-1] + "▸" + repr(after)[1:-1])
