@@ -41,8 +41,8 @@ bench: setup ## Speed and memory, as ratios to the named rival
 	@$(BIN)/python -m compileall -q tui screens backend data
 	@$(BIN)/python -P -m tests.bench
 
-lock: ## Renew requirements.lock (versions and hashes, no index)
-	@sh scripts/lock.sh "$(VENV)"
+lock: ## Bring requirements.lock in step (UPGRADE=1: with newer versions)
+	@sh scripts/lock.sh "$(VENV)" $(if $(UPGRADE),--upgrade)
 
 pictures: setup ## Draw the pictures of the README from the real app
 	@$(BIN)/python scripts/pictures.py
