@@ -43,6 +43,16 @@ _RULES: Final = (
         ),
     ),
     _rule(
+        # LLaMA-Factory 0.9.5 data/converter.py reads the columns of the format; none of them has a default.
+        r"llamafactory/data/converter\.py\".*?(?P<cause>KeyError: '([^'\n]+)')",
+        _("A column of the dataset is missing from its rows"),
+        lambda found: _(
+            "Map a column that the rows have by `columns` in dataset_info.json, or give every row a column {name}, "
+            "empty where there is nothing to say. It is also missing where `formatting` is not that of the rows.",
+            name=found[2],
+        ),
+    ),
+    _rule(
         r"Cannot find valid samples|Cannot open .*dataset_info\.json",
         _("The dataset has no rows that can be used"),
         _("Its columns or its formatting do not fit dataset_info.json."),
@@ -204,8 +214,9 @@ def _after_traceback(log_tail: str) -> str:
 
 def _line_of(found: re.Match[str]) -> str:
     """Return the line in which ``found`` begins: the cause, where the last exception says only that it failed."""
-    start = found.string.rfind("\n", 0, found.start()) + 1
-    end = found.string.find("\n", found.start())
+    begin = found.start("cause" if "cause" in found.re.groupindex else 0)
+    start = found.string.rfind("\n", 0, begin) + 1
+    end = found.string.find("\n", begin)
     return found.string[start : end if end >= 0 else None].strip()
 
 

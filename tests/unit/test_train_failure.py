@@ -16,6 +16,7 @@ VERSIONS = "llamafactory-0.9.5-transformers-5.6.0"
     ("name", "title", "detail", "hint"),
     [
         ("undefined-dataset", "not registered", "Undefined dataset nope", "Add nope to"),
+        ("missing-column", "column of the dataset", "KeyError: 'input'", "every row a column input"),
         ("output-dir-used", "earlier model", "Output directory already exists", "overwrite_output_dir"),
         ("hub-unreachable", "cannot be reached", "connect", "HF_ENDPOINT"),
     ],
@@ -91,3 +92,11 @@ def test_a_long_message_is_cut() -> None:
     error = explain("Traceback (most recent call last):\nValueError: " + "x" * 100_000, 1)
     assert error is not None
     assert len(error.detail.english()) <= 600
+
+
+def test_a_key_error_elsewhere_is_no_missing_column() -> None:
+    log = (DATA / f"{VERSIONS}-missing-column.log").read_text(encoding="utf-8")
+    error = explain(log.replace("data/converter.py", "train/sft/trainer.py"), 1)
+    assert error is not None
+    assert "column" not in error.title.english()
+    assert error.detail.english() == "KeyError: 'input'"
