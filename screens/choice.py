@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from data.i18n import Message, _
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 
@@ -57,7 +58,7 @@ class ChoiceDialog(ModalScreen[str]):
     def on_mount(self) -> None:
         """Show the choices."""
         dialog = self.query_one("#dialog")
-        dialog.border_title = str(self._title)
+        entitle(dialog, str(self._title))
         table = self.query_one("#choices", Table)
         table.styles.height = len(self._choices)
         table.show(

@@ -14,6 +14,7 @@ from textual.widgets import Input
 from data.i18n import Message
 from tui.keys import bindings
 from tui.widgets.cells import part
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 
 
@@ -46,7 +47,7 @@ class EntryDialog(ModalScreen[str]):
 
     def on_mount(self) -> None:
         """Show the title, and take the keys."""
-        self.query_one("#dialog").border_title = str(self._title)
+        entitle(self.query_one("#dialog"), str(self._title))
         self.query_one(Input).focus()
 
     @on(Input.Submitted)

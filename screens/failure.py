@@ -15,6 +15,7 @@ from data.text import inert
 from screens.shell import Shell
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 
 
@@ -52,7 +53,7 @@ class FailureDialog(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Give the panel its title."""
-        self.query_one("#failure").border_title = f"✗ {_('failed')}"
+        entitle(self.query_one("#failure"), f"✗ {_('failed')}")
 
     def action_copy(self) -> None:
         """Copy the error, and write it to a file."""

@@ -17,6 +17,7 @@ from tui.actions import ACTIONS, WHERE
 from tui.keys import bindings, key_name
 from tui.theme import role_of
 from tui.widgets.cells import part
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 from tui.wording import STATUS_GLYPHS, STATUS_MEANINGS
@@ -86,8 +87,7 @@ class HelpScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         """Show the keys as they are now."""
         pane = self.query_one("#help")
-        pane.border_title = str(_("Keys"))
-        pane.border_subtitle = str(_("esc closes · ids at the right are for the settings file"))
+        entitle(pane, str(_("Keys")), str(_("esc closes · ids at the right are for the settings file")))
         table = self.query_one(Table)
         table.show(help_rows(self._keys))
         table.focus()

@@ -17,6 +17,7 @@ from screens.job_lines import name_of, status_parts
 from screens.place import Place
 from tui.keys import action_of, bindings, key_name
 from tui.widgets.cells import part
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 from tui.wording import kind_word
@@ -83,7 +84,7 @@ class PaletteScreen(ModalScreen[str]):
 
     def on_mount(self) -> None:
         """Show everything."""
-        self.query_one("#palette").border_title = str(_("Find an action"))
+        entitle(self.query_one("#palette"), str(_("Find an action")))
         self.query_one("#found", Table).can_focus = False
         self.query_one("#found", Table).show(self._rows)
         self._show_meaning()

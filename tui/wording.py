@@ -106,13 +106,15 @@ def duration(seconds: float) -> str:
 
 
 def clock_span(seconds: float | None) -> str:
-    """Return ``seconds`` in the width of a table: 0:41, 13:05, 2:10:00, 3d04h; "" for None."""
+    """Return ``seconds`` in the width of a table: 0:41, 13:05, 2:10:00, 13h57m, 3d04h; "" for None."""
     if seconds is None or not math.isfinite(seconds):
         return ""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 24:
         return f"{hours // 24}d{hours % 24:02d}h"
+    if hours >= 10:
+        return f"{hours}h{minutes:02d}m"
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 

@@ -24,6 +24,7 @@ from screens.place import Place
 from tui.chatting import ModelOffer
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.transcript import Transcript, Turn
 from tui.wording import duration, number, size
@@ -124,9 +125,8 @@ class ChatScreen(Place):
 
     def _say_state(self) -> None:
         talk, write = self.query_one("#talk"), self.query_one("#write")
-        talk.border_title = inert(self._model) or str(_("Chat"))
-        talk.border_subtitle = self._host
-        write.border_title = str(_("Your message"))
+        entitle(talk, inert(self._model) or str(_("Chat")), self._host)
+        entitle(write, str(_("Your message")))
         if self._messages:
             self.remove_class("-empty")
         elif self._model:
@@ -243,7 +243,7 @@ class ChatScreen(Place):
             if self.is_there and turn.is_there:  # somebody may have left, or begun a new conversation
                 turn.show_title(title[:2] if not note else (*title, (str(_("not finished")), "warn")))
                 await turn.finish(note)
-                self.query_one("#write").border_subtitle = speed_words(stats) if stats else ""
+                entitle(self.query_one("#write"), subtitle=speed_words(stats) if stats else "")
                 self.refresh_keys()
 
     async def _stream(self, turn: Turn, title: Parts) -> chats.Stats | None:

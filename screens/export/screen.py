@@ -22,6 +22,7 @@ from tui.keys import bindings
 from tui.services import Snapshot
 from tui.widgets.cells import Parts, part
 from tui.widgets.form import Form
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
@@ -70,7 +71,7 @@ class ExportScreen(Place):
 
     def _titles(self) -> None:
         for name, title in (("weights", _("From")), ("room", _("Room")), ("what", _("To"))):
-            self.query_one(f"#{name}").border_title = str(title)
+            entitle(self.query_one(f"#{name}"), str(title))
 
     def language_changed(self) -> None:
         """Say everything again."""

@@ -25,6 +25,7 @@ from tui.services import Snapshot
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part
 from tui.widgets.meters import Meters
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
@@ -71,7 +72,7 @@ class HomeScreen(JobActions, Place):
 
     def _titles(self) -> None:
         for name, title in (("jobs", _("Jobs")), ("machine", _("Machine")), ("next", _("Next"))):
-            self.query_one(f"#{name}").border_title = str(title)
+            entitle(self.query_one(f"#{name}"), str(title))
 
     # -- what is shown --------------------------------------------------------------------------------------------
 
@@ -93,18 +94,13 @@ class HomeScreen(JobActions, Place):
             self._fresh = False
             self._to_what_matters(table)
         counts = [sum(1 for job in snapshot.jobs if job.status is status) for status in (Status.RUNNING, Status.FAILED)]
-        self.query_one("#jobs").border_subtitle = (
-            str(
-                _(
-                    "{running} running · {failed} failed · {count} in all",
-                    running=counts[0],
-                    failed=counts[1],
-                    count=len(snapshot.jobs),
-                )
-            )
-            if rows
-            else ""
+        counted = _(
+            "{running} running · {failed} failed · {count} in all",
+            running=counts[0],
+            failed=counts[1],
+            count=len(snapshot.jobs),
         )
+        entitle(self.query_one("#jobs"), subtitle=str(counted) if rows else "")
         if snapshot.machine is not None:
             self.query_one("#meters", Meters).show(machine_gauges(snapshot.machine))
         self._show_detail(snapshot)
@@ -123,10 +119,10 @@ class HomeScreen(JobActions, Place):
             return
         if group.is_chain and self.query_one("#table", Table).cursor_key == group.key:
             lines = chain_lines(group, self._with_log(group.current, group), snapshot)
-            pane.border_title = group.title
+            entitle(pane, group.title)
         else:
             lines = [headline(job), *detail_lines(self._with_log(job, group, snapshot), snapshot.moment)]
-            pane.border_title = f"{kind_word(job.spec.kind)}"
+            entitle(pane, str(kind_word(job.spec.kind)))
         self.query_one("#about", Prose).show(lines)
         self._advise(group, job)
 

@@ -26,6 +26,7 @@ from tui.widgets.cells import part
 from tui.widgets.chart import Chart
 from tui.widgets.log_view import EMPTY, LogView
 from tui.widgets.meters import Meters
+from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
@@ -80,7 +81,7 @@ class RunScreen(JobActions):
             ("machine", _("Machine")),
             ("lower", _("Log")),
         ):
-            self.query_one(f"#{name}").border_title = str(title)
+            entitle(self.query_one(f"#{name}"), str(title))
 
     def language_changed(self) -> None:
         """Say everything again."""
@@ -153,7 +154,7 @@ class RunScreen(JobActions):
         """Let the next reading begin at the end of the log again."""
         self._log_of = ""
         self.query_one("#log", LogView).clear()
-        self.query_one("#lower").border_subtitle = ""
+        entitle(self.query_one("#lower"), subtitle="")
 
     def _read_on(self, job: Job) -> None:
         """Read what is new of ``job``; one reading at a time, for a record is not made for two."""
@@ -202,7 +203,7 @@ class RunScreen(JobActions):
         log = self.query_one("#log", LogView)
         words = [size(record.log.size())]
         words.append(str(_("following") if log.follow else _("standing still; f follows")))
-        self.query_one("#lower").border_subtitle = " · ".join(words)
+        entitle(self.query_one("#lower"), subtitle=" · ".join(words))
 
     def _present(self, job: Job, snapshot: Snapshot) -> None:
         record = self._records.get(job.id)
@@ -216,7 +217,7 @@ class RunScreen(JobActions):
         has_curve = drawn or (job.spec.kind == "train" and job.status is not Status.FAILED)
         self.set_class(not has_curve, "-no-curve")
         bar_width = max(10, min(48, self.size.width - 60))
-        self.query_one("#now").border_title = name_of(job)
+        entitle(self.query_one("#now"), name_of(job))
         if has_curve:
             lines = now_lines(detail, snapshot.moment, bar_width, self._centre_width)
         else:
@@ -225,14 +226,13 @@ class RunScreen(JobActions):
         if record is not None and has_curve:
             chart = self.query_one("#chart", Chart)
             chart.show(record.loss, record.evaluations)
-            pane = self.query_one("#curve")
-            pane.border_subtitle = chart.legend if len(record.loss) else ""
             last = f"  {number(record.loss.last)}" if len(record.loss) else ""
-            pane.border_title = f"{_('Loss')}{last}"
+            legend = chart.legend if len(record.loss) else ""
+            entitle(self.query_one("#curve"), f"{_('Loss')}{last}", legend)
         machine = snapshot.machine if job.status.is_live and job.status is not Status.UNREACHABLE else None
         machine = machine or (record.machine if record else None)
-        pane = self.query_one("#machine")
-        pane.border_title = str(_("Machine") if job.status.is_live else _("Machine, at the end"))
+        title = _("Machine") if job.status.is_live else _("Machine, at the end")
+        entitle(self.query_one("#machine"), str(title))
         if machine is not None:
             self.query_one("#meters", Meters).show(machine_gauges(machine))
         else:

@@ -37,8 +37,10 @@ class LineBar(Widget):
 
     def show_parts(self, left: Parts, right: Parts = ()) -> None:
         """Show ``left`` and ``right``; the right ones give way when there is no room."""
-        if (left, right) != (self._left, self._right):
-            self._left, self._right = left, right
+        width = self.size.width
+        before = self.line(width)
+        self._left, self._right = left, right
+        if self.line(width) != before:  # a clock that there is no room for sends nothing
             self.refresh()
 
     def line(self, width: int) -> Parts:
@@ -80,8 +82,9 @@ class KeyBar(LineBar):
 
     def show_keys(self, hints: Sequence[KeyHint], always: Sequence[KeyHint]) -> None:
         """Show ``hints`` from the left and ``always`` at the right."""
-        self._hints, self._always = tuple(hints), tuple(always)
-        self.refresh()
+        if (new := (tuple(hints), tuple(always))) != (self._hints, self._always):
+            self._hints, self._always = new
+            self.refresh()
 
     _hints: tuple[KeyHint, ...] = ()
     _always: tuple[KeyHint, ...] = ()

@@ -45,5 +45,15 @@ def fit_parts(parts: Sequence[Part], width: int, *, right: bool = False) -> Part
 
 
 def segments(parts: Iterable[Part], roles: Roles) -> list[Segment]:
-    """Return Rich segments of ``parts``; control characters cannot be in them (see ``data.text``)."""
-    return [Segment(text, roles[role]) for text, role in parts if text]
+    """Return Rich segments of ``parts``, one for neighbours of one role.
+
+    Control characters cannot be in them (see ``data.text``).
+    """
+    made: list[Segment] = []
+    present, words = "", ""
+    for text, role in parts:
+        if role != present and words:
+            made.append(Segment(words, roles[present]))
+            words = ""
+        present, words = role, words + text
+    return [*made, Segment(words, roles[present])] if words else made

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from data.i18n import _
 from tui.keys import bindings
 from tui.theme import Roles, roles
+from tui.widgets.pane import entitle
 from tui.widgets.plot import Picture, Series, View, draw
 from tui.wording import number
 
@@ -105,7 +106,7 @@ class Chart(Widget, can_focus=True):
             self.view = view
             self.refresh()
             if self.parent is not None and isinstance(self.parent, Widget):
-                self.parent.border_subtitle = self.legend
+                entitle(self.parent, subtitle=self.legend)
 
     def _drawing(self) -> Picture | None:
         revision = (self.raw.revision, self.marks.revision if self.marks else 0)

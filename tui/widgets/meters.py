@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -52,12 +52,15 @@ class Meters(Widget):
         self._value_width = value_width
 
     def show(self, gauges: Sequence[Gauge]) -> None:
-        """Show ``gauges``; nothing is drawn when they are as they were."""
+        """Show ``gauges``; only those that changed are drawn again."""
         new = tuple(gauges)
         if new != self._gauges:
-            layout = len(new) != len(self._gauges)
-            self._gauges = new
-            self.refresh(layout=layout)
+            old, self._gauges = self._gauges, new
+            if len(new) != len(old):
+                self.refresh(layout=True)
+                return
+            changed = [y for y, (before, after) in enumerate(zip(old, new, strict=True)) if before != after]
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Return one line a gauge."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -56,12 +56,19 @@ class Prose(Widget):
         self._wrapped: tuple[int, list[Parts]] = (-1, [])
 
     def show(self, lines: Sequence[Parts]) -> None:
-        """Show ``lines``; nothing is drawn when they are as they were."""
+        """Show ``lines``; only those that changed are drawn again."""
         new = tuple(lines)
-        if new != self._lines:
-            self._lines = new
-            self._wrapped = (-1, [])
+        if new == self._lines:
+            return
+        width, before = self._wrapped
+        self._lines = new
+        self._wrapped = (-1, [])
+        after = self._wrap(width) if width == self.size.width else []
+        if not after or len(after) != len(before):
             self.refresh(layout=True)
+            return
+        changed = [y for y, (old, line) in enumerate(zip(before, after, strict=True)) if old != line]
+        self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     @property
     def plain(self) -> str:
