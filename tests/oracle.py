@@ -82,6 +82,23 @@ def convert_all(python: Path, wanted: Sequence[Conversion]) -> None:
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
 
 
+def convert_adapters(python: Path, wanted: Sequence[tuple[Path, Path, Path, str]]) -> None:
+    """Convert (adapter, base, file, outtype) each with convert_lora_to_gguf.py, in one process of ``python``."""
+    runs = [
+        [str(adapter), "--base", str(base), "--outfile", str(file), "--outtype", outtype]
+        for adapter, base, file, outtype in wanted
+    ]
+    done = subprocess.run(
+        [str(python), str(PROGRAMS / "llama_cpp_lora.py"), str(llama_cpp())],
+        input=json.dumps(runs).encode(),
+        capture_output=True,
+        check=False,
+        env=gguf_python(),
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
+
+
 def special_vocab(folders: Sequence[Path]) -> list[dict[str, object]]:
     """Return what llama.cpp's ``SpecialVocab`` reads out of each folder (needs no torch)."""
     done = subprocess.run(

@@ -8,21 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from backend.convert import stream, verify, writer
+from backend.convert import adapter, stream, verify, writer
 from backend.convert.cast import Raw
 from backend.convert.digest import SourceDigests
 from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
-from backend.convert.plan import FILE_TYPES
+from backend.convert.plan import FILE_TYPES, QUANTIZATION_VERSION
 from backend.convert.planning import Plan, make_plan
 from backend.convert.special import CHAT_TEMPLATE, ID_KEYS
 from backend.convert.vocabulary import Vocabulary
 from data.errors import RequestError
 from data.i18n import _
-
-_QUANTIZATION_VERSION: Final = 2  # GGML_QNT_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +56,8 @@ class ConvertReport:
     pre_tokenizer_found_by: str
     """``ids`` (of the check text), ``structure`` (of tokenizer.json), or empty for SentencePiece"""
     digests: Digests
+    source: Path
+    """The folder of the model, or of the adapter"""
     plan: Plan
 
     def as_json(self) -> dict[str, object]:
@@ -99,6 +98,38 @@ def convert(
     """
     plan = make_plan(source, outtype)
     head, vocabulary = _head(plan, name, Overrides(chat_template, add_bos, eos, eot))
+    return _written(plan, head, vocabulary, source, target, progress, stop_requested)
+
+
+def convert_adapter(
+    source: Path,
+    target: Path,
+    *,
+    base: Path | None = None,
+    outtype: str = "auto",
+    name: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> ConvertReport:
+    """Write the LoRA adapter in the folder ``source`` to the file ``target``, as ``convert`` does with a whole model.
+
+    ``base`` is the folder of its base model, of which config.json is enough; by default what the adapter names.
+    """
+    found = adapter.read_adapter(source, base)
+    plan = adapter.plan_adapter(found, outtype)
+    head = writer.header(adapter.adapter_keys(found, plan, name), plan.tensors, plan.outtype)
+    return _written(plan, head, ("", ""), source, target, progress, stop_requested)
+
+
+def _written(
+    plan: Plan,
+    head: bytes,
+    vocabulary: tuple[str, str],
+    source: Path,
+    target: Path,
+    progress: Callable[[int, int], None],
+    stop_requested: Callable[[], bool],
+) -> ConvertReport:
     size = len(head) + sum(writer.padded(tensor.size_bytes(plan.outtype)) for tensor in plan.tensors)
     if stop_requested():
         raise stream.Stopped
@@ -109,7 +140,15 @@ def convert(
         output.sync()
         verify.verify(output.temporary, plan, sources, size)
     return ConvertReport(
-        target, plan.family.arch, plan.outtype, len(plan.tensors), size, *vocabulary, digests=digests, plan=plan
+        target,
+        plan.family.arch,
+        plan.outtype,
+        len(plan.tensors),
+        size,
+        *vocabulary,
+        digests=digests,
+        source=source,
+        plan=plan,
     )
 
 
@@ -127,9 +166,9 @@ def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: 
     keys.text("general.architecture", plan.family.arch)
     plan.family.add_early_keys(keys, plan.hparams)
     keys.text("general.type", "model")
-    add_metadata(keys, plan.folder, plan.family.arch, plan.tensors, name)
+    add_metadata(keys, plan.folder.path, plan.family.arch, plan.tensors, name)
     plan.family.add_keys(keys, plan.hparams, FILE_TYPES[plan.outtype])
-    keys.whole("general.quantization_version", _QUANTIZATION_VERSION)
+    keys.whole("general.quantization_version", QUANTIZATION_VERSION)
     vocabulary.add_keys(keys)
     if overrides.chat_template is not None:
         keys.text(CHAT_TEMPLATE, overrides.chat_template)

@@ -30,6 +30,14 @@ class Family(Protocol):
         """Return the tensors in llama.cpp's order; RequestError for one that has no place or one that is missing."""
         ...
 
+    def placed(self, folder: ModelFolder, weights: Iterable[Weight], hparams: HParams) -> Iterable[Tensor]:
+        """Return the tensors that some weights become, whether they are all or not."""
+        ...
+
+    def is_dropped(self, name: str, hparams: HParams) -> bool:
+        """Say whether a weight is left out although it has a name of the family."""
+        ...
+
     def add_early_keys(self, keys: Keys, hparams: HParams) -> None:
         """Add what llama.cpp writes before everything else."""
         ...

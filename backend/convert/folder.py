@@ -39,7 +39,8 @@ _PICKLED: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "consolidated*.pth")
 class ModelFolder:
     """A folder with config.json and safetensors; RequestError tells what else it is, and the remedy."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, weights: bool = True) -> None:
+        """Look at ``path``; without ``weights`` the small files are enough, and what its weights are does not count."""
         self.path = path
         if not path.is_dir():
             raise RequestError(
@@ -55,8 +56,9 @@ class ModelFolder:
                 _("It has no config.json."),
                 _("Give the folder that holds config.json and the .safetensors files."),
             )
-        self._refuse_quantised(self.config)
-        self._refuse_pickled()
+        if weights:
+            self._refuse_quantised(self.config)
+            self._refuse_pickled()
 
     @property
     def architecture(self) -> str:
@@ -78,49 +80,18 @@ class ModelFolder:
 
     def text(self, name: str) -> str:
         """Return a text file; RequestError where it cannot be read or is longer than any such file should be."""
-        try:
-            return self._bytes(name, CONFIG_LIMITS.size_bytes).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self._unreadable(name, str(error)) from error
-
-    def _bytes(self, name: str, limit_bytes: int) -> bytes:
-        try:
-            with (self.path / name).open("rb") as stream:
-                raw = stream.read(limit_bytes + 1)
-        except OSError as error:
-            raise self._unreadable(name, str(error)) from error
-        if len(raw) > limit_bytes:
-            raise self._unreadable(name, f"more than {limit_bytes} bytes")
-        return raw
+        return read_text(self.path / name)
 
     def json(self, name: str, *, limits: Limits = CONFIG_LIMITS) -> Json | None:
         """Return a JSON object; None where there is no such file, RequestError for anything else, or too much."""
-        if not self.has(name):
-            return None
-        raw = self._bytes(name, limits.size_bytes)
-        if limits.exceeded_by(raw):
-            raise self._unreadable(name, f"more than {limits.containers} objects or {limits.values} values")
-        try:
-            value: object = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise self._unreadable(name, str(error)) from error
-        if not isinstance(value, dict):
-            raise self._unreadable(name, "expected an object")
-        return cast("Json", value)
-
-    def _unreadable(self, name: str, reason: str) -> RequestError:
-        return RequestError(
-            _("{file} of the model cannot be read", file=name),
-            f"{self.path / name}: {reason}",
-            _("The file may be damaged: export or download the model again."),
-        )
+        return read_json(self.path / name, limits=limits)
 
     def _refuse_adapter(self) -> None:
         if self.has("adapter_config.json") and not self.has("config.json"):
             raise RequestError(
                 _("{path} holds an adapter, not a whole model", path=str(self.path)),
                 _("A LoRA adapter is only the difference to its base model."),
-                _("Merge it first: paddock export, then convert the merged folder."),
+                _("Merge it first (paddock export). `paddock convert --adapter` makes a GGUF adapter of it."),
             )
 
     def _refuse_quantised(self, config: Json) -> None:
@@ -149,3 +120,46 @@ class ModelFolder:
             _("There is no .safetensors file in it."),
             _("Give the folder of the merged model; an interrupted export or download leaves such folders."),
         )
+
+
+def read_text(file: Path) -> str:
+    """Return a model's text file; RequestError where it cannot be read or is longer than any such file should be."""
+    try:
+        return _bytes(file, CONFIG_LIMITS.size_bytes).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, str(error)) from error
+
+
+def read_json(file: Path, *, limits: Limits = CONFIG_LIMITS) -> Json | None:
+    """Return a model's JSON object; None where there is no such file, RequestError for anything else, or too much."""
+    if not file.is_file():
+        return None
+    raw = _bytes(file, limits.size_bytes)
+    if limits.exceeded_by(raw):
+        raise _unreadable(file, f"more than {limits.containers} objects or {limits.values} values")
+    try:
+        value: object = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(file, str(error)) from error
+    if not isinstance(value, dict):
+        raise _unreadable(file, "expected an object")
+    return cast("Json", value)
+
+
+def _bytes(file: Path, limit_bytes: int) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(limit_bytes + 1)
+    except OSError as error:
+        raise _unreadable(file, str(error)) from error
+    if len(raw) > limit_bytes:
+        raise _unreadable(file, f"more than {limit_bytes} bytes")
+    return raw
+
+
+def _unreadable(file: Path, reason: str) -> RequestError:
+    return RequestError(
+        _("{file} of the model cannot be read", file=file.name),
+        f"{file}: {reason}",
+        _("The file may be damaged: export or download the model again."),
+    )

@@ -6,7 +6,7 @@ Source of the type rules: llama.cpp `conversion/base.py` ``ModelBase.prepare_ten
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ F16: Final = 1
 Q8_0: Final = 8
 BF16: Final = 30
 
+QUANTIZATION_VERSION: Final = 2  # GGML_QNT_VERSION
 OUT_TYPES: Final = {"f32": F32, "f16": F16, "bf16": BF16, "q8_0": Q8_0}
 FILE_TYPES: Final = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
 """llama.cpp's ``LlamaFileType``"""
@@ -95,8 +96,18 @@ class Counts:
 
 def parameter_counts(tensors: Sequence[Tensor]) -> Counts:
     """Count as llama.cpp does for ``general.size_label`` (gguf-py ``GGUFWriter.get_total_parameter_count``)."""
+    adapts = any(tensor.name.endswith(".lora_b") for tensor in tensors)
+    if adapts:  # counted as what they change; the sign says that it is a guess
+        columns = {tensor.name[:-1]: tensor.shape[-1] for tensor in tensors if tensor.name.endswith(".lora_a")}
+        tensors = [
+            replace(tensor, shape=(*tensor.shape[:-1], columns[tensor.name[:-1]]))
+            for tensor in tensors
+            if tensor.name.endswith(".lora_b")
+        ]
     stacks = [tensor for tensor in tensors if "_exps." in tensor.name and len(tensor.shape) >= 3]
     total = sum(tensor.count for tensor in tensors)
     shared = total - sum(tensor.count for tensor in stacks)
     experts = sum(tensor.shape[-3] for tensor in stacks) // len(stacks) if stacks else 0
-    return Counts(total, shared, sum(tensor.count // tensor.shape[-3] for tensor in stacks), experts)
+    return Counts(
+        -total if adapts else total, shared, sum(tensor.count // tensor.shape[-3] for tensor in stacks), experts
+    )

@@ -44,16 +44,11 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
 
     Raises RequestError for whatever makes the folder impossible to convert, with the remedy.
     """
-    if outtype not in OUTTYPES:
-        raise RequestError(
-            _("Unknown type {name}", name=outtype),
-            _("Known types: {names}", names=", ".join(OUTTYPES)),
-            _("K-quants such as q4_K_M are made while deploying: --quantize."),
-        )
+    check_outtype(outtype)
     folder = ModelFolder(source)
     family = family_of(folder)
     weights = read_weights(folder)
-    _refuse_types(weights)
+    refuse_types(weights)
     chosen = guess_outtype(weights) if outtype == "auto" else outtype
     hparams = family.hparams(folder)
     tensors = tuple(family.tensors(folder, weights, hparams))
@@ -83,7 +78,18 @@ def _check_vocabulary(tensors: Sequence[Tensor], hparams: HParams) -> None:
         )
 
 
-def _refuse_types(weights: Sequence[Weight]) -> None:
+def check_outtype(outtype: str) -> None:
+    """Raise RequestError for a type of weights that is not made here."""
+    if outtype not in OUTTYPES:
+        raise RequestError(
+            _("Unknown type {name}", name=outtype),
+            _("Known types: {names}", names=", ".join(OUTTYPES)),
+            _("K-quants such as q4_K_M are made while deploying: --quantize."),
+        )
+
+
+def refuse_types(weights: Sequence[Weight]) -> None:
+    """Raise RequestError for a weight that is quantised, or no weight at all."""
     wrong = next((weight for weight in weights if weight.dtype not in ITEM_BYTES), None)
     if wrong:
         raise RequestError(

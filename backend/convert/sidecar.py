@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from backend.convert.folder import Limits, ModelFolder
+from backend.convert.folder import Limits, read_json
 from data.errors import AppError, RequestError
 from data.files import write_atomic
 from data.i18n import _
@@ -54,14 +54,14 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             "tensors": report.tensors,
         },
         "source": {
-            "folder": str(folder.path.absolute()),
+            "folder": str(report.source.absolute()),
             "architecture": folder.architecture,
             "files": [
                 {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256}
                 for file, sha256 in report.digests.sources.items()
             ],
         },
-        "run": _run(folder),
+        "run": _run(report.source),
         "changed_keys": sorted(changed),
     }
     try:
@@ -93,9 +93,9 @@ def read_sidecar(gguf: Path) -> Mapping[str, object] | None:
             return None
 
 
-def _run(folder: ModelFolder) -> Mapping[str, object] | None:
+def _run(folder: Path) -> Mapping[str, object] | None:
     """Return the record of the training that the weights come from; None where the folder has no good one."""
     try:
-        return folder.json(RUN_FILE, limits=_LIMITS)
+        return read_json(folder / RUN_FILE, limits=_LIMITS)
     except RequestError:
         return None

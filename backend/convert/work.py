@@ -2,9 +2,9 @@
 
 Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto), and optionally ``name``
 (``general.name``) and ``training`` (what the run decided: its template decides the chat template, ``add_bos_token``
-and the tokens for the end of an answer). Result: ``gguf``,
-``outtype``, ``bytes``, ``sha256``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``,
-``sidecar``, ``seconds``.
+and the tokens for the end of an answer); ``adapter`` (true if the source is a LoRA adapter) and ``base`` (its base
+model's folder). Result: ``gguf``, ``outtype``, ``bytes``, ``sha256``, ``tensors``, ``architecture``,
+``pre_tokenizer``, ``pre_tokenizer_found_by``, ``sidecar``, ``seconds``.
 """
 
 from __future__ import annotations
@@ -53,9 +53,13 @@ def main(reporter: Reporter) -> None:
     name = params.get("name")
     training = Training.read(params.get("training"))
     reporter.stage("convert", _("Convert to GGUF"))
-    from backend.convert.converter import convert  # noqa: PLC0415 - numpy takes a while; the stage is shown before
+    # numpy takes a while; the stage is shown before
+    from backend.convert.converter import convert, convert_adapter  # noqa: PLC0415
     from backend.convert.sidecar import write_sidecar  # noqa: PLC0415
     from backend.convert.stream import Stopped  # noqa: PLC0415
+
+    def progress(done: int, total: int) -> None:
+        reporter.progress(done, total, "bytes")
 
     began = time.monotonic()
     facts = None
@@ -63,18 +67,30 @@ def main(reporter: Reporter) -> None:
         paths = Paths.default()
         facts = gguf_facts(training.resolve(load_settings(paths.settings).values, paths), source)
     try:
-        report = convert(
-            source,
-            target,
-            outtype=outtype,
-            name=name if isinstance(name, str) and name else None,
-            chat_template=facts.chat_template if facts else None,
-            add_bos=facts.add_bos if facts else None,
-            eos=facts.eos if facts else None,
-            eot=facts.eot if facts else None,
-            progress=lambda done, total: reporter.progress(done, total, "bytes"),
-            stop_requested=stop,
-        )
+        if params.get("adapter") is True:
+            base = params.get("base")
+            report = convert_adapter(
+                source,
+                target,
+                base=Path(base) if isinstance(base, str) and base else None,
+                outtype=outtype,
+                name=name if isinstance(name, str) and name else None,
+                progress=progress,
+                stop_requested=stop,
+            )
+        else:
+            report = convert(
+                source,
+                target,
+                outtype=outtype,
+                name=name if isinstance(name, str) and name else None,
+                chat_template=facts.chat_template if facts else None,
+                add_bos=facts.add_bos if facts else None,
+                eos=facts.eos if facts else None,
+                eot=facts.eot if facts else None,
+                progress=progress,
+                stop_requested=stop,
+            )
     except Stopped:
         sys.stderr.write("Stopped; nothing was left behind.\n")
         raise SystemExit(_STOPPED) from None

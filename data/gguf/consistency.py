@@ -50,6 +50,8 @@ def check(file: Path | Header) -> tuple[Problem, ...]:
     Raises AppError where the header cannot be read at all. Reads the header only, never the weights.
     """
     header = file if isinstance(file, Header) else read_header(file)
+    if header.keys.get("general.type") == "adapter":  # no model of its own: it has neither vocabulary nor layers
+        return tuple(_layout(header))
     return (*_layout(header), *_vocabulary(header), *_model(header))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,40 @@ def write_weights(folder: Path, weights: Mapping[str, np.ndarray], *, dtype: str
         write_safetensors(folder / file, part)
         weight_map |= dict.fromkeys(part, file)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def write_adapter(
+    folder: Path,
+    base: Path,
+    shapes: Mapping[str, Sequence[int]],
+    rank: int,
+    random: np.random.Generator,
+    changes: Mapping[str, object] | None = None,
+) -> dict[str, np.ndarray]:
+    """Write a PEFT folder with a LoRA of the matrices in ``shapes``, and return its weights by their names there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "peft_type": "LORA",
+        "base_model_name_or_path": str(base),
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "use_dora": False,
+        "use_rslora": False,
+        "init_lora_weights": True,
+        "modules_to_save": None,
+        "alpha_pattern": {},
+        "rank_pattern": {},
+        **(changes or {}),
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    weights: dict[str, np.ndarray] = {}
+    for name, (rows, columns) in shapes.items():
+        inside = f"base_model.model.{name}.lora"
+        weights[f"{inside}_A.weight"] = random.standard_normal((rank, columns)).astype(np.float32)
+        weights[f"{inside}_B.weight"] = random.standard_normal((rows, rank)).astype(np.float32)
+    raw = {name: ("F32", value.shape, value.tobytes()) for name, value in weights.items()}
+    write_safetensors(folder / "adapter_model.safetensors", raw)
+    return weights
 
 
 def byte_letters() -> list[str]:

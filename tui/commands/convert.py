@@ -26,8 +26,8 @@ OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
     "convert",
     _(
         "Convert a model in Hugging Face's form to GGUF, without torch.\n\nMODEL_DIR holds config.json, tokenizer and "
-        "safetensors. An adapter has to be merged first (`paddock export`). The chat template and the tokens that end "
-        "an answer are those of the training, where it is known."
+        "safetensors. An adapter is merged first (`paddock export`), or becomes a GGUF adapter with --adapter. The "
+        "chat template and the tokens that end an answer are those of the training, where it is known."
     ),
     argument("model_dir", path=True),
     option(
@@ -54,6 +54,13 @@ OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
         metavar="NAME",
         about=_("The name that the GGUF bears (general.name); by default what README.md and the folder's name say."),
     ),
+    flag("--adapter", about=_("MODEL_DIR is a LoRA adapter; make an adapter of GGUF, to be loaded beside its base.")),
+    option(
+        "--base",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        about=_("The adapter's base model; by default the folder that the adapter names. Implies --adapter."),
+    ),
     flag("--force", about=_("Replace a file of that name.")),
     wait_option(default=True),
     plain_option(),
@@ -63,14 +70,19 @@ def convert(
     model_dir: Path,
     output: Path | None,
     outtype: str,
+    *,
     template: str | None,
     model_name: str | None,
+    adapter: bool,
+    base: Path | None,
     force: bool,
     wait: bool,
 ) -> int:
-    """Convert one model."""
+    """Convert one model, or one adapter."""
     console, services = session.console, session.services(adopt=True)
-    source = check_model_folder(services.workspace / model_dir.expanduser())
+    place = services.workspace / model_dir.expanduser()
+    adapter = adapter or base is not None
+    source = check_adapter_folder(place) if adapter else check_model_folder(place)
     target = services.workspace / output.expanduser() if output else default_target(source, outtype)
     if target.is_dir():
         raise RequestError(
@@ -78,10 +90,19 @@ def convert(
         )
     if target.exists() and not force:
         raise RequestError(_("The target exists already"), str(target), _("Name another one with -o, or add --force."))
-    training = training_of(source, template, services)
-    spec = conversion(source, target, outtype, workspace=services.workspace, training=training, name=model_name)
+    training = None if adapter else training_of(source, template, services)
+    spec = conversion(
+        source,
+        target,
+        outtype,
+        workspace=services.workspace,
+        training=training,
+        name=model_name,
+        adapter=adapter,
+        base=services.workspace / base.expanduser() if base else None,
+    )
     status = run_jobs(console, services, [spec], wait=wait)
-    if status == 0 and wait:
+    if status == 0 and wait and not adapter:
         console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
     return status
 
@@ -95,12 +116,19 @@ def conversion(
     training: Training | None = None,
     chain: Chain | None = None,
     name: str | None = None,
+    adapter: bool = False,
+    base: Path | None = None,
 ) -> JobSpec:
     """Return the job that converts ``source`` to ``target``.
 
-    ``training`` decides what the GGUF says of prompts, ``name`` is what it calls itself.
+    ``training`` decides what the GGUF says of prompts, ``name`` is what it calls itself. An ``adapter`` has its
+    ``base``, where it is not the folder that the adapter names.
     """
     params: dict[str, object] = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
+    if adapter:
+        params["adapter"] = True
+    if base is not None:
+        params["base"] = str(base)
     if training is not None:
         params["training"] = training.as_params()
     if name:
@@ -135,6 +163,18 @@ def default_target(source: Path, outtype: str) -> Path:
     return source / f"{source.name}-{outtype.upper()}.gguf"
 
 
+def check_adapter_folder(folder: Path) -> Path:
+    """Return ``folder``, absolute; raises RequestError where it holds no adapter."""
+    place = folder.absolute()
+    if not (place / "adapter_config.json").is_file():
+        raise RequestError(
+            _("There is no adapter in {path}", path=place),
+            _("It has no {file}.", file="adapter_config.json"),
+            _("Give the folder that a LoRA training wrote."),
+        )
+    return place
+
+
 def check_model_folder(folder: Path) -> Path:
     """Return ``folder``, absolute; raises RequestError where it holds no whole model."""
     place = folder.absolute()
@@ -146,7 +186,11 @@ def check_model_folder(folder: Path) -> Path:
         raise RequestError(
             _("This is an adapter, not a whole model"),
             str(place),
-            _("Merge it first: `paddock export CONFIG.yaml adapter_name_or_path={folder}`", folder=place),
+            _(
+                "Merge it first: `paddock export CONFIG.yaml adapter_name_or_path={folder}`. "
+                "`paddock convert --adapter` makes a GGUF adapter of it.",
+                folder=place,
+            ),
         )
     if not (place / "config.json").is_file():
         raise RequestError(

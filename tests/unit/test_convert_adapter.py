@@ -1,0 +1,137 @@
+"""A LoRA adapter as GGUF: what arrives of it, and what a GGUF adapter cannot say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.convert.converter import convert_adapter
+from data.errors import RequestError
+from data.gguf import check, read_header
+from tests.unit.model_folder import write_adapter, write_model
+
+RANK = 4
+SHAPES = {
+    "model.layers.0.self_attn.q_proj": (32, 32),
+    "model.layers.0.self_attn.v_proj": (16, 32),
+    "model.layers.1.mlp.down_proj": (32, 64),
+}
+
+
+def adapter(place: Path, **changes: object) -> Path:
+    write_model(place / "base")
+    write_adapter(place / "lora", place / "base", SHAPES, RANK, np.random.default_rng(1), changes)
+    return place / "lora"
+
+
+def test_each_change_becomes_two_matrices_that_multiply_to_it(tmp_path: Path) -> None:
+    source = adapter(tmp_path)
+    weights = write_adapter(source, tmp_path / "base", SHAPES, RANK, np.random.default_rng(1))
+    target = tmp_path / "out" / "lora.gguf"
+    report = convert_adapter(source, target, outtype="f32")
+    header = read_header(target)
+    assert check(header) == ()
+    assert report.tensors == len(header.tensors) == 6
+    assert header.keys["general.type"] == "adapter"
+    assert header.keys["adapter.lora.alpha"] == 2 * RANK
+    halves = {
+        tensor.name: np.frombuffer(
+            target.read_bytes(), "<f4", tensor.size_bytes // 4, header.data_offset + tensor.offset
+        ).reshape(tensor.shape[::-1])
+        for tensor in header.tensors
+    }
+    inside = "base_model.model.model.layers.1.mlp.down_proj.lora"
+    assert np.array_equal(halves["blk.1.ffn_down.weight.lora_a"], weights[f"{inside}_A.weight"])
+    assert np.array_equal(halves["blk.1.ffn_down.weight.lora_b"], weights[f"{inside}_B.weight"])
+    high = weights["base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"].reshape(4, 2, 4, RANK)
+    assert np.array_equal(halves["blk.0.attn_q.weight.lora_b"], high.swapaxes(1, 2).reshape(32, RANK))
+
+
+def test_of_the_base_its_configuration_is_enough(tmp_path: Path) -> None:
+    source = adapter(tmp_path, base_model_name_or_path="somebody/elsewhere")
+    (tmp_path / "base" / "model.safetensors").unlink()
+    with pytest.raises(RequestError, match="base model of the adapter is not here") as caught:
+        convert_adapter(source, tmp_path / "a.gguf")
+    assert "--base" in caught.value.hint.english()
+    convert_adapter(source, tmp_path / "a.gguf", base=tmp_path / "base")
+
+
+def test_rslora_is_written_with_the_alpha_that_gives_its_scale(tmp_path: Path) -> None:
+    convert_adapter(adapter(tmp_path, use_rslora=True), tmp_path / "a.gguf")
+    alpha = read_header(tmp_path / "a.gguf").keys["adapter.lora.alpha"]
+    assert alpha == pytest.approx(2 * RANK * math.sqrt(RANK))
+
+
+def nothing_there(folder: Path) -> None:
+    (folder / "adapter_config.json").unlink()
+
+
+def no_weights(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").unlink()
+
+
+def half_a_pair(folder: Path) -> None:
+    write_adapter(folder, folder.parent / "base", {}, RANK, np.random.default_rng(1))
+    source = folder / "adapter_model.safetensors"
+    header = {"base_model.model.lm_head.lora_A.weight": {"dtype": "F32", "shape": [4, 32], "data_offsets": [0, 512]}}
+    head = json.dumps(header).encode()
+    source.write_bytes(len(head).to_bytes(8, "little") + head + bytes(512))
+
+
+def whole_weight(folder: Path) -> None:
+    source = folder / "adapter_model.safetensors"
+    header = {"base_model.model.lm_head.weight": {"dtype": "F32", "shape": [4, 32], "data_offsets": [0, 512]}}
+    head = json.dumps(header).encode()
+    source.write_bytes(len(head).to_bytes(8, "little") + head + bytes(512))
+
+
+def another_model(folder: Path) -> None:
+    write_adapter(folder, folder.parent / "base", {"transformer.h.0.attn": (8, 8)}, RANK, np.random.default_rng(1))
+
+
+def tied_output(folder: Path) -> None:
+    config = folder.parent / "base" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "tie_word_embeddings": True}))
+    write_adapter(folder, folder.parent / "base", {"lm_head": (260, 32)}, RANK, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (nothing_there, "no adapter in"),
+        (no_weights, "holds no weights"),
+        (half_a_pair, "not complete"),
+        (whole_weight, "cannot be written as a GGUF adapter"),
+        (another_model, "has no place"),
+        (tied_output, "cannot be written as a GGUF adapter"),
+    ],
+)
+def test_an_unusable_folder_is_refused_with_a_remedy(tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:
+    source = adapter(tmp_path)
+    spoil(source)
+    with pytest.raises(RequestError, match=said) as caught:
+        convert_adapter(source, tmp_path / "out" / "a.gguf")
+    assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peft_type": "LOHA"},
+        {"use_dora": True},
+        {"init_lora_weights": "pissa_niter_4"},
+        {"modules_to_save": ["embed_tokens"]},
+        {"alpha_pattern": {"q_proj": 3}},
+        {"use_rslora": True, "rank_pattern": {"q_proj": 3}},
+    ],
+)
+def test_what_a_gguf_adapter_cannot_say_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(RequestError, match="cannot be written as a GGUF adapter") as caught:
+        convert_adapter(adapter(tmp_path, **changes), tmp_path / "a.gguf")
+    assert "Merge it first" in caught.value.hint.english()
