@@ -1,0 +1,83 @@
+"""What is foretold without a server, against what two real lines of Ollama send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import backend.parity
+from backend.ollama.blob import digest
+from backend.ollama.client import Client, Creation
+from backend.ollama.modelfile import make
+from backend.parity import asked
+from backend.parity.cases import built_in
+from backend.parity.predict import forecast
+from tests import ollamas, oracle, tiny_gguf
+from tests.ollamas import Running
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+CHATML = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+OF_OLD = (
+    "{{ if .System }}<<SYS>>{{ .System }}<</SYS>>{{ end }}{{ if .Prompt }}[INST] {{ .Prompt }} [/INST]{{ end }}"
+    "{{ .Response }}</s>"
+)
+EVERYTHING = (
+    "{{ if .Tools }}{{ .Tools }}{{ range .Tools }}[{{ .Function.Name }}|{{ json .Function.Parameters.Properties }}|"
+    "{{ json . }}]{{ end }}{{ end }}{{ range $i, $m := .Messages }}<{{ .Role }}>{{ if .ToolCalls }}"
+    "{{ range .ToolCalls }}{{ .Function.Name }}{{ .Function.Arguments }}{{ json . }}{{ end }}{{ else if .Thinking }}"
+    "<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}{{ end }}{{ if .IsThinkSet }}T{{ .Think }}{{ end }}"
+)
+OFFICIAL = ("meta-llama-Llama-3.1-8B-Instruct.jinja", "Qwen-Qwen3-0.6B.jinja", "microsoft-Phi-3.5-mini-instruct.jinja")
+
+
+@pytest.fixture(scope="module", params=ollamas.VERSIONS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with ollamas.server(request.param, tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+def jinjas() -> dict[str, str | None]:
+    """No template, official ones, and one that Ollama knows and writes a TEMPLATE of its own for."""
+    folder = oracle.llama_cpp() / "models" / "templates"
+    known = json.loads((Path(backend.parity.__path__[0]) / "known-templates.json").read_bytes())["known"]
+    found: dict[str, str | None] = {"none": None}
+    found |= {name: (folder / name).read_text(encoding="utf-8") for name in OFFICIAL}
+    found["known"] = next(entry["jinja"] for entry in known if entry["name"] == "gemma3-instruct")
+    return found
+
+
+def test_every_prompt_and_refusal_is_foretold(server: Running, tmp_path: Path) -> None:
+    vocabulary = oracle.llama_cpp() / "models" / "ggml-vocab-llama-bpe.gguf"
+
+    async def compare() -> list[str]:
+        wrong: list[str] = []
+        async with Client(server.url) as client:
+            for name, jinja in jinjas().items():
+                made = tiny_gguf.Vocabulary.of_gguf(vocabulary)
+                gguf = tiny_gguf.write(tmp_path / f"{name}.gguf", made, add_bos=True, chat_template=jinja)
+                blob = await digest(gguf)
+                await client.upload(gguf, blob)
+                for template in ("", CHATML, OF_OLD, EVERYTHING):
+                    creation = Creation(files={gguf.name: blob}, template=template)
+                    async for _step in client.create("model", creation):
+                        pass
+                    coming = forecast(gguf, make(str(gguf), template=template), server.version)
+                    runner, served = await asked.runner_of(client, "model")
+                    place = f"{name} {template[:20]!r} {coming.way}"
+                    if (served.template, served.stops) != (coming.served.template, coming.served.stops):
+                        wrong.append(f"{place}: template or stops")
+                    for case in built_in(thinking=True):
+                        real = await asked.send(client, "model", case, runner, counts=case.name == "unicode")
+                        told = coming.send(case)
+                        refused = (real.error is None) != (told.error is None)
+                        counted = real.counted is not None and real.counted != len(told.ids)
+                        if refused or counted or (real.ids, real.text) != (told.ids, told.text):
+                            wrong.append(f"{place} {case.name}: {real.text!r} {told.text!r} {real.error} {told.error}")
+        return wrong
+
+    assert asyncio.run(compare()) == []

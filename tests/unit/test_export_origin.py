@@ -1,0 +1,42 @@
+"""From a deployed model back to the training that it comes from, along real job folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from backend.export.origin import deployment_of, trained_of, trained_of_gguf
+from data.jobs.library import Library
+from tests.ui.folders import Stable
+
+
+def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Path) -> None:
+    output, merged = tmp_path / "saves" / "run", tmp_path / "models" / "robin"
+    gguf = merged / "robin.gguf"
+    output.mkdir(parents=True)
+    record = {
+        "version": 1, "job": "j", "template": "qwen", "enable_thinking": False, "default_system": "Be kind.",
+        "cutoff_len": 3000,
+    }  # fmt: skip
+    (output / "paddock.json").write_text(json.dumps(record), encoding="utf-8")
+    stable = Stable(tmp_path / "jobs", workspace=str(tmp_path))
+    args = {"adapter_name_or_path": "saves/run", "model_name_or_path": "some/base"}
+    stable.job("export", "merge", ago_s=90, params={"args": args, "export_dir": str(merged)}).start().end()
+    stable.job("convert", "GGUF", ago_s=80, params={"source": str(merged), "target": str(gguf)}).start().end()
+    deploy = stable.job("deploy", "robin", ago_s=70, params={"gguf": str(gguf), "name": "robin"}).start()
+    deploy.event("result", values={"model": "robin:latest", "host": "http://127.0.0.1:1"}).end()
+    stable.job("deploy", "other", ago_s=60, params={"gguf": "/no.gguf", "name": "other"}).start()  # has not ended well
+    stable.close()
+    library = Library(tmp_path / "jobs")
+
+    found = trained_of(library, "Robin")
+    assert found is not None
+    assert (found.template, found.enable_thinking, found.default_system) == ("qwen", False, "Be kind.")
+    assert (found.cutoff_len, found.source) == (3000, "record")
+    assert trained_of(library, "robin", "http://127.0.0.1:2") is None  # a model of that name elsewhere
+    assert trained_of(library, "other") is None
+    assert trained_of(library, "no such/name/at/all") is None
+    assert trained_of_gguf(library, gguf) == found
+    deployment = deployment_of(library, "robin")
+    assert deployment is not None
+    assert deployment.gguf == str(gguf)

@@ -1,0 +1,136 @@
+"""What Ollama does with templates, told without a server: which one is in force, and what it writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import backend.parity
+from backend.gotemplate import TemplateError
+from backend.ollama.modelfile import make
+from backend.parity.cases import Case, Turn, built_in
+from backend.parity.gochat import GoChat
+from backend.parity.jinjachat import CHATML, JinjaChat
+from backend.parity.predict import forecast
+from backend.parity.select import Way, is_current, jinja_abilities, known_for, way_of
+from data.errors import AppError
+from tests import tiny_gguf
+from tests.unit.test_parity_proof import vocabulary
+
+OLD, NEW = "0.24.0", "0.32.7"
+PLAIN = "{{ range .Messages }}{{ .Role }}:{{ .Content }};{{ end }}"
+TOOLS = (
+    "{{ .Tools }}{{ range .Messages }}{{ if .ToolCalls }}{{ range .ToolCalls }}{{ .Function.Name }}"
+    '{{ .Function.Arguments }}{{ end }}{{ else if eq .Role "tool" }}={{ .Content }}{{ else }}{{ .Content }}'
+    "{{ end }}{{ end }}"
+)
+JINJA_TOOLS = "{% if tools %}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("version", "architecture", "go", "jinja", "way"),
+    [
+        (OLD, "llama", None, "", "raw"),
+        (OLD, "llama", None, JINJA_TOOLS, "raw"),
+        (OLD, "llama", PLAIN, JINJA_TOOLS, "go"),
+        (NEW, "llama", None, "", "chatml"),
+        (NEW, "llama", None, JINJA_TOOLS, "jinja"),
+        (NEW, "llama", PLAIN, "{{ messages }}", "go"),
+        (NEW, "llama", PLAIN, JINJA_TOOLS, "jinja"),
+        (NEW, "llama", TOOLS, JINJA_TOOLS, "go"),
+        (NEW, "llama", PLAIN, "<think></think>", "jinja"),
+        (NEW, "gptoss", PLAIN + "<|start|><|end|>", JINJA_TOOLS, "go"),
+        (NEW, "gemma4", PLAIN, JINJA_TOOLS, "renderer"),
+        ("0.0.0", "llama", None, JINJA_TOOLS, "jinja"),
+    ],
+)
+def test_the_way_that_ollama_takes(version: str, architecture: str, go: str | None, jinja: str, way: Way) -> None:
+    assert way_of(version, architecture, GoChat(go) if go is not None else None, jinja) == way
+
+
+def test_lines_and_abilities_are_told_by_version_and_words() -> None:
+    assert [is_current(version) for version in ("0.11.5", "0.24.9", "0.30.0-rc1", "0.30.0", "0.0.0")] == [
+        False, False, False, True, True
+    ]  # fmt: skip
+    assert jinja_abilities("tool_call <think> </think>") == {"tools", "thinking"}
+    assert jinja_abilities("content.split('</think>')") == {"thinking"}
+    assert jinja_abilities("content.split('</think>') reasoning_content") == frozenset()
+
+
+def test_every_known_template_is_found_by_its_own_jinja_and_by_one_that_differs_little() -> None:
+    file = Path(backend.parity.__path__[0]) / "known-templates.json"
+    for entry in json.loads(file.read_bytes())["known"]:
+        found = known_for(entry["jinja"])
+        assert found is not None
+        assert found.go == json.loads(file.read_bytes())["templates"][entry["name"]]["go"]
+        near = known_for(entry["jinja"] + "{# a comment of some twenty letters #}")
+        assert near is not None
+        GoChat(found.go)
+    assert known_for("x" * 3000) is None
+
+
+def test_what_only_ollama_refuses_is_refused_and_what_is_used_is_known() -> None:
+    with pytest.raises(TemplateError, match="mistake"):
+        GoChat('{{ define "x" }}{{ end }}{{ template "x" }}')
+    assert GoChat(TOOLS).abilities() == {"tools"}
+    assert GoChat(TOOLS).round_trips()
+    thinks = GoChat("{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ end }}")
+    assert thinks.thinking_tags() == ("<think>", "</think>")
+    assert thinks.abilities() == {"thinking"}
+    assert GoChat("{{ .Suffix }}{{ .Prompt }}").abilities() == {"insert"}
+
+
+TALK = Case("talk", (Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c")), "S")
+
+
+def test_a_template_of_the_old_kind_is_rendered_turn_by_turn() -> None:
+    old = GoChat("{{ if .System }}<{{ .System }}>{{ end }}[{{ .Prompt }}]{{ .Response }}</s>")
+    assert old.prompt(TALK.messages(), (), think=None, version=OLD) == "<S>[a]b</s>[c]"
+    assert GoChat("{{ .Prompt }}").prompt(TALK.messages(), (), think=None, version=OLD) == "abc"
+
+
+def test_neighbours_of_one_role_are_joined_and_tools_are_written_as_ollama_writes_them() -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
+    assert GoChat(PLAIN).prompt(messages, (), think=None, version=NEW) == "user:a\n\nb;"
+    case = next(case for case in built_in() if case.name == "tool-call")
+    text = GoChat(TOOLS).prompt(case.messages(), case.functions(), think=None, version=NEW)
+    assert text == (
+        '[{"type":"function","function":{"name":"get_weather","description":"Return the weather of a city.",'
+        '"parameters":{"type":"object","required":["city"],"properties":{"city":{"type":"string","description":'
+        '"Name of the city."}}}}}]How is the weather in Oslo?get_weather{"city":"Oslo"}={"celsius": 4}'
+    )
+
+
+def test_llama_cpps_own_ways_with_jinja() -> None:
+    made = vocabulary()
+    chatml = JinjaChat(CHATML, made, adds_bos=True).prompt(TALK.messages()[:2], (), think=None)
+    assert chatml == "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"
+    bos = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert JinjaChat(bos, made, adds_bos=True).prompt([{"role": "user", "content": "a"}], (), think=None) == "a"
+    assert JinjaChat(bos, made, adds_bos=False).prompt([{"role": "user", "content": "a"}], (), think=None) == "<s>a"
+    no_system = "{% for m in messages if m.role != 'system' %}{{ m.content }}|{% endfor %}"
+    assert JinjaChat(no_system, made, adds_bos=False).prompt(TALK.messages()[:2], (), think=None) == "S\na|"
+    with pytest.raises(AppError, match="cannot be read"):
+        JinjaChat("{% if %}", made, adds_bos=False)
+    with pytest.raises(AppError, match="refuses"):
+        JinjaChat("{{ raise_exception('no') }}", made, adds_bos=False).prompt(TALK.messages(), (), think=None)
+    with pytest.raises(AppError, match="refuses"):  # a stranger's template reaches nothing of Python
+        JinjaChat("{{ ''.__class__.__mro__ }}", made, adds_bos=False).prompt(TALK.messages(), (), think=None)
+
+
+def test_a_forecast_of_a_file_has_the_system_prompt_the_stops_and_the_room_of_its_modelfile(tmp_path: Path) -> None:
+    tokens = tiny_gguf.Vocabulary.of_bytes()
+    tokens.bos = tokens.number("<s>")
+    gguf = tiny_gguf.write(tmp_path / "m.gguf", tokens, add_bos=True)
+    modelfile = make(str(gguf), template=PLAIN, system="Be brief.", parameters={"stop": ["x"], "num_ctx": 512})
+    coming = forecast(gguf, modelfile, NEW)
+    sent = coming.send(dataclasses.replace(TALK, system="", turns=TALK.turns[:1]))
+    assert sent.text == "<s>system:Be brief.;user:a;"
+    assert sent.ids[0] == tokens.bos
+    assert (coming.served.stops, coming.served.context, coming.way) == (("x",), 512, "go")
+    refused = coming.send(next(case for case in built_in() if case.name == "tools"))
+    assert refused.error is not None
+    assert "does not support tools" in str(refused.error.detail)
