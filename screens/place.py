@@ -27,6 +27,7 @@ Answer = TypeVar("Answer")
 PLACES = ("home", "run", "chat", "export")
 """The places that the bar above names, in the order of their keys."""
 
+_WIDE_COLUMNS = 120
 _ALWAYS = ("app.help", "app.palette")
 
 
@@ -35,7 +36,7 @@ class Place(Screen[None]):
 
     PLACE: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own form
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE_COLUMNS, "-wide")]  # noqa: RUF012 - Textual's own form
 
     @property
     def paddock(self) -> Shell:
@@ -49,6 +50,9 @@ class Place(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Put the body between the bars."""
+        # Textual does so at the first resize, when everything has been styled and laid out: all of it would be again.
+        size = self.app.size  # pyright: ignore[reportUnknownMemberType] - as above
+        self.add_class("-wide" if size.width >= _WIDE_COLUMNS else "-narrow")
         yield LineBar(id="places")
         yield from self.body()
         yield LineBar(id="status")
