@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from data.i18n import Message, verbatim
+import errno
+from collections.abc import Mapping
+from typing import Final
+
+from data.i18n import Message, _, verbatim
 
 
 class AppError(Exception):
@@ -31,3 +35,42 @@ class RequestError(AppError):
     """The request itself was wrong, so nothing was started: exit status 2."""
 
     exit_status = 2
+
+
+_FULL: Final = (
+    _("The disk is full"),
+    _("Free some space and try again; `paddock doctor` shows how much each folder has."),
+)
+_FORBIDDEN: Final = (
+    _("A file or folder may not be used"),
+    _("Check its owner and its permissions; PADDOCK_HOME can name a folder that is yours."),
+)
+_MISPLACED: Final = (
+    _("Something else stands in the place of a file or folder"),
+    _("Move it away, or name another place."),
+)
+_MANY: Final = (_("Too many files are open"), _("Close other programs, or raise the limit: ulimit -n"))
+_BROKEN: Final = (_("The disk does not answer as it should"), _("Look at the disk and its file system (dmesg)."))
+_SYSTEM: Final[Mapping[int, tuple[Message, Message]]] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: (_("A file would become larger than the system allows"), _("Raise the limit: ulimit -f")),
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+    errno.ENOTDIR: _MISPLACED,
+    errno.EISDIR: _MISPLACED,
+    errno.EMFILE: _MANY,
+    errno.ENFILE: _MANY,
+    errno.EIO: _BROKEN,
+    errno.ESTALE: _BROKEN,
+}
+
+
+def system_failure(error: BaseException) -> AppError | None:
+    """Explain what the system refused for want of room, permission or health; None for any other exception.
+
+    For the places where surprises end: nearer to the cause more can be said.
+    """
+    known = _SYSTEM.get(error.errno or 0) if isinstance(error, OSError) else None
+    return AppError(known[0], str(error), known[1]) if known else None

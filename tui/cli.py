@@ -6,12 +6,16 @@ Nothing of ours is imported before the guard has spoken; its words are English b
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 _PACKAGES: Final = ("backend", "data", "screens", "tui")
+_STANDARD: Final = 2
+"""The last of the standard streams' numbers"""
 
 
 def strangers(home: Path) -> list[str]:
@@ -25,8 +29,22 @@ def strangers(home: Path) -> list[str]:
     return found
 
 
+def open_streams() -> None:
+    """Give a place to the standard streams that were closed: no file may take their numbers, no write may fail."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= _STANDARD:
+        pass
+    os.close(handle)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for the whole life
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Chinese or marks shows "?" in their place
+            stream.reconfigure(errors="replace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0 done, 1 the work failed, 2 wrong request, 130 interrupted."""
+    open_streams()
     home = Path(__file__).resolve().parent.parent
     foreign = strangers(home)
     if foreign:

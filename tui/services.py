@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from data import i18n
-from data.errors import AppError, RequestError
+from data.errors import AppError, RequestError, system_failure
 from data.files import tail_bytes, write_atomic
 from data.i18n import Message, _
-from data.jobs.folder import Manner
+from data.jobs.folder import JobFolder, Manner
 from data.jobs.library import Job, Library
 from data.jobs.pace import Pace, read_pace
 from data.jobs.spec import JobSpec, now
@@ -130,6 +130,11 @@ class Services:
         with self._lock:
             return self.library.get(job_id)
 
+    def job_folder(self, job_id: str) -> JobFolder:
+        """Return the folder of a job that may be unreadable, by its id or the only part of it; raises RequestError."""
+        with self._lock:
+            return self.library.folder(job_id)
+
     def look(self, *, meters: bool = True, server: bool = True) -> Snapshot:
         """Return the state of everything now; blocks for some milliseconds, longer where Ollama is asked."""
         jobs = self.jobs()
@@ -187,6 +192,12 @@ class Services:
 
         return launch.remove(job, with_artifacts=with_artifacts)
 
+    def remove_unreadable(self, folder: JobFolder) -> int:
+        """Remove the folder of a job that cannot be read; return the bytes freed. Raises AppError."""
+        from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
+
+        return launch.remove_unreadable(folder)
+
     def launch(self, specs: Sequence[JobSpec]) -> list[str]:
         """Lay down and start jobs; return their ids. Raises AppError."""
         from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
@@ -243,7 +254,10 @@ class Services:
     # -- what goes wrong, and what is copied ----------------------------------------------------------------------
 
     def surprise(self, error: BaseException) -> AppError:
-        """Write the traceback of an exception that nobody expected to the log; return what a person is told."""
+        """Write the traceback of an exception that nobody expected to the log; return what a person is told.
+
+        What the system refused for want of room or permission is no defect, and is told as what it is.
+        """
         path = self.paths.logs / "app.log"
         text = "".join(traceback.format_exception(error))
         hint: Message | str
@@ -253,7 +267,9 @@ class Services:
             hint = _("The details are in {file}. This is a defect of Paddock, worth reporting.", file=str(path))
         except OSError:
             hint = _("The details could not be written to {file}.", file=str(path))
-        return AppError(_("Something unexpected went wrong"), f"{type(error).__name__}: {error}", hint)
+        return system_failure(error) or AppError(
+            _("Something unexpected went wrong"), f"{type(error).__name__}: {error}", hint
+        )
 
     def write_copy(self, name: str, text: str) -> Path:
         """Write what was copied to a file, for terminals that drop the clipboard's sequence; return its path."""

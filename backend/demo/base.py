@@ -31,6 +31,7 @@ from data.files import open_lock, sync_folder, try_lock, write_atomic
 from data.i18n import _
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
+from data.jsontext import parse_json
 from data.paths import Paths
 
 MARKER: Final = "complete.json"
@@ -48,7 +49,7 @@ def gguf_path(target: Path) -> Path:
 def is_complete(target: Path) -> bool:
     """Say whether ``target`` is a whole base model of the present form, with its GGUF beside it; reads no weights."""
     try:
-        raw: object = json.loads((target / MARKER).read_text(encoding="utf-8"))
+        raw: object = parse_json((target / MARKER).read_text(encoding="utf-8"))
         marker = cast("Mapping[str, object]", raw)
         if marker["form"] != FORM or marker["wheel_sha256"] != WHEEL_SHA256:
             return False

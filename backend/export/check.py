@@ -27,6 +27,7 @@ from data.errors import AppError, RequestError
 from data.i18n import Message, _
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
+from data.jsontext import parse_json
 
 KIND: Final = "check"
 PROMPT: Final = "Who are you?"
@@ -213,7 +214,7 @@ def _answers(request: Request, asked: Mapping[str, object]) -> Iterator[Mapping[
         bridge.stdin.write(json.dumps(asked).encode())
         bridge.stdin.close()
         for line in bridge.stdout:
-            value: object = json.loads(line)
+            value: object = parse_json(line)
             if isinstance(value, dict):
                 yield cast("dict[str, object]", value)
 

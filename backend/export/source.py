@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from backend.train import checkpoint
 from backend.train.record import RunFacts, read_facts
 from data.errors import RequestError
 from data.i18n import _
+from data.jsontext import parse_json
 
 Kind = Literal["adapter", "model", "gguf"]
 
@@ -107,7 +107,7 @@ def read_source(path: Path) -> Source:
 def base_of(adapter: Path) -> str:
     """Return the base model that the adapter names, as the training had it; empty where it names none."""
     try:
-        value: object = json.loads((adapter / "adapter_config.json").read_bytes())
+        value: object = parse_json((adapter / "adapter_config.json").read_bytes())
     except (OSError, ValueError):
         return ""
     name = cast("dict[str, object]", value).get("base_model_name_or_path") if isinstance(value, dict) else None
@@ -148,7 +148,7 @@ def _eval_losses(path: Path, state: checkpoint.OutputDir) -> dict[int, float]:
     last = path / f"checkpoint-{state.last_checkpoint}" if state.last_checkpoint else path
     for folder in (path, last):
         try:
-            value: object = json.loads((folder / "trainer_state.json").read_bytes())
+            value: object = parse_json((folder / "trainer_state.json").read_bytes())
         except (OSError, ValueError):
             continue
         history = cast("dict[str, object]", value).get("log_history") if isinstance(value, dict) else None

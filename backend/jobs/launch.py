@@ -243,7 +243,41 @@ def remove(job: Job, *, with_artifacts: bool) -> int:
                     _("What the job made cannot be removed"), str(error), _("The job itself was kept.")
                 ) from error
     freed += size_bytes(job.folder.path)
-    doomed = job.folder.path.with_name(f".removed-{job.id}")
-    job.folder.path.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    _dispose(job.folder)
     return freed
+
+
+def remove_unreadable(folder: JobFolder) -> int:
+    """Remove the folder of a job that cannot be read; return the bytes freed. What the job made is unknown and stays.
+
+    Raises RequestError while anything of the job lives, AppError where the folder cannot be removed.
+    """
+    from data.jobs.report import size_bytes  # noqa: PLC0415 - only used here and above
+
+    owned = False
+    with contextlib.suppress(OSError):  # a file in the folder's place, or no locks here: the processes will tell
+        owned = folder.is_owned()
+    if owned or process.marked_processes(folder.id):
+        raise RequestError(
+            _("This job is still alive"), folder.id, _("It cannot be read, so end its processes by hand first.")
+        )
+    freed = size_bytes(folder.path)
+    _dispose(folder)
+    return freed
+
+
+def _dispose(folder: JobFolder) -> None:
+    """Take the folder's name away, then its content: it is gone at once or not at all."""
+    doomed = folder.path.with_name(f".removed-{folder.id}")
+    try:
+        folder.path.rename(doomed)
+    except OSError as error:
+        raise AppError(
+            _("The job's folder cannot be removed"),
+            str(error),
+            _("Check the permissions of {folder}.", folder=str(folder.path.parent)),
+        ) from error
+    if doomed.is_dir():
+        shutil.rmtree(doomed, ignore_errors=True)
+    else:
+        doomed.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from backend.jobs import environment, leases, processes
 from backend.jobs.parents import ParentFailed, Parents
 from backend.jobs.stop import StopLadder
 from backend.jobs.work import Event, Follower, Work
-from data.errors import AppError
+from data.errors import AppError, system_failure
 from data.i18n import Message, _
 from data.jobs import process
 from data.jobs.folder import JobFolder
@@ -93,7 +93,7 @@ class Supervisor:
             outcome, code = "failed", None
         except Exception as error:  # noqa: BLE001 - the one broad except of a job
             traceback.print_exc()
-            self._failure = AppError(
+            self._failure = system_failure(error) or AppError(
                 _("Something unexpected went wrong in the supervisor"),
                 f"{type(error).__name__}: {error}",
                 _("supervisor.log in the job's folder has the details; this is a defect of Paddock worth reporting."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from data.errors import AppError
 from data.i18n import Message, _
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
+from data.jsontext import parse_json
 
 Event = dict[str, object]
 
@@ -141,7 +141,7 @@ class ReportFollower:
         events: list[Event] = []
         for line in self._tail.lines():
             try:
-                value: object = json.loads(line)
+                value: object = parse_json(line)
             except ValueError:
                 continue
             if isinstance(value, dict):

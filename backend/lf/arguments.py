@@ -14,6 +14,7 @@ from backend.lf.command import Verb
 from backend.lf.schema import Argument, Schema
 from data.errors import RequestError
 from data.i18n import Message, _, verbatim
+from data.jsontext import parse_json
 
 Arguments = dict[str, object]
 
@@ -145,7 +146,7 @@ def _parse(path: Path) -> object:
         msg = "larger than 4 MiB"
         raise ValueError(msg)
     text = raw.decode("utf-8-sig")
-    return json.loads(text) if path.suffix == ".json" else yamlform.load(text)
+    return parse_json(text) if path.suffix == ".json" else yamlform.load(text)
 
 
 def _set(values: Arguments, keys: list[str], value: object) -> None:

@@ -10,6 +10,7 @@ from typing import Final, cast
 from backend.lf.find import LlamaFactory
 from data.errors import AppError
 from data.i18n import Message, _
+from data.jsontext import parse_json
 
 _BRIDGE: Final = Path(__file__).with_name("bridge")
 _TIMEOUT_S: Final = 300  # 11 to 24 s on an idle machine; a network file system or a loaded one takes longer
@@ -29,7 +30,7 @@ def ask(lf: LlamaFactory, script: str, what: Message, question: object = None) -
             timeout=_TIMEOUT_S,
             check=True,
         )
-        value: object = json.loads(answer.stdout)
+        value: object = parse_json(answer.stdout)
     except subprocess.CalledProcessError as error:
         lines = cast("bytes", error.stderr).decode("utf-8", "replace").strip().splitlines()
         raise AppError(

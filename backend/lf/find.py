@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -11,10 +10,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from data.errors import RequestError
 from data.i18n import _
+from data.jsontext import parse_json
 from data.paths import Paths
 from data.settings import Settings
 
@@ -218,6 +218,7 @@ def _asked_folders(python: Path) -> tuple[Path, ...]:
             timeout=_ASK_TIMEOUT_S,
             check=True,
         )
-        return tuple(Path(folder) for folder in json.loads(answer.stdout) if Path(folder).is_dir())
-    except (OSError, subprocess.SubprocessError, ValueError):
+        folders = cast("list[str]", parse_json(answer.stdout))
+        return tuple(Path(folder) for folder in folders if Path(folder).is_dir())
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return ()  # a Python that cannot even start has no LLaMA-Factory to offer

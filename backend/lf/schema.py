@@ -19,6 +19,7 @@ from backend.lf.find import LlamaFactory
 from data.errors import AppError
 from data.files import write_atomic
 from data.i18n import _
+from data.jsontext import parse_json
 from data.paths import Paths
 
 _SNAPSHOT: Final = Path(__file__).with_name("arguments-0.9.5.json")
@@ -79,7 +80,7 @@ def schema_for(lf: LlamaFactory | None, paths: Paths) -> Schema:
     if pair == (known.llamafactory, known.transformers):
         return known
     try:
-        cached = _parse(json.loads(cache_file(lf, paths).read_bytes()), exact=True)
+        cached = _parse(parse_json(cache_file(lf, paths).read_bytes()), exact=True)
     except (OSError, ValueError, KeyError, TypeError):
         cached = None
     if cached is not None and pair == (cached.llamafactory, cached.transformers):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import json
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # A plain scalar that no YAML 1.1 reader takes for anything but text: starts with a letter or a path's first
 # character, holds no indicator in a place where it would mean something.
 _PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+@=-]*(?: [A-Za-z0-9_./+@=-]+)*")
+_MOST_VALUES: Final = 100_000
 _WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none"})
 # What YAML calls not printable must be escaped, and a lone surrogate cannot be written at all.
 _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
@@ -30,14 +32,17 @@ class YamlError(ValueError):
 
 
 def load(text: str) -> object:
-    """Return the value of a YAML document; raises YamlError, also for duplicate keys and recursive aliases."""
+    """Return the value of a YAML document.
+
+    Raises YamlError, also for duplicate keys, recursive aliases, and aliases that unfold to a multitude.
+    """
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - late: 6 MB that a supervisor does not need
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ruamel warns of 1e-5 in YAML 1.1; OmegaConf takes it as a number
             value: object = _reader().load(io.StringIO(text))  # pyright: ignore[reportUnknownMemberType] - ruamel's stubs
-            return _plain(value, ())
+            return _plain(value, (), itertools.count())
     except YAMLError as error:
         raise YamlError(_one_line(error)) from error
     except (ValueError, OverflowError, RecursionError) as error:
@@ -70,17 +75,23 @@ def _reader() -> YAML:
     return reader
 
 
-def _plain(value: object, above: tuple[int, ...]) -> object:
-    """Return ``value`` in plain dicts and lists; raises ValueError where a container contains itself."""
+def _plain(value: object, above: tuple[int, ...], count: Iterator[int]) -> object:
+    """Return ``value`` in plain dicts and lists; raises ValueError where it has no end, or nearly none.
+
+    A few lines of aliases to lists of aliases unfold to billions of values.
+    """
+    if next(count) >= _MOST_VALUES:
+        msg = f"it holds more than {_MOST_VALUES:,} values once its aliases are unfolded"
+        raise ValueError(msg)
     here = id(value)
     if here in above:
         msg = "an alias refers to what contains it"
         raise ValueError(msg)
     if isinstance(value, Mapping):
         mapping = cast("Mapping[Any, object]", value)
-        return {key: _plain(item, (*above, here)) for key, item in mapping.items()}
+        return {key: _plain(item, (*above, here), count) for key, item in mapping.items()}
     if isinstance(value, list):
-        return [_plain(item, (*above, here)) for item in cast("list[object]", value)]
+        return [_plain(item, (*above, here), count) for item in cast("list[object]", value)]
     return value
 
 

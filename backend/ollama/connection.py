@@ -6,7 +6,6 @@ httpx is imported on first use: whoever only names these types must not pay for 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -16,6 +15,7 @@ from backend.ollama.address import Address, parse_address
 from backend.ollama.reply import Json, text
 from data.errors import AppError
 from data.i18n import Message, _
+from data.jsontext import parse_json
 
 if TYPE_CHECKING:  # late at run time, see above
     import httpx
@@ -148,7 +148,7 @@ class Connection:
 
     def _object(self, content: bytes) -> Json:
         with contextlib.suppress(ValueError):
-            value: object = json.loads(content)
+            value: object = parse_json(content)
             if isinstance(value, dict):
                 return cast("Json", value)
         raise failure.not_ollama(self.address, content.decode(errors="replace"))
@@ -156,7 +156,7 @@ class Connection:
     def _refusal(self, status: int, content: bytes, doing: Message, model: str) -> AppError:
         said = content.decode(errors="replace").strip()
         try:
-            value: object = json.loads(content)
+            value: object = parse_json(content)
         except ValueError:
             value = None
         ours = isinstance(value, dict)

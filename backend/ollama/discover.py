@@ -16,7 +16,7 @@ from typing import Final, Literal
 from backend.ollama.address import VARIABLE, Address, parse_address
 from backend.ollama.probe import version_at
 from backend.ollama.version import OLDEST, is_new_enough, version_key
-from data.errors import AppError
+from data.errors import AppError, RequestError
 from data.i18n import _
 from data.paths import Paths
 from data.settings import Settings
@@ -74,7 +74,7 @@ async def find_server(
 def find_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary | None:
     """Return the program for a private server: that of the setting, on PATH, else the newest complete managed one.
 
-    Raises AppError when the setting names something that is no program. Starts nothing, so the version is not known.
+    Raises RequestError when the setting names something that is no program. Starts nothing, so knows no version.
     """
     return next(_candidates(paths, settings, environ), None)
 
@@ -108,7 +108,7 @@ def _candidates(paths: Paths, settings: Settings, environ: Mapping[str, str]) ->
     if settings.ollama_binary:
         path = Path(settings.ollama_binary).expanduser()
         if not _runs(path):
-            raise AppError(
+            raise RequestError(
                 _("The ollama program of the settings cannot be run"),
                 str(path),
                 _("Correct ollama_binary (or PADDOCK_OLLAMA_BINARY), or leave it empty."),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import Final, cast
 
 from backend.ollama.address import Address
 from backend.ollama.reply import Json, tables, text
+from data.jsontext import parse_json
 
 _LIMIT_BYTES: Final = 8 << 20
 
@@ -34,7 +34,7 @@ def _get(address: Address, path: str, timeout_s: float) -> Json | None:
         if response.status != 200:
             return None
         with contextlib.suppress(ValueError):
-            value: object = json.loads(response.read(_LIMIT_BYTES))
+            value: object = parse_json(response.read(_LIMIT_BYTES))
             return cast("Json", value) if isinstance(value, dict) else None
     except (OSError, http.client.HTTPException):
         return None

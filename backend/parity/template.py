@@ -19,6 +19,7 @@ from backend.lf.find import LlamaFactory
 from data.errors import AppError, RequestError
 from data.files import write_atomic
 from data.i18n import _
+from data.jsontext import parse_json
 from data.paths import Paths
 
 _SNAPSHOT: Final = Path(backend.lf.__path__[0]) / "templates-0.9.5.json"
@@ -168,7 +169,7 @@ def templates_for(lf: LlamaFactory | None, paths: Paths) -> Templates:
     if lf is None:
         return known
     try:
-        cached = _parse(json.loads(cache_file(lf, paths).read_bytes()), exact=True)
+        cached = _parse(parse_json(cache_file(lf, paths).read_bytes()), exact=True)
     except (OSError, ValueError, KeyError, TypeError):
         cached = None
     if cached is not None and cached.llamafactory == lf.version:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from backend.parity.template import Template, Templates, refresh, templates_for
 from data.errors import RequestError
 from data.gguf import Header
 from data.i18n import _
+from data.jsontext import parse_json
 from data.paths import Paths
 from data.settings import Settings
 
@@ -122,7 +122,7 @@ def tokens_of_folder(template: Template, folder: Path) -> Tokens:
     found: dict[str, str] = {}
     for name in _TOKENIZER_FILES:
         try:
-            value: object = json.loads((folder / name).read_bytes())
+            value: object = parse_json((folder / name).read_bytes())
         except (OSError, ValueError):
             continue
         for role in ("bos", "eos"):

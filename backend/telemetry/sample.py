@@ -17,6 +17,7 @@ from backend.telemetry.gpus import GpuReader, known
 from backend.telemetry.host import HostReader
 from data.files import append_line, replacing
 from data.jobs.spec import now, parse_time, rfc3339
+from data.jsontext import parse_json
 
 LIMIT_LINES: Final = 4_000
 
@@ -88,8 +89,8 @@ def read_samples(path: Path) -> Iterator[dict[str, object]]:
     with stream:
         for line in stream:
             try:
-                sample = json.loads(line)
-                parse_time(sample["time"])
+                sample = cast("dict[str, object]", parse_json(line))
+                parse_time(cast("str", sample["time"]))
             except (ValueError, TypeError, KeyError):
                 continue
             yield sample

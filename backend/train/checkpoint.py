@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from data.files import tail_bytes
+from data.jsontext import parse_json
 
 TRAINER_LOG: Final = "trainer_log.jsonl"
 # llamafactory/extras/constants.py, CHECKPOINT_NAMES: with one of these and no checkpoint, a start is refused.
@@ -97,7 +97,7 @@ def _last_step(log: Path) -> int:
         return 0
     for line in reversed(lines):
         with contextlib.suppress(ValueError):
-            value: object = json.loads(line)
+            value: object = parse_json(line)
             if isinstance(value, dict):
                 step = cast("dict[str, object]", value).get("current_steps")
                 if isinstance(step, int):

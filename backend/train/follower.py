@@ -6,7 +6,6 @@ Runs in the supervisor four times a second: standard library only, and only new 
 from __future__ import annotations
 
 import ast
-import json
 import math
 import re
 import time
@@ -21,6 +20,7 @@ from backend.train.tail import Tail
 from data.files import tail_bytes
 from data.i18n import Message, _
 from data.jobs.report import size_bytes
+from data.jsontext import parse_json
 
 _LABELS: Final[Mapping[str, Message]] = {
     "importing": _("Starting LLaMA-Factory"),
@@ -180,7 +180,7 @@ class TrainFollower:
         for line in lines:
             start = line.rfind(b'{"current_steps"')  # a line that was torn by a kill stands in front of the next one
             try:
-                value: object = json.loads(line[max(0, start) :])
+                value: object = parse_json(line[max(0, start) :])
             except ValueError:
                 continue
             if isinstance(value, dict):
@@ -272,7 +272,7 @@ class TrainFollower:
             raw: object = None
             if path.stat().st_mtime >= self._started_at - 1:
                 try:
-                    raw = json.loads(path.read_bytes())
+                    raw = parse_json(path.read_bytes())
                 except (OSError, ValueError):
                     raw = None
             if isinstance(raw, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from backend.train.export_follower import weight_bytes
 from backend.train.stopping import JIT_CHECKPOINT, can_resume
 from data.i18n import _
 from data.jobs.spec import GpuRequest
+from data.jsontext import parse_json
 
 _FREE_BYTES: Final = 256 << 20
 _DATASET_SOURCES: Final = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name", "file_name")
@@ -109,7 +109,7 @@ def dataset_checks(args: Mapping[str, object], *, pending: bool = False) -> list
         return []
     register = folder / "dataset_info.json"
     try:
-        raw: object = json.loads(register.read_bytes())
+        raw: object = parse_json(register.read_bytes())
     except FileNotFoundError:
         return [
             Check(

@@ -15,6 +15,7 @@ from typing import Final, cast
 from backend.lf import yamlform
 from data.files import write_atomic
 from data.jobs.spec import JobSpec, now, rfc3339
+from data.jsontext import parse_json
 
 ARGUMENTS_FILE: Final = "training_args.yaml"
 RECORD_FILE: Final = "paddock.json"
@@ -107,7 +108,7 @@ def read_record(output_dir: Path) -> RunRecord | None:
     """Read ``paddock.json`` of a training's output_dir (or of a checkpoint in it); None where there is no good one."""
     for folder in (output_dir, output_dir.parent):
         try:
-            raw: object = json.loads((folder / RECORD_FILE).read_bytes())
+            raw: object = parse_json((folder / RECORD_FILE).read_bytes())
         except (OSError, ValueError):
             if not output_dir.name.startswith("checkpoint-"):
                 return None

@@ -22,6 +22,7 @@ from data.files import write_atomic
 from data.i18n import _
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
+from data.jsontext import parse_json
 
 TRAIN_FILE: Final = "train.yaml"
 EXPORT_FILE: Final = "export.yaml"
@@ -200,7 +201,7 @@ def _write_offsets(folder: Path, offsets: Mapping[str, int]) -> None:
 
 def _read_offsets(folder: Path) -> dict[str, int]:
     try:
-        value: object = json.loads((folder / _OFFSETS_FILE).read_bytes())
+        value: object = parse_json((folder / _OFFSETS_FILE).read_bytes())
     except (OSError, ValueError):
         return {}
     if not isinstance(value, dict):

@@ -6,15 +6,17 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, cast
 
-from data.errors import AppError
+from data.errors import AppError, RequestError
 from data.files import append_lines, is_locked, open_lock, try_lock, write_atomic
 from data.i18n import _
 from data.jobs.spec import JobSpec, now, rfc3339
+from data.jsontext import parse_json
 
 Event = dict[str, object]
 Manner = Literal["graceful", "now"]
@@ -96,7 +98,10 @@ class JobFolder:
 
     @classmethod
     def create(cls, jobs: Path, spec: JobSpec) -> tuple[JobFolder, int]:
-        """Make the folder under a dot-name with spec.json and the lock taken; return it and the lock's descriptor."""
+        """Make the folder under a dot-name with spec.json and the lock taken; return it and the lock's descriptor.
+
+        Raises RequestError where it cannot be written: nothing has been started then.
+        """
         folder = cls(jobs / f".new-{spec.id}")
         try:
             folder.path.mkdir(parents=True)
@@ -111,7 +116,8 @@ class JobFolder:
                 os.close(handle)
                 raise
         except OSError as error:
-            raise AppError(
+            shutil.rmtree(folder.path, ignore_errors=True)
+            raise RequestError(
                 _("The job's folder cannot be written"),
                 str(error),
                 _("Check the free space and the permissions of {folder}.", folder=str(jobs)),
@@ -127,16 +133,23 @@ class JobFolder:
         return final
 
     def read_spec(self) -> JobSpec:
-        """Read spec.json; raises AppError."""
+        """Read spec.json; raises AppError, also where it speaks of another job than this folder's."""
         try:
-            value: object = json.loads(self.spec_file.read_bytes())
+            value: object = parse_json(self.spec_file.read_bytes())
         except (OSError, ValueError) as error:
             raise AppError(
                 _("This job's spec.json cannot be read"),
                 str(error),
-                _("`paddock jobs remove {job}` removes the folder.", job=self.id),
+                _("Mend the file, or remove the job: `paddock jobs remove {job}`", job=self.id),
             ) from error
-        return JobSpec.from_json(value)
+        spec = JobSpec.from_json(value)
+        if spec.id != self.id:
+            raise AppError(
+                _("This job's spec.json belongs to another job"),
+                _("{file} names {job}.", file=str(self.spec_file), job=spec.id),
+                _("Give the folder its own name again, or remove it: `paddock jobs remove {job}`", job=self.id),
+            )
+        return spec
 
     def append(self, event: Mapping[str, object]) -> None:
         """Append an event, with the time in front unless it has one; state events wait for the disk."""
@@ -160,7 +173,7 @@ class JobFolder:
             yield from (event for event in map(parse_event, lines) if event is not None)
 
     def read_lines(self, offset: int = 0, limit_bytes: int = -1) -> tuple[list[bytes], int]:
-        """Return the complete lines of events.jsonl from ``offset`` and the offset behind them.
+        """Return the complete lines of events.jsonl from ``offset`` and the offset behind them; raises AppError.
 
         With ``limit_bytes``, at most about so much of them, but always one line where there is one.
         """
@@ -172,6 +185,16 @@ class JobFolder:
                     chunk += stream.readline()
         except FileNotFoundError:
             return [], offset
+        except OSError as error:
+            raise AppError(
+                _("This job's events cannot be read"),
+                str(error),
+                _(
+                    "Mend {file}, or remove the job: `paddock jobs remove {job}`",
+                    file=str(self.events_file),
+                    job=self.id,
+                ),
+            ) from error
         end = chunk.rfind(b"\n") + 1
         return (chunk[: end - 1].split(b"\n") if end else []), offset + end
 
@@ -200,7 +223,7 @@ class JobFolder:
         except OSError:
             return None
         with contextlib.suppress(ValueError):
-            value: object = json.loads(raw)
+            value: object = parse_json(raw)
             if isinstance(value, dict) and cast("Event", value).get("manner") == "now":
                 return "now"
         return "graceful"
@@ -222,7 +245,7 @@ class JobFolder:
     def read_mark(self) -> dict[str, object]:
         """Return what ``write_mark`` noted; empty where there is nothing to read."""
         try:
-            value: object = json.loads(self.mark_file.read_bytes())
+            value: object = parse_json(self.mark_file.read_bytes())
         except (OSError, ValueError):
             return {}
         return cast("dict[str, object]", value) if isinstance(value, dict) else {}
@@ -247,7 +270,7 @@ class JobFolder:
 def parse_event(line: bytes) -> Event | None:
     """Return the event in ``line``; None when it is not an object with a kind and a time."""
     try:
-        value: object = json.loads(line)
+        value: object = parse_json(line)
     except ValueError:
         return None
     if not isinstance(value, dict):

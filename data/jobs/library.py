@@ -106,11 +106,11 @@ class Library:
         """Folders with a job's name whose spec cannot be read, by name"""
 
     def list(self) -> list[Job]:
-        """Return all jobs, oldest first; folders that cannot be read are in ``unreadable``."""
-        try:
-            names = sorted(path.name for path in self._jobs.iterdir() if is_job_id(path.name))
-        except FileNotFoundError:
-            names = []
+        """Return all jobs, oldest first; folders that cannot be read are in ``unreadable``.
+
+        Raises AppError where the folder of all jobs itself cannot be read.
+        """
+        names = self._names()
         for gone in self._entries.keys() - set(names):
             del self._entries[gone]
         self.unreadable.clear()
@@ -123,17 +123,20 @@ class Library:
         return sorted(jobs, key=_age)
 
     def get(self, id_or_part: str) -> Job:
-        """Return the job with that id, or the only one whose id starts or ends with it; raises RequestError."""
+        """Return the job with that id, or the only one whose id starts or ends with it.
+
+        Raises RequestError where there is none or several, AppError where it cannot be read.
+        """
+        return self._read(self.folder(id_or_part).id)
+
+    def folder(self, id_or_part: str) -> JobFolder:
+        """Return the folder of the job that ``get`` would return, without reading it; raises RequestError."""
         if is_job_id(id_or_part) and (self._jobs / id_or_part).is_dir():
-            return self._read(id_or_part)
-        try:
-            names = sorted(path.name for path in self._jobs.iterdir() if is_job_id(path.name))
-        except FileNotFoundError:
-            names = []
+            return JobFolder(self._jobs / id_or_part)
         wanted = id_or_part.strip()
-        found = [name for name in names if wanted and (name.startswith(wanted) or name.endswith(wanted))]
+        found = [name for name in self._names() if wanted and (name.startswith(wanted) or name.endswith(wanted))]
         if len(found) == 1:
-            return self._read(found[0])
+            return JobFolder(self._jobs / found[0])
         if found:
             raise RequestError(
                 _("Several jobs are meant by {text}", text=id_or_part),
@@ -165,6 +168,19 @@ class Library:
                     grown = True
         return list(found.values())
 
+    def _names(self) -> list[str]:
+        """Return the names of all job folders, oldest first."""
+        try:
+            return sorted(path.name for path in self._jobs.iterdir() if is_job_id(path.name))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise AppError(
+                _("The folder of the jobs cannot be read"),
+                str(error),
+                _("{folder} has to be a folder that you may read and write.", folder=str(self._jobs)),
+            ) from error
+
     def _read(self, name: str) -> Job:
         folder = JobFolder(self._jobs / name)
         entry = self._entries.get(name)
@@ -177,7 +193,7 @@ class Library:
     def _update(self, entry: _Entry, folder: JobFolder) -> None:
         try:
             size = folder.events_file.stat().st_size
-        except FileNotFoundError:
+        except OSError:  # there is none yet, or reading it tells why
             size = 0
         if size == entry.size:
             return

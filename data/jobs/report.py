@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from data.errors import AppError
+from data.errors import AppError, system_failure
 from data.files import append_line
 from data.i18n import Message, _
 from data.jobs.spec import now, rfc3339
@@ -93,7 +93,8 @@ def run_work(main: Callable[[Reporter], None]) -> int:
     except Exception as error:  # noqa: BLE001 - the one broad except of a work: a surprise becomes an AppError
         traceback.print_exc()
         reporter.failed(
-            AppError(
+            system_failure(error)
+            or AppError(
                 _("Something unexpected went wrong"),
                 f"{type(error).__name__}: {error}",
                 _("The log has the details; this is a defect of Paddock worth reporting."),

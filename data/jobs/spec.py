@@ -151,20 +151,30 @@ class JobSpec:
     def from_json(cls, value: object) -> JobSpec:
         """Read the object of spec.json; raises AppError for a wrong form or a later version."""
         try:
+            _check_version(cast("Mapping[str, object]", value)["version"])
             return _parse(cast("Mapping[str, object]", value))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AppError(
                 _("This job's spec.json cannot be read"),
                 repr(error),
-                _("The job may come from another version of Paddock; its folder can be read by hand."),
+                _("Something else has written it: mend it by hand, or remove the job with `paddock jobs remove`."),
             ) from error
 
 
-def _parse(value: Mapping[str, object]) -> JobSpec:
-    version = value["version"]
+def _check_version(version: object) -> None:
+    """Raise AppError for the form of a later Paddock, whose meaning cannot be guessed."""
+    if isinstance(version, int) and version > VERSION:
+        raise AppError(
+            _("This job was written by a later version of Paddock"),
+            _("Its spec.json has the form {version}; this version reads {known}.", version=version, known=VERSION),
+            _("Bring Paddock up to date, or read the folder by hand."),
+        )
     if version != VERSION:
         msg = f"version {version!r}, expected {VERSION}"
         raise ValueError(msg)
+
+
+def _parse(value: Mapping[str, object]) -> JobSpec:
     gpus = cast("Mapping[str, object] | None", value.get("gpus"))
     chain = cast("Mapping[str, object] | None", value.get("chain"))
     return JobSpec(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -10,6 +9,7 @@ from data.files import tail_bytes
 from data.jobs.folder import Event, JobFolder
 from data.jobs.pace import Pace, PaceMeter
 from data.jobs.status import Status
+from data.jsontext import parse_json
 from data.log import LogReader, last_exception, log_end
 from data.text import inert
 from tui.machine import Gpu, Machine
@@ -84,7 +84,7 @@ def read_machine(folder: JobFolder) -> Machine | None:
     """Return the last telemetry sample of a job; None when there is none."""
     for line in reversed(tail_bytes(folder.telemetry, _SAMPLE_BYTES).splitlines()):
         try:
-            value: object = json.loads(line)
+            value: object = parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):

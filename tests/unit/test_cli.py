@@ -121,8 +121,11 @@ def test_a_surprise_is_logged_and_told_without_a_traceback(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.environ["PADDOCK_HOME"] = str(tmp_path)
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "jobs").write_text("a file where a folder should be", encoding="utf-8")
+
+    def explode(_services: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("tui.services.Services.jobs", explode)
     assert run(["jobs", "list", "--json"]) == 1
     error = json.loads(capsys.readouterr().out)["error"]
     assert "app.log" in error["hint"]

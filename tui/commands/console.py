@@ -44,6 +44,11 @@ class Console:
         """Whether a line may be written over: the course of the work goes to a terminal that can do it."""
         return not self.plain and self.side.isatty() and self._environ.get("TERM", "dumb") != "dumb"
 
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether ``out`` cannot take every character, so that JSON has to escape them."""
+        return (self.out.encoding or "utf-8").lower().replace("-", "") != "utf8"
+
     def width(self) -> int:
         """Return the columns of the terminal; 80 where there is none."""
         try:
@@ -91,12 +96,12 @@ class Console:
         """Print the one object that is the answer; nothing without JSON."""
         if self.as_json:
             self._close_line()
-            self.out.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+            self.out.write(json.dumps(value, ensure_ascii=self._is_narrow, indent=2) + "\n")
             self.out.flush()
 
     def emit_line(self, value: Mapping[str, object]) -> None:
         """Print one object of a stream on a line of its own."""
-        self.out.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self.out.write(json.dumps(value, ensure_ascii=self._is_narrow, separators=(",", ":")) + "\n")
         self.out.flush()
 
     def fail(self, error: AppError) -> int:

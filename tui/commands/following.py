@@ -17,6 +17,7 @@ from data.jobs.library import Job
 from data.jobs.pace import PaceMeter
 from data.jobs.spec import now, parse_time
 from data.jobs.status import STATUS_WORDS, Progress, Status
+from data.log import last_exception, log_end
 from tui.commands.console import Console
 from tui.services import Services
 from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_name, kind_word, number, size
@@ -24,6 +25,7 @@ from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_n
 POLL_S: Final = 0.2
 PLAIN_EVERY_S: Final = 10.0
 """How far apart lines of progress are where no line can be written over"""
+_MOST_ADOPTIONS: Final = 3
 _STYLES: Final = {Status.SUCCEEDED: "good", Status.FAILED: "bad", Status.LOST: "bad", Status.STOPPED: "warn"}
 
 
@@ -65,6 +67,7 @@ class _Line:
         self._services = services
         self._id = job_id
         self._offset = 0
+        self._adoptions = 0
         self._meter = PaceMeter()
         self._told_at: datetime | None = None
         self._told_status: Status | None = None
@@ -84,9 +87,21 @@ class _Line:
                 self._tell_end(job)
                 return job
             if job.status is Status.UNSUPERVISED:
-                self._services.adopt()
+                self._adopt(job)
             self._console.update(clip(self._live(job), self._console.width() - 1))
             pause(POLL_S)
+
+    def _adopt(self, job: Job) -> None:
+        """Take the job over; raises AppError where its supervisors die again and again (a full disk)."""
+        if self._adoptions == _MOST_ADOPTIONS:
+            lines = [line for line in log_end(job.folder.supervisor_log) if line.strip()]
+            said = last_exception(lines) or lines[-1:]
+            raise AppError(
+                _("No supervisor stays with {job}", job=job.id),
+                "\n".join(said),
+                _("Mend that, then `paddock jobs watch {job}` takes it over again; nothing was stopped.", job=job.id),
+            )
+        self._adoptions += self._services.adopt().count(job.id)
 
     def _new_events(self, job: Job) -> list[Event]:
         batch = job.folder.events(self._offset)

@@ -12,7 +12,7 @@ import click
 from rich.cells import cell_len
 
 from data.errors import AppError, RequestError
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.spec import now
 from data.jobs.status import STATUS_WORDS, Status
@@ -20,6 +20,7 @@ from tui.commands.console import Console, columns
 from tui.commands.following import POLL_S, StillRunning, ending, follow
 from tui.commands.form import Group, argument, command, common_options, flag, option, plain_option
 from tui.commands.session import Session
+from tui.services import Services
 from tui.wording import (
     STATUS_GLYPHS,
     age,
@@ -299,7 +300,7 @@ def resume(session: Session, job: str, dry_run: bool, wait: bool) -> int:
 def remove(session: Session, jobs: tuple[str, ...], artifacts: bool, yes: bool) -> int:
     """Remove jobs, after saying in bytes what that deletes."""
     console, services = session.console, session.services(adopt=True)
-    found = list({job.id: job for job in map(services.job, jobs)}.values())
+    found, unreadable = _to_remove(services, jobs)
     live = [job.id for job in found if job.status.is_live]
     if live:
         raise RequestError(
@@ -307,13 +308,31 @@ def remove(session: Session, jobs: tuple[str, ...], artifacts: bool, yes: bool) 
         )
     for job in found:
         console.tell(f"{job.id}: {services.removal_consequence(job, with_artifacts=artifacts)}")
+    for name, why in unreadable.items():
+        console.tell(_("{job}: {why}. Deletes its folder; what it made is not known, and stays.", job=name, why=why))
     if not yes and not _agreed(console, artifacts=artifacts):
         return 1
     removed = [{"id": job.id, "freed_bytes": services.remove(job, with_artifacts=artifacts)} for job in found]
+    removed += [
+        {"id": name, "freed_bytes": services.remove_unreadable(services.job_folder(name))} for name in unreadable
+    ]
     console.emit({"removed": removed})
     freed = sum(int(str(entry["freed_bytes"])) for entry in removed)
     console.say(_("Removed {count}; {bytes} are free again.", count=len(removed), bytes=size(freed)))
     return 0
+
+
+def _to_remove(services: Services, words: Sequence[str]) -> tuple[list[Job], dict[str, Message]]:
+    """Return the jobs that ``words`` name, each once, and why the others cannot be read, by id."""
+    found: dict[str, Job] = {}
+    unreadable: dict[str, Message] = {}
+    for word in words:
+        name = services.job_folder(word).id
+        try:
+            found[name] = services.job(name)
+        except AppError as error:
+            unreadable[name] = error.title
+    return list(found.values()), unreadable
 
 
 def _agreed(console: Console, *, artifacts: bool) -> bool:

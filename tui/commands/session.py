@@ -62,16 +62,23 @@ class Session:
             status = work()
             sys.stdout.flush()
         except BrokenPipeError:  # the reader has what it wanted (`paddock jobs log JOB | head`)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            status = 0
         except KeyboardInterrupt:
-            self.console.fail(AppError(_("Interrupted")))
-            return INTERRUPTED
+            self._fail(AppError(_("Interrupted")))
+            status = INTERRUPTED
         except AppError as error:
-            return self.console.fail(error)
+            status = self._fail(error)
         except Exception as error:  # noqa: BLE001 - the one broad except of the command line
-            return self.console.fail(self.surprise(error))
+            status = self._fail(self.surprise(error))
+        _leave_streams()
         return status
+
+    def _fail(self, error: AppError) -> int:
+        """Tell an error and return its status, which is all that can be told where nothing can be written."""
+        try:
+            return self.console.fail(error)
+        except OSError:
+            return error.exit_status
 
     def surprise(self, error: Exception) -> AppError:
         """Log an exception that nobody expected, and return what the person is told."""
@@ -79,3 +86,14 @@ class Session:
             return self.services().surprise(error)
         except AppError:
             return AppError(_("Something unexpected went wrong"), f"{type(error).__name__}: {error}", "")
+
+
+def _leave_streams() -> None:
+    """Write what is left, or let it go where nobody takes it: else the interpreter complains of it at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the reader is gone, or the disk is full
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
