@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.widgets import Input
 
 from data.i18n import _
@@ -85,6 +86,23 @@ async def test_the_log_is_followed_searched_and_read_backwards(build: Build, mak
         await pilot.press("G")
         await until(pilot, shows(pilot, "one more"))
         assert log.follow
+
+
+async def test_a_search_and_the_next_match_may_be_typed_at_once(build: Build, make: folders.Stable) -> None:
+    job = make.job("command", "chatty", ago_s=50).start()
+    job.log("".join(f"{'needle' if n in (10, 20, 30) else 'line'} {n}\n" for n in range(60)))
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "chatty"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "line 59", "following"))
+        log = app.screen.query_one("#log", LogView)
+        await pilot.press("slash")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        for key, character in (*((letter, letter) for letter in "needle"), ("enter", "\r"), ("N", "N")):
+            app.post_message(events.Key(key, character))  # nothing is awaited between two keys
+        await until(pilot, lambda: log.match == 20, "the match above the last one")
+        assert log.needle == "needle"
 
 
 async def test_hostile_and_wide_log_lines_are_inert_and_aligned(build: Build, make: folders.Stable) -> None:
