@@ -17,6 +17,7 @@ from backend.lf.find import find
 from backend.lf.schema import schema_for
 from backend.telemetry.gpus import known, read_gpus
 from backend.train import preflight
+from backend.train.gpu_checks import gpu_checks
 from backend.train.spec import dry_run, export_spec, normal_export, normal_train, train_spec
 from data.errors import RequestError
 from data.i18n import Message, _
@@ -150,7 +151,7 @@ def _spec(services: Services, verb: Verb, wish: Wish) -> tuple[JobSpec, list[Che
         gpus=gpus,
         check=False,  # all findings are shown here, not only the first
     )
-    return spec, checks
+    return spec, [*gpu_checks(gpus, read_gpus(processes=False)), *checks] if gpus else checks
 
 
 def _gpu_request(wish: Wish) -> GpuRequest | None:
