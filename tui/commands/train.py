@@ -13,15 +13,16 @@ import click
 from backend.jobs.environment import child_environment
 from backend.lf.arguments import load_arguments
 from backend.lf.checks import Check
-from backend.lf.find import find
-from backend.lf.schema import schema_for
+from backend.lf.find import LlamaFactory, find
+from backend.lf.schema import Schema, refresh, schema_for
 from backend.telemetry.gpus import known, read_gpus
 from backend.train import preflight
 from backend.train.gpu_checks import gpu_checks
 from backend.train.spec import dry_run, export_spec, normal_export, normal_train, train_spec
-from data.errors import RequestError
-from data.i18n import Message, _
+from data.errors import AppError, RequestError
+from data.i18n import Message, _, verbatim
 from data.jobs.spec import GpuRequest, JobSpec
+from data.paths import Paths
 from tui.commands.console import Console
 from tui.commands.form import argument, command, flag, option, plain_option, wait_option
 from tui.commands.session import Session
@@ -96,7 +97,7 @@ def export(session: Session, **words: object) -> int:
 
 def _run(session: Session, verb: Verb, wish: Wish) -> int:
     console, services = session.console, session.services(adopt=True)
-    spec, checks = _spec(services, verb, wish)
+    spec, checks = _spec(console, services, verb, wish)
     if wish.dry_run:
         return _show_plan(console, services, spec, checks)
     _refuse([check for check in checks if check.level == "error"])
@@ -126,12 +127,12 @@ def _refuse(errors: Sequence[Check]) -> None:
     )
 
 
-def _spec(services: Services, verb: Verb, wish: Wish) -> tuple[JobSpec, list[Check]]:
+def _spec(console: Console, services: Services, verb: Verb, wish: Wish) -> tuple[JobSpec, list[Check]]:
     """Return the job and every finding about it; raises RequestError for what cannot even be read."""
     workspace = services.workspace
     args = load_arguments(wish.config, wish.overrides)
     lf = find(services.settings, services.paths, workspace, services.environ)
-    schema = schema_for(lf, services.paths)
+    schema, asked = _schema(console, services.paths, lf)
     after = tuple(services.job(job).id for job in wish.after)
     gpus = _gpu_request(wish)
     if verb == "train":
@@ -151,7 +152,28 @@ def _spec(services: Services, verb: Verb, wish: Wish) -> tuple[JobSpec, list[Che
         gpus=gpus,
         check=False,  # all findings are shown here, not only the first
     )
-    return spec, [*gpu_checks(gpus, read_gpus(processes=False)), *checks] if gpus else checks
+    machine = gpu_checks(gpus, read_gpus(processes=False)) if gpus else []
+    return spec, [*machine, *checks, *asked]
+
+
+def _schema(console: Console, paths: Paths, lf: LlamaFactory | None) -> tuple[Schema, list[Check]]:
+    """Return the arguments of the installed LLaMA-Factory; versions that are not known yet are asked, once."""
+    schema = schema_for(lf, paths)
+    if lf is None or schema.exact:
+        return schema, []
+    console.tell(
+        _("LLaMA-Factory {version} is asked once for its arguments, which takes 10 to 30 s …", version=lf.version)
+    )
+    try:
+        return refresh(lf, paths), []
+    except (AppError, OSError) as error:  # its own check of the arguments is still to come
+        why = error.detail or error.title if isinstance(error, AppError) else verbatim(str(error))
+        message = _("The arguments of LLaMA-Factory {version} are not known: {why}", version=lf.version, why=why)
+        remedy = _(
+            "They were compared with those of {version}. paddock doctor checks the installation.",
+            version=schema.llamafactory,
+        )
+        return schema, [Check("arguments.inexact", "warning", message, remedy)]
 
 
 def _gpu_request(wish: Wish) -> GpuRequest | None:
