@@ -87,6 +87,11 @@ def kind_word(kind: str) -> str:
     return str(KIND_WORDS[kind]) if kind in KIND_WORDS else kind
 
 
+def job_title(spec: JobSpec) -> str:
+    """Return what a job is and its name, as the beginning of a line."""
+    return str(_("{kind}: {name}", kind=kind_word(spec.kind), name=job_name(spec)))
+
+
 def duration(seconds: float) -> str:
     """Return ``seconds`` to two places: 41 s, 3 min 05 s, 2 h 10 min, 3 d 4 h."""
     if not math.isfinite(seconds):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from data.errors import RequestError
-from data.i18n import _
+from data.i18n import Message, _
 
 Json = Mapping[str, object]
 
@@ -136,13 +136,15 @@ def read_json(file: Path, *, limits: Limits = CONFIG_LIMITS) -> Json | None:
         return None
     raw = _bytes(file, limits.size_bytes)
     if limits.exceeded_by(raw):
-        raise _unreadable(file, f"more than {limits.containers} objects or {limits.values} values")
+        raise _unreadable(
+            file, _("more than {objects} objects or {values} values", objects=limits.containers, values=limits.values)
+        )
     try:
         value: object = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise _unreadable(file, str(error)) from error
     if not isinstance(value, dict):
-        raise _unreadable(file, "expected an object")
+        raise _unreadable(file, _("a JSON object is expected"))
     return cast("Json", value)
 
 
@@ -153,13 +155,13 @@ def _bytes(file: Path, limit_bytes: int) -> bytes:
     except OSError as error:
         raise _unreadable(file, str(error)) from error
     if len(raw) > limit_bytes:
-        raise _unreadable(file, f"more than {limit_bytes} bytes")
+        raise _unreadable(file, _("more than {count} bytes", count=limit_bytes))
     return raw
 
 
-def _unreadable(file: Path, reason: str) -> RequestError:
+def _unreadable(file: Path, reason: Message | str) -> RequestError:
     return RequestError(
         _("{file} of the model cannot be read", file=file.name),
-        f"{file}: {reason}",
+        _("{path}: {reason}", path=file, reason=reason),
         _("The file may be damaged: export or download the model again."),
     )

@@ -143,8 +143,11 @@ def _parse(path: Path) -> object:
     with path.open("rb") as stream:
         raw = stream.read(_LIMIT_BYTES + 1)
     if len(raw) > _LIMIT_BYTES:
-        msg = "larger than 4 MiB"
-        raise ValueError(msg)
+        raise RequestError(
+            _("The configuration cannot be read"),
+            _("{path}: {reason}", path=path, reason=_("larger than {limit} MiB", limit=_LIMIT_BYTES >> 20)),
+            _("It has to be a YAML or JSON file with LLaMA-Factory's arguments, as key: value."),
+        )
     text = raw.decode("utf-8-sig")
     return parse_json(text) if path.suffix == ".json" else yamlform.load(text)
 

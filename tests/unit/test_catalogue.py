@@ -20,9 +20,9 @@ from babel.messages.pofile import read_po
 
 from data import i18n
 from data.i18n import DOMAIN
-from data.jobs.spec import Chain
+from data.jobs.spec import Chain, JobSpec
 from data.jobs.status import STATUS_WORDS, Status
-from tui.wording import amount, chain_title, duration, wrap
+from tui.wording import amount, chain_title, duration, job_title, wrap
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("tui", "screens", "backend", "data")
@@ -232,6 +232,11 @@ def test_numbers_and_times_read_right_in_chinese() -> None:
     assert amount(13, 32, "steps") == "13/32 步"
     assert amount(4, None, "files") == "4 个文件"
     assert amount(98.1e6, 270e6, "bytes") == "98.1 MB / 270 MB"
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_jobs_title_has_the_readers_own_colon() -> None:
+    assert job_title(JobSpec.new("train", "LoRA", workspace="/", params={})) == "训练：LoRA"
 
 
 @pytest.mark.usefixtures("compiled")

@@ -250,3 +250,12 @@ def test_rules_of_an_export() -> None:
     assert [c.id for c in export_rules({})] == ["export_dir.missing"]
     broken = {"export_dir": "/x", "adapter_name_or_path": "/a", "quantization_bit": 4, "export_legacy_format": True}
     assert [c.id for c in export_rules(broken)] == ["rule.export_quantized", "export.legacy"]
+
+
+def test_a_model_named_by_mistake_is_not_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    with file.open("wb") as stream:
+        stream.truncate(5 << 20)
+    with pytest.raises(RequestError) as caught:
+        load_arguments(file, ())
+    assert "larger than 4 MiB" in caught.value.detail.english()

@@ -20,7 +20,7 @@ from data.jobs.status import STATUS_WORDS, Progress, Status
 from data.log import last_exception, log_end
 from tui.commands.console import Console
 from tui.services import Services
-from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_name, kind_word, number, size
+from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_title, number, size
 
 POLL_S: Final = 0.2
 PLAIN_EVERY_S: Final = 10.0
@@ -74,7 +74,7 @@ class _Line:
         self._metrics: dict[str, float] = {}
         spec = services.job(job_id).spec
         number_text = f"[{place[0]}/{place[1]}] " if place[1] > 1 else ""
-        self._title = f"{number_text}{kind_word(spec.kind)}: {job_name(spec)}"
+        self._title = f"{number_text}{job_title(spec)}"
 
     def until_end(self, pause: Callable[[float], None]) -> Job:
         """Show the job until it has ended."""

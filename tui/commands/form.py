@@ -190,6 +190,7 @@ def common_options() -> list[click.Parameter]:
         Option(
             ["--lang"],
             type=click.Choice(["en", "zh", "zh_CN"], case_sensitive=False),
+            metavar="[en|zh]",  # zh_CN is understood, too; click would show it in small letters
             expose_value=False,
             is_eager=True,
             callback=_use_language,

@@ -30,6 +30,7 @@ from tui.wording import (
     fit,
     home_relative,
     job_name,
+    job_title,
     kind_word,
     number,
     size,
@@ -114,7 +115,7 @@ def _facts(job: Job, home: str) -> list[tuple[str, str]]:
     state, spec = job.state, job.spec
     facts: list[tuple[object, object]] = [
         (_("Job"), job.id),
-        (_("What"), f"{kind_word(spec.kind)}: {job_name(spec)}"),
+        (_("What"), job_title(spec)),
         (_("State"), f"{STATUS_GLYPHS[job.status]} {STATUS_WORDS[job.status]}"),
         (_("Waits for"), state.waiting_for if job.status is Status.WAITING else ""),
         (_("Does"), state.stage_label if job.status.is_live else ""),
