@@ -9,12 +9,14 @@ import pytest
 
 from screens.choice import ChoiceDialog
 from screens.export.screen import ExportScreen
+from screens.failure import FailureDialog
 from tests.ui import folders
 from tests.ui.conftest import Build
 from tests.ui.driving import shows, until
 from tests.unit.model_folder import write_model
 from tui.app import PaddockApp
 from tui.services import Services
+from tui.widgets.form import Form
 
 WIDE, NARROW = (140, 40), (80, 24)
 
@@ -67,12 +69,13 @@ async def test_a_locked_field_says_why_and_is_unlocked(build: Build, workspace: 
         await pilot.press("4")
         await until(pilot, shows(pilot, "qwen", "The training decided this"))
         await pilot.press("enter")
-        await until(
-            pilot, shows(pilot, "enter Choose") if False else lambda: app.focused and app.focused.id == "fields"
-        )
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "fields")
         await pilot.press("enter")  # locked: nothing opens
         assert not app.screen.query_one("#form").has_class("-editing")
-        await pilot.press("u", "enter")
+        await pilot.press("u")
+        form = app.screen.query_one("#form", Form)
+        await until(pilot, lambda: form.field is not None and form.field.locked is None)
+        await pilot.press("enter")
         await until(pilot, lambda: app.screen.query_one("#form").has_class("-editing"))
         await pilot.press("escape")
         assert isinstance(app.screen, ExportScreen)
@@ -96,6 +99,7 @@ async def test_the_start_says_its_steps_first(build: Build, workspace: Path) -> 
         await pilot.press("4")
         await until(pilot, shows(pilot, "qwen"))
         await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         await until(pilot, shows(pilot, "LLaMA-Factory is not installed"))
         assert not isinstance(app.screen, ChoiceDialog)
 
@@ -110,7 +114,7 @@ async def test_a_finished_training_is_taken_to_export_by_one_key(
     make.job("train", "LoRA", ago_s=90, params={"output_dir": str(run)}).start().end()
     app = PaddockApp(services(build, workspace))
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, shows(pilot, "LoRA"))
+        await until(pilot, shows(pilot, "LoRA", "E Export"))
         await pilot.press("E")
         await until(pilot, shows(pilot, "› run", "qwen"))
         screen = app.screen
