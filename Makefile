@@ -7,7 +7,7 @@ STAMP := $(VENV)/.paddock-ready
 MESSAGES := $(patsubst %.po,%.mo,$(wildcard data/locale/*/LC_MESSAGES/*.po))
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help setup demo test check bench lock pictures catalogue keys clean
+.PHONY: help setup demo test check parity bench lock pictures catalogue keys clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -36,6 +36,10 @@ check: setup ## Format, lint, types, imports and the fast tests
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 	@$(PYTEST) -q -m "not real and not slow"
+
+parity: setup ## Every template on two real Ollama servers: what they send against what was trained
+	@$(BIN)/paddock setup --plain
+	@$(BIN)/python -P -m tests.parity_table
 
 bench: setup ## Speed and memory, as ratios to the named rival
 	@$(BIN)/python -m compileall -q tui screens backend data

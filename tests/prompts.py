@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+import os
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from backend.lf.find import find
@@ -37,22 +39,34 @@ def modes_of(template: Template) -> tuple[str, ...]:
     return ("on", "off") if template.kind == "reasoning" else ("on",)
 
 
-def ask(python: Path) -> Prompts:
-    """Ask the LLaMA-Factory of ``python``."""
+@dataclass(frozen=True)
+class Asked:
+    """An answer of LLaMA-Factory; see tests/programs/lf_prompts.py."""
+
+    prompts: Prompts
+    lengths: Mapping[str, Mapping[str, Mapping[str, int | None]]]
+    """Of ids, by template, case and mode, for the templates whose tokenizers were given"""
+    own: Mapping[str, Mapping[str, str | None]]
+    """LLaMA-Factory's own TEMPLATE ("modelfile") and chat template ("jinja")"""
+
+
+def ask(python: Path, tokenizers: Mapping[str, Path] | None = None) -> Asked:
+    """Ask the LLaMA-Factory of ``python``; ``tokenizers`` are folders by template."""
     known = snapshot().by_name
     cases = {
         name: {case.name: case.training(one.thought_words) for case in cases_of(one)} for name, one in known.items()
     }
+    folders = {name: str(folder) for name, folder in (tokenizers or {}).items()}
     done = subprocess.run(
         [str(python), str(PROGRAM)],
-        input=json.dumps({"cases": cases}).encode(),
+        input=json.dumps({"cases": cases, "tokenizers": folders}).encode(),
         capture_output=True,
         check=False,
         cwd="/",
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
-    answer: Prompts = json.loads(done.stdout)
-    return answer
+    return Asked(**json.loads(done.stdout))
 
 
 @functools.cache
@@ -71,5 +85,5 @@ def lf_python() -> Path:
 
 
 if __name__ == "__main__":
-    text = json.dumps(ask(lf_python()), ensure_ascii=False, indent=0, sort_keys=True)
+    text = json.dumps(ask(lf_python()).prompts, ensure_ascii=False, indent=0, sort_keys=True)
     RECORDED.write_bytes(gzip.compress(text.encode(), mtime=0))

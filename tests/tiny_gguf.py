@@ -9,6 +9,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
+from data.gguf import read_header
+
 _WIDTH = 32
 _CONTROL = 3
 _NORMAL = 1
@@ -45,18 +47,27 @@ class Vocabulary:
     @classmethod
     def of_gguf(cls, path: Path) -> Vocabulary:
         """Read the vocabulary of a GGUF, as llama.cpp's ``models/ggml-vocab-*.gguf``."""
-        fields = {name: one.contents() for name, one in gguf.GGUFReader(path).fields.items()}
-        prefix = "tokenizer.ggml."
+        header = read_header(path)
+
+        def texts(name: str) -> list[str]:
+            array = header.array(f"tokenizer.ggml.{name}")
+            return list(array.texts()) if array is not None else []
+
+        def numbers(name: str) -> list[float]:
+            array = header.array(f"tokenizer.ggml.{name}")
+            return [float(value) for value in array.values()] if array is not None else []
+
+        space_prefix = header.keys.get("tokenizer.ggml.add_space_prefix")
         return cls(
-            fields[prefix + "model"],
-            fields.get(prefix + "pre", ""),
-            fields[prefix + "tokens"],
-            fields[prefix + "token_type"],
-            fields.get(prefix + "merges", []),
-            fields.get(prefix + "scores", []),
-            fields.get(prefix + "bos_token_id"),
-            fields.get(prefix + "eos_token_id"),
-            fields.get(prefix + "add_space_prefix"),
+            header.text("tokenizer.ggml.model"),
+            header.text("tokenizer.ggml.pre"),
+            texts("tokens"),
+            [int(kind) for kind in numbers("token_type")],
+            texts("merges"),
+            numbers("scores"),
+            header.whole("tokenizer.ggml.bos_token_id"),
+            header.whole("tokenizer.ggml.eos_token_id"),
+            space_prefix if isinstance(space_prefix, bool) else None,
         )
 
     def number(self, token: str) -> int:

@@ -148,9 +148,14 @@ class Vocab:
         ]
 
 
-def write_bpe(name: str, folder: Path, *, template: bool, config: dict[str, object] | None = None) -> Vocab:
-    """Write tokenizer.json and tokenizer_config.json of a real byte-level BPE; ``template`` adds BOS before a text."""
-    vocab = Vocab(gguf(name))
+def write_bpe(
+    name: str, folder: Path, *, template: bool, config: dict[str, object] | None = None, file: Path | None = None
+) -> Vocab:
+    """Write tokenizer.json and tokenizer_config.json of a real byte-level BPE; ``template`` adds BOS before a text.
+
+    ``file`` is a GGUF whose vocabulary is cut as ``name`` is, but has other tokens.
+    """
+    vocab = Vocab(file or gguf(name))
     bos = vocab.tokens[vocab.bos or 0]
     sequence = {"Sequence": {"id": "A", "type_id": 0}}
     processor = {
@@ -224,9 +229,11 @@ def ids_of(name: str) -> list[list[int]]:
     return [[int(number) for number in line.split()] for line in lines]
 
 
-def write_sentencepiece(name: str, folder: Path, config: dict[str, object] | None = None) -> Vocab:
+def write_sentencepiece(
+    name: str, folder: Path, config: dict[str, object] | None = None, *, file: Path | None = None
+) -> Vocab:
     """Write tokenizer.json of a SentencePiece BPE with byte fallback, as transformers converts one."""
-    vocab = Vocab(gguf(name))
+    vocab = Vocab(file or gguf(name))
     ids = {token: number for number, token in enumerate(vocab.tokens)}
     pairs = [
         (number, token[:cut], token[cut:])

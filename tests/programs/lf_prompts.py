@@ -1,10 +1,13 @@
-"""The text of the prompts that LLaMA-Factory makes of conversations: runs in LLaMA-Factory's Python.
+"""What LLaMA-Factory makes of conversations: runs in LLaMA-Factory's Python.
 
-lf_prompts.py < {"cases": {template: {case: {messages, system, tools}}}} > {template: {case: {"on": text, "off": text}}}
+lf_prompts.py < {"cases": {template: {case: {messages, system, tools}}}, "tokenizers"?: {template: folder}}
 
-The code is LLaMA-Factory's own; only the tokenizer is one whose ids are the texts themselves. BOS and EOS are
+Answer: {"prompts": {template: {case: {"on": text, "off": text}}}, "lengths": the same with numbers of ids,
+"own": {template: {"modelfile": text, "jinja": text}}}, the last being what LLaMA-Factory itself would export.
+
+The code is LLaMA-Factory's own; for texts the tokenizer is one whose ids are the texts themselves. BOS and EOS are
 written as <BOS> and <EOS>, today's date as <DATE>. "off" is there for templates for reasoning only; null where
-LLaMA-Factory refuses.
+LLaMA-Factory refuses. Lengths are those of the ids of a real tokenizer, read from the folder.
 """
 
 import copy
@@ -36,29 +39,56 @@ class TextTokenizer:
         return 0
 
 
-def prompt(template: object, case: dict) -> "str | None":
-    tokenizer = TextTokenizer()
-    template.fix_special_tokens(tokenizer)
+def ids(template: object, tokenizer: object, case: dict) -> "list | None":
     messages = [*case["messages"], {"role": "assistant", "content": ""}]
     try:
-        ids, _response = template.encode_oneturn(tokenizer, messages, case["system"], case["tools"])
+        return template.encode_oneturn(tokenizer, messages, case["system"], case["tools"])[0]
     except ValueError:
         return None
-    return "".join(ids).replace(dt.datetime.now().strftime("%d %b %Y"), "<DATE>")  # noqa: DTZ005 - as LLaMA-Factory does
+
+
+def both(template: object, tokenizer: object, case: dict) -> "dict[str, list | None]":
+    found = {"on": ids(template, tokenizer, case)}
+    if isinstance(template, ReasoningTemplate):
+        template.enable_thinking = False
+        found["off"] = ids(template, tokenizer, case)
+        template.enable_thinking = True
+    return found
+
+
+def text(pieces: "list[str] | None") -> "str | None":
+    today = dt.datetime.now().strftime("%d %b %Y")  # noqa: DTZ005 - as LLaMA-Factory does
+    return None if pieces is None else "".join(pieces).replace(today, "<DATE>")
+
+
+def own(template: object, tokenizer: object) -> "dict[str, str | None]":
+    answer = {}
+    for name in ("ollama", "jinja"):
+        try:
+            answer[name] = getattr(template, f"_get_{name}_template")(tokenizer)
+        except ValueError:
+            answer[name] = None
+    return {"modelfile": answer["ollama"], "jinja": answer["jinja"]}
 
 
 def main() -> None:
-    answer = {}
-    for name, cases in json.load(sys.stdin)["cases"].items():
-        template = copy.deepcopy(TEMPLATES[name])
-        answer[name] = {}
-        for case, value in cases.items():
-            found = {"on": prompt(template, value)}
-            if isinstance(template, ReasoningTemplate):
-                template.enable_thinking = False
-                found["off"] = prompt(template, value)
-                template.enable_thinking = True
-            answer[name][case] = found
+    asked = json.load(sys.stdin)
+    answer = {"prompts": {}, "lengths": {}, "own": {}}
+    for name, cases in asked["cases"].items():
+        template, tokenizer = copy.deepcopy(TEMPLATES[name]), TextTokenizer()
+        template.fix_special_tokens(tokenizer)
+        answer["own"][name] = own(template, tokenizer)
+        made = {case: both(template, tokenizer, value) for case, value in cases.items()}
+        answer["prompts"][name] = {case: {m: text(p) for m, p in modes.items()} for case, modes in made.items()}
+    for name, folder in asked.get("tokenizers", {}).items():
+        from transformers import AutoTokenizer
+
+        template, tokenizer = copy.deepcopy(TEMPLATES[name]), AutoTokenizer.from_pretrained(folder)
+        template.fix_special_tokens(tokenizer)
+        answer["lengths"][name] = {
+            case: {m: None if p is None else len(p) for m, p in both(template, tokenizer, value).items()}
+            for case, value in asked["cases"][name].items()
+        }
     json.dump(answer, out, ensure_ascii=False, indent=0, sort_keys=True)
     out.write("\n")
 
