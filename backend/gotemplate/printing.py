@@ -86,6 +86,8 @@ def _formatted(value: Value, verb: str, flags: str, precision: int | None) -> st
     plain = bare(value)
     if "#" in flags or (verb == "v" and "+" in flags and not _is_number(value)):
         raise UnknowableError(_("The flags {flags} of printf are not known here.", flags=flags))
+    if verb == "T":
+        return "<nil>" if value is None else kind_name(value)
     if verb == "v":
         return spelled(value) if not _is_number(value) else _signed(spelled(value), flags)
     if verb in "sq" and isinstance(value, str):

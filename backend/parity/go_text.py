@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-_NEXT: Final = '(len (printf "%*s." $i ""))'
-"""$i + 1: there is no arithmetic, but a width"""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PROPERTY_FIELDS: Final = ("type", "description", "enum", "items", "properties", "required", "anyOf")
 NESTED: Final = 2
@@ -66,7 +64,7 @@ def text_definition() -> str:
     """Return "text": a string as JSON. What ``js`` leaves alone needs no look; else byte by byte."""
     escape = "{{ $q := json $x }}" + when("eq (len $q) 4", "{{ slice $q 1 3 }}", "{{ slice $q 1 7 }}")
     byte = (
-        "{{ $c := index $s $i }}{{ $x := slice $s $i " + _NEXT + " }}"
+        "{{ $c := index $s $i }}{{ $x := slice (slice $s $i) 0 1 }}"
         f"{when('or (lt $c 32) (eq $c 34 92)', escape, '{{ $x }}')}"
     )
     loop = '"{{ $s := . }}{{ range $i := len $s }}' + byte + '{{ end }}"'
@@ -147,7 +145,7 @@ def property_definition(depth: int | None, deepest: int | None = None) -> str:
         "description": lambda: call("text", ".Description"),
         "enum": lambda: list_of(inner, ".Enum", call(f"json{value.suffix}", "$v")),
         "items": lambda: call(f"json{inner.suffix}", ".Items"),
-        "properties": lambda: object_of(inner, ".Properties.All", call(f"property{nested}", "$v")),
+        "properties": lambda: object_of(inner, ".Properties.ToMap", call(f"property{nested}", "$v")),
         "required": lambda: list_of(inner, ".Required", call("text", "$v")),
         "anyOf": lambda: list_of(inner, ".AnyOf", call(f"property{nested}", "$v")),
     }

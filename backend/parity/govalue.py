@@ -163,12 +163,16 @@ def _property(value: Json) -> Record:
         else:
             codes[key] = _as_given(given)
     shown = "" if not kinds else kinds[0] if len(kinds) == 1 else "[" + " ".join(kinds) + "]"
+    nested = {str(n): _property(one) for n, one in cast("Mapping[str, Json]", value.get("properties") or {}).items()}
     fields: dict[str, Value] = {
+        "AnyOf": [_property(one) for one in cast("Sequence[Json]", value.get("anyOf") or ())] or None,
         "Type": Printed(kinds, shown, codes.get("type", "[]")),
         "Description": str(value.get("description") or ""),
         "Items": go(value.get("items")),
         "Enum": go(value.get("enum")),
         "Required": go(value.get("required")),
+        # A pointer to an ordered map, of which only the method that makes a plain map is modelled.
+        "Properties": Record("*api.ToolPropertiesMap", {"ToMap": nested}, codes["properties"]) if nested else None,
     }
     return Record("api.ToolProperty", fields, _written(codes))
 
