@@ -7,6 +7,7 @@ Texts are what the servers render (``_debug_render_only``), ids are counted by a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import datetime as dt
 import functools
@@ -177,6 +178,10 @@ class Asker:
     def __init__(self, url: str) -> None:
         self.client = httpx.Client(base_url=url, timeout=300)
 
+    def close(self) -> None:
+        """Let the connections go."""
+        self.client.close()
+
     def create(self, file: Path, **values: object) -> None:
         """Make the model "m" of a GGUF, alone on the server and not loaded.
 
@@ -282,8 +287,7 @@ def run(versions: Sequence[str], names: Sequence[str], place: Path) -> list[Row]
     asked = prompts.ask(prompts.lf_python(), {model.template.name: model.tokenizer() for model in models})
     rows: list[Row] = []
     for version in versions:
-        with ollamas.server(version) as server:
-            asker = Asker(server.url)
+        with ollamas.server(version) as server, contextlib.closing(Asker(server.url)) as asker:
             for model in models:
                 rows.append(try_template(model, asked, asker, version))
                 sys.stderr.write(f"{_line(rows[-1])}\n")

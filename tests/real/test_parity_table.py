@@ -11,9 +11,8 @@ from tests.parity_table import run
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-# Plain, fused, thinking; BOS in front, inside, or nowhere; each tool format; tokens by id; a system text by default.
-NAMES = ("aeva", "chatglm3", "gemma4", "glm4", "lfm2", "llama2", "llama3", "minimax2", "mistral", "phi4_mini", "qwen3",
-         "qwen3_5", "seed_oss", "vicuna", "yuan")  # fmt: skip
+# Plain, fused, thinking; BOS in front, inside, or nowhere; each way of tools; real vocabularies for three of them.
+NAMES = ("chatglm3", "gemma4", "glm4", "llama2", "llama3", "qwen3", "yuan")
 
 
 @pytest.mark.parametrize("version", ollamas.VERSIONS)
