@@ -223,7 +223,7 @@ async def test_copies_and_removals(home: Home, tiny: Path) -> None:
 
 
 async def test_the_commands_about_models_agree_with_the_server(home: Home, tiny: Path) -> None:
-    await home.deploy(chatml(tiny, "told-of", system="Be kind."))
+    await home.deploy(chatml(tiny, "told-of", system="Be kind to whoever types."))
     server = await home.server()
 
     async def say(*words: str) -> dict[str, Any]:
@@ -232,7 +232,7 @@ async def test_the_commands_about_models_agree_with_the_server(home: Home, tiny:
         return {"status": done.returncode, **json.loads(done.stdout)}
 
     shown = await say("show", "told-of")
-    assert (shown["system"], shown["template"], shown["context_length"]) == ("Be kind.", CHATML, 512)
+    assert (shown["system"], shown["template"], shown["context_length"]) == ("Be kind to whoever types.", CHATML, 512)
     assert shown["quantization"] == "F16"
     async with Client(server.host) as client:
         async for _delta in client.chat("told-of", QUESTION, options={"num_predict": 1, "num_ctx": 512}):
