@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from data.errors import RequestError
 from data.i18n import Message, _
-from tui.actions import ACTIONS, BY_ID, WHERE, Action
+from tui.action import Action
+from tui.actions import ACTIONS, BY_ID, WHERE
 
 if TYPE_CHECKING:
     from textual.binding import Binding, BindingType

@@ -1,16 +1,13 @@
-"""The form of an export: an ``ExportPlan`` as fields, and a field's new value back into the plan. Pure functions."""
+"""The form of an export: an ``ExportPlan`` as fields. Pure functions."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-from backend.deploy.request import Deployment
-from backend.export.plan import GPTQ_BITS, Device, ExportPlan, Gptq, Merge, draft
-from backend.ollama.name import parse_name
-from data.errors import AppError, RequestError
+from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft
 from data.i18n import Message, _
 from tui.widgets.form import OFF, ON, Field
 from tui.wording import home_relative
@@ -282,29 +279,6 @@ def _ollama(plan: ExportPlan, usual: ExportPlan) -> list[Field]:
     return made
 
 
-def apply(plan: ExportPlan, key: str, value: str, *, home: str) -> ExportPlan:
-    """Return ``plan`` with the field ``key`` set to ``value``; raises RequestError for a value that cannot be meant."""
-    change = _CHANGES.get(key)
-    if change is None:
-        raise RequestError(_("There is no field {name}", name=key), "", "")
-    return change(plan, value, home)
-
-
-def problems(plan: ExportPlan) -> dict[str, Message]:
-    """Return what is wrong with the values, by field: what can be told without looking anywhere."""
-    found: dict[str, Message] = {}
-    if plan.deployment is not None:
-        try:
-            parse_name(plan.deployment.name)
-        except AppError as error:
-            found["name"] = _("{title}. {detail}", title=error.title, detail=error.detail)
-    if plan.source.kind == "adapter" and not plan.base:
-        found["base"] = _("The adapter names no base model; name the one it was trained on.")
-    if plan.gptq is not None and not plan.gptq.dataset:
-        found["gptq_dataset"] = _("GPTQ needs texts to calibrate with; name a file or a dataset.")
-    return found
-
-
 def _shown(path: Path, plan: ExportPlan, home: str) -> str:
     """Return a path as short as it can be written in the form: from the workspace, else from the home directory."""
     if path.is_relative_to(plan.workspace):
@@ -314,110 +288,3 @@ def _shown(path: Path, plan: ExportPlan, home: str) -> str:
 
 def _switch(value: bool | None) -> str:
     return "" if value is None else ON if value else OFF
-
-
-def _path(value: str, home: str, workspace: Path) -> Path:
-    if not value:
-        raise RequestError(_("A path is needed here"), "", _("Write one, or press escape."))
-    expanded = home + value[1:] if home and (value == "~" or value.startswith("~/")) else value
-    return (workspace / expanded).absolute()
-
-
-def _whole(value: str, low: int, high: int) -> int:
-    if not value.isdecimal() or not low <= int(value) <= high:
-        raise RequestError(
-            _("{value} does not fit here", value=value or "–"),
-            _("A whole number from {low} to {high} is needed.", low=low, high=high),
-            "",
-        )
-    return int(value)
-
-
-def _set_merge(plan: ExportPlan, **changes: object) -> ExportPlan:
-    if plan.merge is None:
-        return plan
-    merge = dataclasses.replace(plan.merge, **changes)  # type: ignore[arg-type] - fields of Merge
-    return dataclasses.replace(plan, merge=merge)
-
-
-def _set_gptq(plan: ExportPlan, **changes: object) -> ExportPlan:
-    if plan.gptq is None:
-        return plan
-    return dataclasses.replace(plan, gptq=dataclasses.replace(plan.gptq, **changes))  # type: ignore[arg-type] - fields of Gptq
-
-
-def _set_deployment(plan: ExportPlan, **changes: object) -> ExportPlan:
-    if plan.deployment is None:
-        return plan
-    made = dataclasses.replace(plan.deployment, **changes)  # type: ignore[arg-type] - fields of Deployment
-    return dataclasses.replace(plan, deployment=made)
-
-
-def _set_export_dir(plan: ExportPlan, value: str, home: str) -> ExportPlan:
-    folder = _path(value, home, plan.workspace)
-    moved = _set_merge(plan, export_dir=folder)
-    if plan.merge and plan.gguf and plan.gguf.parent == plan.merge.export_dir:  # the file moves with its folder
-        return _set_file(moved, folder / plan.gguf.name)
-    return moved
-
-
-def _set_file(plan: ExportPlan, file: Path) -> ExportPlan:
-    return _set_deployment(dataclasses.replace(plan, gguf=file), gguf=str(file))
-
-
-def _set_convert(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
-    usual = draft(plan.source, plan.workspace)
-    if value != ON:
-        return dataclasses.replace(plan, gguf=None, deployment=None)
-    made = dataclasses.replace(plan, gguf=usual.gguf)
-    return _set_file(made, usual.gguf) if usual.gguf else made
-
-
-def _set_deploy(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
-    if value != ON:
-        return dataclasses.replace(plan, deployment=None)
-    usual = draft(plan.source, plan.workspace)
-    file = plan.gguf or usual.gguf
-    name = usual.deployment.name if usual.deployment else ""
-    return dataclasses.replace(plan, gguf=file, deployment=Deployment(gguf=str(file), name=name))
-
-
-def _set_bits(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
-    if not value:
-        return dataclasses.replace(plan, gptq=None)
-    if plan.gptq is not None:
-        return _set_gptq(plan, bits=int(value))
-    folder = plan.model_folder
-    return dataclasses.replace(
-        plan, gptq=Gptq(folder.with_name(f"{folder.name}-gptq"), int(value), "data/c4_demo.jsonl")
-    )
-
-
-def _set_thinking(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
-    return dataclasses.replace(plan, thinking=None if not value else value == ON)
-
-
-_Change = Callable[[ExportPlan, str, str], ExportPlan]
-_CHANGES: Final[Mapping[str, _Change]] = {
-    "template": lambda plan, value, _home: dataclasses.replace(plan, template=value),
-    "thinking": _set_thinking,
-    "system": lambda plan, value, _home: dataclasses.replace(plan, system=value),
-    "cutoff_len": lambda plan, value, _home: dataclasses.replace(plan, cutoff_len=_whole(value or "0", 0, 10_000_000)),
-    "base": lambda plan, value, _home: dataclasses.replace(plan, base=value),
-    "export_dir": _set_export_dir,
-    "export_size": lambda plan, value, _home: _set_merge(plan, export_size=_whole(value, 1, 1000)),
-    "infer_dtype": lambda plan, value, _home: _set_merge(plan, infer_dtype=value),
-    "export_device": lambda plan, value, _home: _set_merge(plan, export_device=cast("Device", value)),
-    "export_hub_model_id": lambda plan, value, _home: _set_merge(plan, export_hub_model_id=value),
-    "prompt": lambda plan, value, _home: dataclasses.replace(plan, prompt=value),
-    "gptq_bits": _set_bits,
-    "gptq_dataset": lambda plan, value, _home: _set_gptq(plan, dataset=value),
-    "gptq_nsamples": lambda plan, value, _home: _set_gptq(plan, nsamples=_whole(value, 1, 100_000)),
-    "convert": _set_convert,
-    "outtype": lambda plan, value, _home: dataclasses.replace(plan, outtype=value),
-    "file": lambda plan, value, home: _set_file(plan, _path(value, home, plan.workspace)),
-    "deploy": _set_deploy,
-    "name": lambda plan, value, _home: _set_deployment(plan, name=value),
-    "quantize": lambda plan, value, _home: _set_deployment(plan, quantize=value),
-    "host": lambda plan, value, _home: _set_deployment(plan, host=value),
-}

@@ -203,7 +203,8 @@ class ExportScreen(Place):
     def _show_plan(self) -> None:
         if self._plan is None:
             return
-        from screens.export.fields import fields, problems  # noqa: PLC0415 - what it needs of backend comes with it
+        from screens.export.changes import problems  # noqa: PLC0415 - what it needs of backend comes with it
+        from screens.export.fields import fields  # noqa: PLC0415 - as above
 
         home = self.services.environ.get("HOME", "")
         shown = fields(self._plan, unlocked=self._unlocked, problems=problems(self._plan), home=home)
@@ -228,7 +229,7 @@ class ExportScreen(Place):
 
     @on(Form.Changed)
     def _changed(self, event: Form.Changed) -> None:
-        from screens.export.fields import apply  # noqa: PLC0415 - as above
+        from screens.export.changes import apply  # noqa: PLC0415 - as above
 
         if self._plan is None:
             return

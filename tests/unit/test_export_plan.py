@@ -13,7 +13,8 @@ from backend.export.plan import ExportPlan, chain, draft, gptq_args, merge_args,
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
 from data.errors import RequestError
-from screens.export.fields import FACTS, apply, fields, problems
+from screens.export.changes import apply, problems
+from screens.export.fields import FACTS, fields
 from tests.unit.model_folder import write_model
 from tui.widgets.form import ON, Field
 
