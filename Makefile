@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.paddock-ready
 MESSAGES := $(patsubst %.po,%.mo,$(wildcard data/locale/*/LC_MESSAGES/*.po))
 PYTEST ?= $(BIN)/python -m pytest
+# Fast tests at the same time; more than small machines have cores, since many of them wait for processes.
+WORKERS ?= 4
 
 .PHONY: help setup demo test check parity bench lock pictures catalogue keys clean
 .DEFAULT_GOAL := help
@@ -35,7 +37,7 @@ check: setup ## Format, lint, types, imports and the fast tests
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
-	@$(PYTEST) -q -m "not real and not slow"
+	@$(PYTEST) -q -m "not real and not slow" -n $(WORKERS)
 
 parity: setup ## Every template on two real Ollama servers: what they send against what was trained
 	@$(BIN)/paddock setup --plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -93,11 +94,15 @@ class Yard:
         """Return the living processes that carry the job's mark, its supervisor too."""
         return process.marked_processes(job_id)
 
+    def kill(self, job_id: str) -> None:
+        """End all of the job with SIGKILL, whoever was started meanwhile, too; no one of it sees another end."""
+        while pids := self.alive(job_id):
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in pids:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+
     def close(self) -> None:
         """End what is left of every job, so that no test leaves a process behind."""
         for job_id in self.ids:
-            for pid in self.alive(job_id):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+            self.kill(job_id)

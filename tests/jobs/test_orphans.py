@@ -62,8 +62,7 @@ def test_when_nothing_is_left_it_is_lost_and_a_resume_works(yard: Yard) -> None:
     child = yard.spec(["/bin/true"], after=(job_id,))
     yard.launch(child)
     wait_until(lambda: yard.job(job_id).state.metrics.get("step", 0) >= 1)
-    for pid in sorted(yard.alive(job_id)):
-        os.kill(pid, signal.SIGKILL)
+    yard.kill(job_id)
     wait_until(lambda: yard.job(job_id).status is Status.LOST)
     assert wait_until(lambda: "lost" in str(yard.job(child.id).state.waiting_for), timeout_s=10)
     assert yard.job(child.id).status is Status.WAITING
@@ -92,8 +91,7 @@ def test_a_lost_job_can_be_stopped_for_good_and_removed(yard: Yard) -> None:
     yard.until(job_id, Status.RUNNING)
     with pytest.raises(RequestError):
         remove(yard.job(job_id), with_artifacts=False)
-    for pid in yard.alive(job_id):
-        os.kill(pid, signal.SIGKILL)
+    yard.kill(job_id)
     wait_until(lambda: yard.job(job_id).status is Status.LOST)
     request_stop(yard.job(job_id), "graceful")
     assert yard.job(job_id).status is Status.STOPPED
