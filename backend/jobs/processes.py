@@ -148,8 +148,10 @@ def sweep(job_id: str, reaper: Reaper, *, polite_s: float = 5.0, force_s: float 
     asked = False
     while True:
         reaper.reap()
-        left = of_job(job_id)
+        # Twice: who has no mark and loses his parent while /proc is read is found below neither, and is ours by then.
+        left = of_job(job_id) or of_job(job_id)
         if not left:
+            reaper.reap()  # those that ended since; nobody else would at once
             return set()
         waited = time.monotonic() - begin
         if waited > polite_s + force_s:
