@@ -107,10 +107,20 @@ def _known() -> Sequence[tuple[str, Known]]:
     return [(one["jinja"], made[one["name"]]) for one in cast("list[Mapping[str, str]]", value["known"])]
 
 
+def _same_letters(one: str, other: str) -> int:
+    """Return how many letters are the same from the start."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
+
+
 def _distance(one: str, other: str, limit: int) -> int:
     """Return the Levenshtein distance, or ``limit`` where it is not below that; looks at a band of that width."""
     if abs(len(one) - len(other)) >= limit:
         return limit
+    same_start = _same_letters(one, other)
+    one, other = one[same_start:], other[same_start:]
+    same_end = _same_letters(one[::-1], other[::-1])
+    one, other = one[: len(one) - same_end], other[: len(other) - same_end]
     width = len(other)
     row = list(range(width + 1))
     for at, letter in enumerate(one, start=1):

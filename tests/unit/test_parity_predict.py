@@ -61,11 +61,11 @@ def test_lines_and_abilities_are_told_by_version_and_words() -> None:
 
 
 def test_every_known_template_is_found_by_its_own_jinja_and_by_one_that_differs_little() -> None:
-    file = Path(backend.parity.__path__[0]) / "known-templates.json"
-    for entry in json.loads(file.read_bytes())["known"]:
+    value = json.loads((Path(backend.parity.__path__[0]) / "known-templates.json").read_bytes())
+    for entry in value["known"]:
         found = known_for(entry["jinja"])
         assert found is not None
-        assert found.go == json.loads(file.read_bytes())["templates"][entry["name"]]["go"]
+        assert found.go == value["templates"][entry["name"]]["go"]
         near = known_for(entry["jinja"] + "{# a comment of some twenty letters #}")
         assert near is not None
         GoChat(found.go)
