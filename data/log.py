@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from data.text import fold_bars, fold_returns, inert
+from data.text import fold_bars, fold_returns, inert, without_bar
 
 PIECE_BYTES: Final = 256 << 10
 _LONGEST: Final = 4000
@@ -93,7 +93,7 @@ class LogReader:
 
 
 def _clean(raw: bytes) -> str:
-    text = fold_returns(raw.decode("utf-8", "replace").rstrip("\r"))
+    text = without_bar(fold_returns(raw.decode("utf-8", "replace").rstrip("\r")))
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "…"
     return inert(text)

@@ -8,6 +8,9 @@ from typing import Final
 # Colours and line clearing are noise of a terminal; whatever else was meant for one is made visible.
 _NOISE: Final = re.compile(r"\x1b\[[0-9;:]*[mK]")
 _BAR: Final = re.compile(r"^(?P<name>[^|]*?)\s*\d{1,3}%\s?\|")
+# The rest of a bar (tqdm's form): its blocks, count of total, and times and rate in brackets.
+_AFTER_BAR: Final = re.compile(r"^[^|]*?\d{1,3}%\s?\|[^|]*\|\s*\S+/\S+\s\[[^\[\]]*\](?P<rest>.*)$")
+_SEQUENCE: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # nested bars end by moving the cursor up
 _TAB: Final = 4
 _PICTURES: Final = {
     **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"},
@@ -34,6 +37,15 @@ def fold_returns(line: str) -> str:
         if piece.strip():
             return piece
     return ""
+
+
+def without_bar(line: str) -> str:
+    """Return what a program wrote right behind a progress bar, which a terminal would show on the bar's line.
+
+    A bar with nothing behind it stays as it is.
+    """
+    found = _AFTER_BAR.match(line)
+    return found["rest"] if found and _SEQUENCE.sub("", found["rest"]).strip() else line
 
 
 def bar_name(line: str) -> str | None:
