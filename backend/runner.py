@@ -84,10 +84,11 @@ class AnyCommand:
 
 OWN_MODULES: Final[Mapping[str, str]] = {
     "convert": "backend.convert.work",
-    "deploy": "backend.deploy.work",
+    "deploy": "backend.export.deploy",
     "ask": "backend.demo.ask",
     "base": "backend.demo.base",
     "check": "backend.export.check",
+    "prove": "backend.export.prove",
     "serve": "backend.ollama.serve",
     "setup": "backend.setup.work",
 }

@@ -45,6 +45,7 @@ KIND_WORDS: Final[Mapping[str, Message]] = {
     "check": _("merge check"),
     "convert": _("GGUF"),
     "deploy": _("deployment"),
+    "prove": _("proof"),
     "ask": _("question"),
     "base": _("base model"),
     "serve": _("Ollama server"),
@@ -60,6 +61,7 @@ _UNIT_WORDS: Final[Mapping[str, Message]] = {
     "tensors": _("tensors"),
     "rows": _("rows"),
     "tokens": _("tokens"),
+    "conversations": _("conversations"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,13 @@ from data.jobs.report import Reporter
 
 # llama.cpp LLAMA_FTYPE: ALL_F32, MOSTLY_F16, MOSTLY_BF16.
 _QUANTIZABLE: Final = frozenset({0, 1, 32})
+
+Gate = Callable[[Client, str], Awaitable[None]]
+"""What has to hold of a model, under the temporary name that it is given, before it gets its own; raises AppError"""
+
+
+async def open_gate(_client: Client, _model: str) -> None:
+    """Let every model pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +78,18 @@ def check_space(folder: Path, gguf_bytes: int, *, uploaded: bool, quantize: bool
 class Maker:
     """Creates one model; ``token`` tells its temporary tags from those of others (a resumed job uses its own again)."""
 
-    def __init__(self, client: Client, name: ModelName, reporter: Reporter, token: str) -> None:
+    def __init__(self, client: Client, name: ModelName, reporter: Reporter, token: str, gate: Gate = open_gate) -> None:
         self._client = client
         self._name = name
         self._reporter = reporter
+        self._gate = gate
         self._replacement = Replacement(client, name, token)
 
     async def make(self, path: Path, digest: str, values: Modelfile, quantize: str) -> Deployed:
-        """Upload, create under a temporary tag, give it the name; raises AppError and leaves the name as it was."""
+        """Upload, create under a temporary tag, let it through the gate, give it the name.
+
+        Raises AppError and leaves the name as it was.
+        """
         reporter = self._reporter
         reporter.stage("upload", _("Sending {file} to Ollama", file=path.name))
         await self._client.upload(path, digest, lambda done, total: reporter.progress(done, total, "bytes"))
@@ -92,6 +104,7 @@ class Maker:
         )
         try:
             await self._create(creation, quantize)
+            await self._gate(self._client, self._replacement.new)
             self._reporter.stage("name", _("Naming it {model}", model=str(self._name)))
             await self._replacement.publish()
         finally:

@@ -19,6 +19,9 @@ from data.jobs.spec import Chain, JobSpec
 
 KIND: Final = "deploy"
 _QUANTIZATION: Final = re.compile(r"[A-Za-z0-9_]{2,20}")
+_TABLES: Final = frozenset({"parameters", "training"})
+_SWITCHES: Final = frozenset({"private", "unproven"})
+_NOT_TAKEN: Final = frozenset({"adapter", "draft", "renderer", "parser", "requires"})
 _MODELFILE_LIMIT_BYTES: Final = 16 << 20
 
 
@@ -41,6 +44,11 @@ class Deployment:
     """q4_K_M, q8_0 …; needs a GGUF in f32, f16 or bf16"""
     modelfile: str = ""
     """Path of a Modelfile, or of a folder with one (LLaMA-Factory's export); its FROM is not used"""
+    edited: str = ""
+    """Text of a Modelfile that a person wrote: it stands for template, system, parameters, training and ``modelfile``;
+    its FROM is not used, and the training still serves the proof"""
+    unproven: bool = False
+    """Publish the model even if the proof fails"""
     host: str = ""
     """Server, as in OLLAMA_HOST; empty looks for one"""
     private: bool = False
@@ -53,6 +61,8 @@ class Deployment:
             parse_address(self.host)
         make(self.gguf, parameters=self.parameters)
         Training.read(self.training)
+        if self.edited:
+            self._written()
         if self.quantize and not _QUANTIZATION.fullmatch(self.quantize):
             raise RequestError(
                 _("{text} is no quantisation", text=repr(self.quantize)),
@@ -71,7 +81,7 @@ class Deployment:
         """Read a job's params; raises RequestError for unknown ones, wrong types and wrong values."""
         known = {f.name: f for f in dataclasses.fields(cls)}
         for name, value in params.items():
-            kinds = (dict,) if name in ("parameters", "training") else (bool,) if name == "private" else (str,)
+            kinds = (dict,) if name in _TABLES else (bool,) if name in _SWITCHES else (str,)
             if name not in known or not (value is None or isinstance(value, kinds)):
                 raise _wrong(name, value)
         for name in ("gguf", "name"):
@@ -84,8 +94,18 @@ class Deployment:
     def values(self, prompt: Prompt | None = None) -> Modelfile:
         """Return everything that goes with the weights: the params, then the run's ``prompt``, then the Modelfile's.
 
-        Reads that file. Its template, stops and num_ctx count only where there is no run.
+        Reads that file. Its template, stops and num_ctx count only where there is no run. ``edited`` stands for all.
         """
+        if self.edited:
+            written = self._written()
+            return make(
+                self.gguf,
+                template=written.template,
+                system=written.system,
+                parameters=written.parameters,
+                licenses=written.licenses,
+                messages=written.messages,
+            )
         base = read_modelfile(Path(self.modelfile)) if self.modelfile else Modelfile(())
         found = prompt or Prompt("", "", {})
         return make(
@@ -96,6 +116,18 @@ class Deployment:
             licenses=base.licenses,
             messages=base.messages,
         )
+
+    def _written(self) -> Modelfile:
+        """Read ``edited``; raises RequestError with the place of a mistake, or of what cannot be deployed."""
+        written = parse(self.edited, needs_source=False)
+        wrong = next((command for command in written.commands if command.name in _NOT_TAKEN), None)
+        if wrong is not None:
+            raise RequestError(
+                _("{command} cannot be deployed", command=wrong.name.upper()),
+                _("Modelfile:{line}:{column}", line=wrong.line, column=wrong.column),
+                _("Take the line out. TEMPLATE, SYSTEM, PARAMETER, LICENSE and MESSAGE go with the weights."),
+            )
+        return written
 
 
 def read_modelfile(path: Path) -> Modelfile:

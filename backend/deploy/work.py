@@ -1,19 +1,14 @@
-"""The work of a ``deploy`` job: a GGUF becomes a model of an Ollama server.
-
-    python -P -m backend.deploy.work JOB_FOLDER
-
-Params: see ``Deployment``. Result: ``{model, host, bytes, digest}``.
-"""
+"""Put a GGUF into Ollama: look at the file, find or start a server, make the model, report it."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from backend.deploy.create import Deployed, Maker, check_gguf, check_space, digest_of
+from backend.deploy.create import Deployed, Gate, Maker, check_gguf, check_space, digest_of
 from backend.deploy.request import Deployment
 from backend.deploy.server import Server, ensure_server
 from backend.ollama.blob import size_bytes
@@ -23,48 +18,31 @@ from backend.ollama.modelfile import Modelfile
 from backend.ollama.name import parse_name
 from backend.ollama.private import models_folder
 from backend.parity.training import Prompt, Training, prompt
-from data.errors import AppError
 from data.gguf import read_header
 from data.i18n import _
-from data.jobs.folder import JobFolder
-from data.jobs.report import Reporter, run_work
+from data.jobs.report import Reporter
 from data.paths import Paths
 from data.settings import load_settings
 
 _ATTEMPTS: Final = 2
 
 
-def main(reporter: Reporter, folder: JobFolder) -> None:
-    """Run the job; a SIGTERM undoes what was begun and ends it."""
-    deployment = Deployment.read(folder.read_spec().params)
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
+async def deploy(deployment: Deployment, paths: Paths, reporter: Reporter, *, token: str, gate: Gate) -> None:
+    """Check the file, find or start the server, make the model; a private server that died gets a second chance.
 
-        async def stoppable() -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                loop.add_signal_handler(signal.SIGTERM, task.cancel)
-            await deploy(deployment, Paths.default(), reporter, token=folder.id.rpartition("-")[2])
-
-        try:
-            runner.run(stoppable())
-        except asyncio.CancelledError as error:
-            raise AppError(_("The deployment was stopped"), _("The server's models are as before.")) from error
-
-
-async def deploy(deployment: Deployment, paths: Paths, reporter: Reporter, *, token: str) -> None:
-    """Check the file, find or start the server, make the model; a private server that died gets a second chance."""
+    Reports ``{model, host, bytes, digest}``; raises AppError, also what ``gate`` raises.
+    """
     reporter.stage("check", _("Checking the GGUF"))
     path = Path(deployment.gguf)
     await asyncio.to_thread(check_gguf, path, deployment.quantize)
-    values = deployment.values(await asyncio.to_thread(_prompt, deployment, paths))
+    values = deployment.values(await asyncio.to_thread(prompt_of, deployment, paths))
     digest = await digest_of(path, reporter)
     for attempt in range(1, _ATTEMPTS + 1):
         reporter.stage("server", _("Looking for an Ollama server"))
         settings = load_settings(paths.settings).values
         server = await ensure_server(paths, settings, want_private=deployment.private, host=deployment.host)
         try:
-            made = await _on(server, deployment, values, digest, paths, reporter, token)
+            made = await _on(server, deployment, values, digest, paths, _Around(reporter, token, gate))
         except (ServerDiedError, UnreachableError) as error:
             if not server.private or attempt == _ATTEMPTS:
                 raise
@@ -75,7 +53,7 @@ async def deploy(deployment: Deployment, paths: Paths, reporter: Reporter, *, to
             return
 
 
-def _prompt(deployment: Deployment, paths: Paths) -> Prompt | None:
+def prompt_of(deployment: Deployment, paths: Paths) -> Prompt | None:
     """Return what the run that the weights come from says about prompts; None where there is none."""
     training = Training.read(deployment.training)
     if training is None:
@@ -84,24 +62,22 @@ def _prompt(deployment: Deployment, paths: Paths) -> Prompt | None:
     return prompt(template, read_header(Path(deployment.gguf)), training.cutoff_len)
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is around the making of a model: who is told, whose tags are used, what has to hold."""
+
+    reporter: Reporter
+    token: str
+    gate: Gate
+
+
 async def _on(
-    server: Server,
-    deployment: Deployment,
-    values: Modelfile,
-    digest: str,
-    paths: Paths,
-    reporter: Reporter,
-    token: str,
+    server: Server, deployment: Deployment, values: Modelfile, digest: str, paths: Paths, around: _Around
 ) -> Deployed:
     path = Path(deployment.gguf)
     async with Client(server.host) as client:
         if server.private:
             uploaded = await client.has_blob(digest)
             check_space(models_folder(paths), size_bytes(path), uploaded=uploaded, quantize=bool(deployment.quantize))
-        maker = Maker(client, parse_name(deployment.name), reporter, token)
+        maker = Maker(client, parse_name(deployment.name), around.reporter, around.token, around.gate)
         return await maker.make(path, digest, values, deployment.quantize)
-
-
-if __name__ == "__main__":
-    job = JobFolder(Path(sys.argv[1]))
-    sys.exit(run_work(lambda reporter: main(reporter, job)))

@@ -25,10 +25,15 @@ class Replacement:
         self._temporary: tuple[str, ...] = (self.new, self.old)
 
     async def publish(self) -> None:
-        """Replace what has the name; removing the old tag afterwards also removes layers that nobody else needs."""
+        """Replace what has the name; removing the old tag afterwards also removes layers that nobody else needs.
+
+        The former model is taken out of memory: under its name, nobody could do that any more.
+        """
         replaces = await self._client.has(self._name)
         if replaces:
             await self._client.copy(self._name, self.old)
+            with contextlib.suppress(AppError):
+                await self._client.unload(self._name)
         try:
             await self._client.copy(self.new, self._name)
         except AppError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -122,3 +124,19 @@ async def context_of(client: Client, model: str) -> int | None:
         if loaded.name == model or loaded.name.removesuffix(":latest") == model.removesuffix(":latest"):
             return loaded.context_length
     return None
+
+
+@asynccontextmanager
+async def in_memory(client: Client, model: str) -> AsyncGenerator[None]:
+    """Let ``model`` be loaded for a proof and take it out of memory afterwards.
+
+    A server keeps weights in memory under the name that they were loaded by, with that name's context length; so they
+    go before the proof, too.
+    """
+    with contextlib.suppress(AppError):
+        await client.unload(model)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(AppError):
+            await client.unload(model)

@@ -42,16 +42,15 @@ def explained(verdict: Verdict, expected: Expected, served: Served, runner: Runn
     return dataclasses.replace(verdict, cause=cause)
 
 
-def _cause(name: str, message: Message, remedy: Message = _MEND, *, mends: bool = True) -> Cause:
-    return Cause(name, message, remedy, mends)
+def _cause(name: str, message: Message, remedy: Message = _MEND, *, mends: bool = True, is_grave: bool = True) -> Cause:
+    return Cause(name, message, remedy, mends, is_grave)
 
 
 def _refused(e: Evidence) -> Cause | None:
     if e.trained.error:
         why = _("LLaMA-Factory's template refuses this conversation: {why}", why=e.trained.error)
-        return _cause(
-            "training-refuses", why, _("It cannot have been trained on; there is nothing to mend."), mends=False
-        )
+        remedy = _("It cannot have been trained on; there is nothing to mend.")
+        return _cause("training-refuses", why, remedy, mends=False, is_grave=False)
     if e.sent.error is None:
         return None
     detail = e.sent.error.detail or e.sent.error.title
@@ -166,6 +165,7 @@ def _tokenised(e: Evidence) -> Cause | None:
         ),
         _("No template can say this. The models of this family live with it; it matters little."),
         mends=False,
+        is_grave=False,
     )
 
 

@@ -32,6 +32,12 @@ class Cause:
     remedy: Message
     mends: bool = True
     """Whether a new Modelfile mends it"""
+    is_grave: bool = True
+    """False for what nothing can mend and every model of its family lives with"""
+
+    def as_json(self) -> dict[str, object]:
+        """Return cause and remedy as messages, which a reader shows in its own language."""
+        return {"cause": self.message.as_json(), "remedy": self.remedy.as_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ class Verdict:
         """Whether the model gets exactly the tokens that it was trained on."""
         return self.parting is None
 
+    @property
+    def is_grave(self) -> bool:
+        """Whether it differs, and that speaks against the model."""
+        return not self.ok and (self.cause is None or self.cause.is_grave)
+
     def as_json(self) -> dict[str, object]:
         """Return the object of the design: ids, the first difference, cause and remedy in English."""
         return {
@@ -63,6 +74,8 @@ class Verdict:
             "cause": self.cause.message.english() if self.cause else None,
             "cause_id": self.cause.id if self.cause else None,
             "remedy": self.cause.remedy.english() if self.cause else None,
+            "grave": self.is_grave,
+            "words": self.cause.as_json() if self.cause else None,
         }
 
 

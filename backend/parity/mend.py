@@ -15,7 +15,7 @@ from backend.ollama.modelfile import Modelfile, parse
 from backend.ollama.name import parse_name
 from backend.ollama.parameter import DEPRECATED, KNOWN, LISTS, read_parameter
 from backend.ollama.replacement import Replacement
-from backend.parity.asked import Served
+from backend.parity.asked import Served, in_memory
 from backend.parity.cases import Case
 from backend.parity.expression import Tokens, eos_of
 from backend.parity.go_template import go_template
@@ -84,7 +84,8 @@ async def mend(
         creation = await _creation(client, proof, values)
         async for _step in client.create(replacement.new, creation):
             pass
-        new = await prove(client, replacement.new, proof.trained, cases, lf, paths, on_case=on_case)
+        async with in_memory(client, replacement.new):
+            new = await prove(client, replacement.new, proof.trained, cases, lf, paths, on_case=on_case)
         is_better = _wrong(new) < _wrong(proof) or (_wrong(new) == _wrong(proof) and not proof.can_be_mended)
         takes = new.ok or (is_better and not new.can_be_mended)
         if takes:

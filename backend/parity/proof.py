@@ -10,7 +10,7 @@ from pathlib import Path
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
 from backend.ollama.modelfile import Modelfile
-from backend.parity import asked
+from backend.parity import asked, parting
 from backend.parity.asked import Sent, Served
 from backend.parity.cases import Case
 from backend.parity.cause import explained
@@ -41,6 +41,12 @@ class Proof:
     def ok(self) -> bool:
         """Whether the model is sent exactly what it was trained on, stops where it has to, and has the room."""
         return all(verdict.ok for verdict in self.verdicts) and not self.missing_stops and self.context_is_enough
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against the model: what differs, if anything, is beyond every Modelfile and GGUF."""
+        is_grave = any(verdict.is_grave for verdict in self.verdicts)
+        return not is_grave and not self.missing_stops and self.context_is_enough
 
     @property
     def missing_stops(self) -> tuple[str, ...]:
@@ -93,6 +99,7 @@ class Proof:
         cutoff, context = self.trained.cutoff_len, self.served.context
         return {
             "ok": self.ok,
+            "holds": self.holds,
             "model": self.model,
             "version": self.served.version,
             "offline": self.offline,
@@ -102,7 +109,7 @@ class Proof:
             "thinking": self.trained.enable_thinking,
             "llamafactory": self.expected.llamafactory,
             "server_template": self.served.template,
-            "cases": [verdict.as_json() for verdict in self.verdicts],
+            "cases": [{**one.as_json(), "tokens": _tokens(one, self.runner)} for one in self.verdicts],
             "stops": {
                 "expected": list(self.expected.stops),
                 "actual": list(self.served.stops),
@@ -111,6 +118,7 @@ class Proof:
             },
             "bos": self.bos(),
             "num_ctx": {"actual": context, "cutoff_len": cutoff, "ok": self.context_is_enough},
+            "problems": [{"cause": why.as_json(), "remedy": mend.as_json()} for why, mend in self.problems()],
             "mendable": self.can_be_mended,
         }
 
@@ -172,6 +180,10 @@ def judge(
         verdict = Verdict(case, prompt, actual, part(prompt, actual))
         verdicts.append(explained(verdict, expected, served, runner))
     return Proof(model, trained, expected, served, tuple(verdicts), runner, offline)
+
+
+def _tokens(verdict: Verdict, runner: Runner) -> list[dict[str, object]]:
+    return [row.as_json() for row in parting.rows(verdict, runner)]
 
 
 def _leading(ids: Sequence[int], token: int | None) -> int:

@@ -82,6 +82,11 @@ class JobFolder:
         return self.path / "report.jsonl"
 
     @property
+    def proof(self) -> Path:
+        """What the proof of a model found, where the job made one: the object of ``paddock verify --json``."""
+        return self.path / "proof.json"
+
+    @property
     def exit_file(self) -> Path:
         """The exit status of the work, written by the shim that is its parent."""
         return self.path / "exit"

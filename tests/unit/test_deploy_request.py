@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backend.deploy.request import Deployment, read_modelfile
+from backend.parity.training import Prompt
 from data.errors import AppError, RequestError
 from data.jobs.spec import JobSpec
 
@@ -30,6 +32,9 @@ def test_a_request_survives_its_way_through_the_job(tmp_path: Path) -> None:
         {"gguf": "/m.gguf", "name": "m", "parameters": {"top_k": "many"}},
         {"gguf": "/m.gguf", "name": "m", "quantize": "very small"},
         {"gguf": "/m.gguf", "name": "m", "host": "ftp://x"},
+        {"gguf": "/m.gguf", "name": "m", "unproven": "yes"},
+        {"gguf": "/m.gguf", "name": "m", "edited": "TEMPLAT x"},
+        {"gguf": "/m.gguf", "name": "m", "edited": "RENDERER qwen3-coder"},
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_starts(params: dict[str, object]) -> None:
@@ -51,6 +56,22 @@ def test_params_win_over_the_modelfile_of_the_export(tmp_path: Path) -> None:
     assert values.parameters == {"stop": ["a", "b"], "num_ctx": 99}
     assert values.licenses == ("Free",)
     assert values.messages == ({"role": "user", "content": "Hi"},)
+
+
+def test_what_a_person_wrote_stands_for_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "Modelfile").write_text("FROM .\nSYSTEM Be kind.\nLICENSE Free\n")
+    edited = 'FROM elsewhere\nTEMPLATE """{{ .Prompt }}"""\nPARAMETER top_k 3\nMESSAGE user Hi\n'
+    asked = Deployment(
+        gguf="/m.gguf", name="m", system="S", template="T", parameters={"seed": 1}, modelfile=str(tmp_path)
+    )
+    values = replace(asked, edited=edited).values(Prompt("P", "D", {"stop": ["x"]}))
+    assert str(values) == 'FROM /m.gguf\nTEMPLATE """{{ .Prompt }}"""\nPARAMETER top_k 3\nMESSAGE user Hi\n'
+
+
+def test_what_cannot_be_deployed_is_named_with_its_place() -> None:
+    with pytest.raises(RequestError, match="PARSER cannot be deployed") as caught:
+        Deployment(gguf="/m.gguf", name="m", edited="SYSTEM x\n  PARSER y\n").check()
+    assert caught.value.detail.english() == "Modelfile:2:3"
 
 
 def test_a_modelfile_that_cannot_be_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from data.errors import AppError, RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec, now
 from tui.commands.convert import OUT_TYPES, check_model_folder, conversion, default_target, training_of
-from tui.commands.form import argument, command, option, plain_option, wait_option
+from tui.commands.form import argument, command, flag, option, plain_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.services import Services
@@ -34,6 +34,7 @@ class Wish:
     modelfile: str | None
     quantize: str | None
     host: str | None
+    unproven: bool
     wait: bool
 
 
@@ -57,6 +58,7 @@ class Wish:
     option("--modelfile", metavar="FILE", about=_("Take template, system prompt and parameters from this Modelfile.")),
     option("--quantize", metavar="TYPE", about=_("Let Ollama quantise it: q8_0, q4_K_M …")),
     option("--host", metavar="HOST", about=_("Ollama server, as in OLLAMA_HOST.")),
+    flag("--unproven", about=_("Publish the model even if Ollama sends it something else than it was trained on.")),
     wait_option(default=True),
     plain_option(),
 )
@@ -79,6 +81,7 @@ def deploy(session: Session, **words: object) -> int:
         quantize=wish.quantize or "",
         modelfile=str(file) if wish.modelfile or file.is_file() else "",
         host=wish.host or "",
+        unproven=wish.unproven,
     )
     deployment.check()
     if deployment.modelfile:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from backend.parity.compare import Verdict
+from backend.parity.parting import Token, rows
 from backend.parity.proof import Proof
 from data.i18n import Message, _
 from data.text import inert
 from tui.commands.console import Console
 from tui.wording import fit
 
-_BEFORE: Final = 4
-_AFTER: Final = 8
 _TEXT: Final = 24
 
 
@@ -75,24 +74,19 @@ def _side_by_side(verdict: Verdict, proof: Proof, console: Console) -> Iterator[
     parting = verdict.parting
     assert parting is not None  # noqa: S101 - the caller has looked
     width = max(20, (console.width() - 12) // 2)
-    rows: list[tuple[Message | str, Message | str]] = [(_("trained"), _("sent by Ollama"))]
+    texts: list[tuple[Message | str, Message | str]] = [(_("trained"), _("sent by Ollama"))]
     if parting.character is not None:
-        rows.append(
+        texts.append(
             (_around(verdict.expected.text, parting.character), _around(verdict.actual.text, parting.character))
         )
-    yield from (f"{fit(str(left), width)}  {right}".rstrip() for left, right in rows)
-    start = max(0, parting.token - _BEFORE)
-    ids = (verdict.expected.ids, verdict.actual.ids)
-    for at in range(start, parting.token + _AFTER):
-        left, right = (_token(one, at, proof) for one in ids)
-        if not left and not right:
-            break
-        mark = ">" if at == parting.token else " "
-        yield f"{mark} {fit(left, width - 2)}  {right}".rstrip()
+    yield from (f"{fit(str(left), width)}  {right}".rstrip() for left, right in texts)
+    for row in rows(verdict, proof.runner):
+        mark = ">" if row.is_first else " "
+        yield f"{mark} {fit(_token(row.expected), width - 2)}  {_token(row.actual)}".rstrip()
 
 
-def _token(ids: Sequence[int], at: int, proof: Proof) -> str:
-    return f"{ids[at]:>7} {inert(repr(proof.runner.pieces(ids[at : at + 1])[0]))}" if at < len(ids) else ""
+def _token(token: Token | None) -> str:
+    return f"{token.id:>7} {inert(repr(token.text))}" if token else ""
 
 
 def _around(text: str, at: int) -> str:

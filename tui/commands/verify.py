@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,22 +10,20 @@ from typing import Final
 import click
 
 from backend.deploy.request import read_modelfile
-from backend.deploy.server import Server
 from backend.export.origin import deployment_of, trained_of, trained_of_gguf
-from backend.lf.find import LlamaFactory, find
+from backend.export.proving import Prover, Said, built_in, installed
+from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
 from backend.ollama.modelfile import Modelfile
 from backend.ollama.version import version_key
-from backend.parity import asked, cases, proof
+from backend.parity import cases, proof
 from backend.parity.cases import Case
-from backend.parity.expected import Trained
 from backend.parity.guess import guess
-from backend.parity.mend import mend
 from backend.parity.proof import Proof
-from backend.parity.template import Template, Templates, templates_for
+from backend.parity.template import Templates
 from backend.parity.vocabulary import from_header
 from backend.setup.ollama import VERSION
-from data.errors import AppError, RequestError
+from data.errors import RequestError
 from data.gguf import read_header
 from data.i18n import _
 from tui.commands.form import argument, command, flag, option
@@ -58,6 +54,12 @@ class Wish:
     ollama_version: str | None
     modelfile: str | None
     host: str | None
+
+    @property
+    def said(self) -> Said:
+        """What the words say of the training."""
+        thinking = None if self.thinking is None else self.thinking == "on"
+        return Said(self.template, self.system, thinking, self.cutoff_len)
 
 
 @command(
@@ -98,14 +100,7 @@ def verify(session: Session, **words: object) -> int:
     wish = Wish(**words)  # type: ignore[arg-type] - click has checked the types
     services = session.services(adopt=True)
     extra = cases.read_cases(services.workspace / Path(wish.cases).expanduser()) if wish.cases else ()
-    lf = find(services.settings, services.paths, services.workspace, services.environ)
-    if lf is None:
-        raise AppError(
-            _("There is no LLaMA-Factory to say what was trained"),
-            _("The proof asks it to encode the conversations as in a training."),
-            _("Run: paddock setup llamafactory"),
-        )
-    known = templates_for(lf, services.paths)
+    lf, known = installed(services.settings, services.paths, services.workspace, services.environ)
     if wish.template:
         known.get(wish.template)  # a wrong name is the request's fault, and is told before anything is asked
     if wish.offline:
@@ -150,14 +145,14 @@ def _foretell(
         modelfile = read_modelfile((services.workspace / Path(wish.modelfile).expanduser()).absolute())
     header = read_header(gguf)
     served = None if not header.text("tokenizer.chat_template") else header.text("tokenizer.chat_template")
-    trained = _wished(
-        wish,
+    trained = wish.said.over(
         trained_of(services.library, wish.name) or trained_of_gguf(services.library, gguf),
         lambda: guess(known, from_header(header), modelfile.template or served or ""),
+        wish.name,
     )
     template = known.of_run(trained.template, enable_thinking=trained.enable_thinking)
     session.console.update(str(_("asking LLaMA-Factory for its prompts …")))
-    return proof.foretell(gguf, modelfile, version, trained, (*_built_in(template), *extra), lf, services.paths)
+    return proof.foretell(gguf, modelfile, version, trained, (*built_in(template), *extra), lf, services.paths)
 
 
 async def _verify(
@@ -165,56 +160,13 @@ async def _verify(
 ) -> tuple[Proof, bool]:
     console = session.console
     server = await server_with(services, wish.name, wish.host or "")
+
+    def on_case(done: int, total: int, name: str) -> None:
+        console.update(str(_("asking the server: {name} ({done} of {total})", name=name, done=done + 1, total=total)))
+
     async with Client(server.host) as client:
-        trained = await _trained(services, wish, server, client, known)
-        template = known.of_run(trained.template, enable_thinking=trained.enable_thinking)
-        wanted = (*_built_in(template), *extra)
+        prover = Prover(client, lf, known, services.paths, extra, on_case)
+        trained = await prover.trained(services.library, wish.name, server.host, wish.said)
         console.update(str(_("asking LLaMA-Factory for its prompts …")))
-
-        def on_case(done: int, total: int, name: str) -> None:
-            console.update(
-                str(_("asking the server: {name} ({done} of {total})", name=name, done=done + 1, total=total))
-            )
-
-        found = await proof.prove(client, wish.name, trained, wanted, lf, services.paths, on_case=on_case)
-        if not wish.mend or found.ok:
-            return found, False
-        template = dataclasses.replace(template, default_system=found.expected.default_system)
-        return await mend(client, found, template, lf, services.paths, wanted, on_case=on_case)
-
-
-def _built_in(template: Template) -> tuple[Case, ...]:
-    thinks = template.kind == "reasoning" and template.enable_thinking is not False
-    return cases.built_in(tools=True, thinking=thinks)
-
-
-async def _trained(services: Services, wish: Wish, server: Server, client: Client, known: Templates) -> Trained:
-    recorded = trained_of(services.library, wish.name, server.host)
-    if wish.template or recorded is not None:
-        return _wished(wish, recorded, lambda: None)
-    runner, served = await asked.runner_of(client, wish.name)
-    text = "" if served.is_raw else served.template
-    return _wished(wish, None, lambda: guess(known, runner.vocabulary, text))
-
-
-def _wished(wish: Wish, recorded: Trained | None, guessed: Callable[[], Template | None]) -> Trained:
-    """Return what the words ask for, else what the training recorded, else a guess; raises RequestError."""
-    if wish.template:
-        base = recorded if recorded is not None and recorded.template == wish.template else Trained(wish.template)
-        found = dataclasses.replace(base, source="asked")
-    elif recorded is not None:
-        found = recorded
-    else:
-        template = guessed()
-        if template is None:
-            raise RequestError(
-                _("It is not known with which template {model} was trained", model=wish.name),
-                _("No training of Paddock leads to it, and its own template and tokens give no hint."),
-                _("Name it: --template T. Templates are those of LLaMA-Factory, as llama3, qwen or chatml."),
-            )
-        found = Trained(template.name, source="guess")
-    if wish.system is not None:
-        found = dataclasses.replace(found, default_system=wish.system)
-    if wish.thinking is not None:
-        found = dataclasses.replace(found, enable_thinking=wish.thinking == "on")
-    return dataclasses.replace(found, cutoff_len=wish.cutoff_len) if wish.cutoff_len else found
+        found = await prover.prove(wish.name, trained)
+        return (found, False) if found.ok or not wish.mend else await prover.mend(found)

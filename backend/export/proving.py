@@ -1,0 +1,198 @@
+"""Prove a model and mend it: what a deployment, the ``prove`` job and ``paddock verify`` have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backend.export.origin import trained_of
+from backend.lf.find import LlamaFactory, find
+from backend.ollama.client import Client
+from backend.parity import asked, cases, parting, proof
+from backend.parity.cases import Case
+from backend.parity.compare import Verdict
+from backend.parity.expected import Trained
+from backend.parity.guess import guess
+from backend.parity.mend import mend
+from backend.parity.proof import OnCase, Proof
+from backend.parity.template import Template, Templates, templates_for
+from backend.parity.training import Training
+from data.errors import AppError, RequestError
+from data.files import write_atomic
+from data.i18n import Message, _
+from data.jobs.folder import JobFolder
+from data.jobs.library import Library
+from data.paths import Paths
+from data.settings import Settings
+
+UNPROVEN: Final[Mapping[str, Message]] = {
+    "template": _("It is not known with which template the model was trained."),
+    "llamafactory": _("There is no LLaMA-Factory here to say what was trained."),
+    "failed": _("The proof failed, and it was to be published all the same."),
+    "impossible": _("The proof could not be made, and it was to be published all the same."),
+}
+"""Why a model was published without a proof, by the id in a job's result"""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person says of a training; None where the record of it, or else a guess, is to say it."""
+
+    template: str | None = None
+    system: str | None = None
+    thinking: bool | None = None
+    cutoff_len: int | None = None
+
+    def over(self, recorded: Trained | None, guessed: Callable[[], Template | None], model: str) -> Trained:
+        """Return what was said, else what the training recorded, else a guess; raises RequestError for nothing."""
+        if self.template:
+            base = recorded if recorded is not None and recorded.template == self.template else Trained(self.template)
+            found = dataclasses.replace(base, source="asked")
+        elif recorded is not None:
+            found = recorded
+        else:
+            template = guessed()
+            if template is None:
+                raise RequestError(
+                    _("It is not known with which template {model} was trained", model=model),
+                    _("No training of Paddock leads to it, and its own template and tokens give no hint."),
+                    _("Name it: --template T. Templates are those of LLaMA-Factory, as llama3, qwen or chatml."),
+                )
+            found = Trained(template.name, source="guess")
+        if self.system is not None:
+            found = dataclasses.replace(found, default_system=self.system)
+        if self.thinking is not None:
+            found = dataclasses.replace(found, enable_thinking=self.thinking)
+        return dataclasses.replace(found, cutoff_len=self.cutoff_len) if self.cutoff_len else found
+
+
+@dataclass(frozen=True, slots=True)
+class Prover:
+    """Proves models of one server: LLaMA-Factory with what is known of it, and who is told of each conversation."""
+
+    client: Client
+    lf: LlamaFactory
+    known: Templates
+    paths: Paths
+    extra: tuple[Case, ...] = ()
+    """A person's own conversations besides the built-in ones"""
+    on_case: OnCase = lambda done, total, name: None
+
+    async def trained(self, library: Library, model: str, host: str, said: Said) -> Trained:
+        """Return what ``model`` was trained with; raises AppError."""
+        recorded = trained_of(library, model, host)
+        if said.template or recorded is not None:
+            return said.over(recorded, lambda: None, model)
+        runner, served = await asked.runner_of(self.client, model)
+        text = "" if served.is_raw else served.template
+        return said.over(None, lambda: guess(self.known, runner.vocabulary, text), model)
+
+    async def prove(self, model: str, trained: Trained) -> Proof:
+        """Return the proof of ``model``; raises AppError."""
+        wanted = self._cases(trained)
+        return await proof.prove(self.client, model, trained, wanted, self.lf, self.paths, on_case=self.on_case)
+
+    async def mend(self, found: Proof) -> tuple[Proof, bool]:
+        """Make a proven model right as far as a Modelfile can, as ``backend.parity.mend``; raises AppError."""
+        trained = found.trained
+        template = dataclasses.replace(self._template(trained), default_system=found.expected.default_system)
+        wanted = self._cases(trained)
+        return await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
+
+    def _template(self, trained: Trained) -> Template:
+        return self.known.of_run(trained.template, enable_thinking=trained.enable_thinking)
+
+    def _cases(self, trained: Trained) -> tuple[Case, ...]:
+        return (*built_in(self._template(trained)), *self.extra)
+
+
+def built_in(template: Template) -> tuple[Case, ...]:
+    """Return the conversations that prove a training with ``template``."""
+    thinks = template.kind == "reasoning" and template.enable_thinking is not False
+    return cases.built_in(tools=True, thinking=thinks)
+
+
+def installed(
+    settings: Settings, paths: Paths, workspace: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[LlamaFactory, Templates]:
+    """Return the LLaMA-Factory that says what was trained, and its templates; raises AppError where there is none."""
+    lf = find(settings, paths, workspace, environ)
+    if lf is None:
+        raise AppError(
+            _("There is no LLaMA-Factory to say what was trained"),
+            _("The proof asks it to encode the conversations as in a training."),
+            _("Run: paddock setup llamafactory"),
+        )
+    return lf, templates_for(lf, paths)
+
+
+def trained_with(training: Training) -> Trained:
+    """Return what a job's ``training`` says, for a proof."""
+    return Trained(
+        template=training.template,
+        default_system=training.default_system,
+        enable_thinking=training.enable_thinking,
+        tool_format=training.tool_format,
+        cutoff_len=training.cutoff_len or None,
+        source="record",
+    )
+
+
+def summary(found: Proof) -> dict[str, object]:
+    """Return ``{ok, holds, same, cases, cause, cause_id}``: what a job's result says of its proof."""
+    first = first_difference(found)
+    cause = first.cause if first else None
+    return {
+        "ok": found.ok,
+        "holds": found.holds,
+        "same": sum(verdict.ok for verdict in found.verdicts),
+        "cases": len(found.verdicts),
+        "cause": cause.message.as_json() if cause else None,
+        "cause_id": cause.id if cause else None,
+    }
+
+
+def first_difference(found: Proof) -> Verdict | None:
+    """Return the first conversation that differs, one that speaks against the model before others."""
+    wrong = [verdict for verdict in found.verdicts if not verdict.ok]
+    return next((verdict for verdict in wrong if verdict.is_grave), wrong[0] if wrong else None)
+
+
+def write_proof(folder: JobFolder, found: Proof, **more: object) -> None:
+    """Leave the proof in the job's folder: the object of ``paddock verify --json``."""
+    write_atomic(folder.proof, json.dumps({**found.as_json(), **more}, ensure_ascii=False, indent=1) + "\n")
+
+
+def refusal(found: Proof, hint: Message) -> AppError:
+    """Return the error for a proof that does not hold, with the first reason."""
+    wrong = sum(not verdict.ok for verdict in found.verdicts)
+    first = first_difference(found)
+    reasons = [first.cause.message] if first is not None and first.cause is not None and first.is_grave else []
+    reasons += [why for why, _remedy in found.problems()]
+    why = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(found.verdicts))
+    return AppError(
+        _("Ollama does not send {model} what it was trained on", model=found.model),
+        _("{why} {first}", why=why, first=reasons[0]) if reasons else why,
+        hint,
+    )
+
+
+def report(found: Proof) -> Iterator[str]:
+    """Yield what differs, for a job's log: text against text, token against token."""
+    for verdict in found.verdicts:
+        yield f"{'ok ' if verdict.ok else '-- '} {verdict.case.name}"
+        if verdict.ok or verdict.cause is None:
+            continue
+        yield f"    {verdict.cause.message.english()}"
+        yield f"    trained: {verdict.expected.text!r}"
+        yield f"    sent:    {verdict.actual.text!r}"
+        for row in parting.rows(verdict, found.runner):
+            left, right = (f"{one.id} {one.text!r}" if one else "" for one in (row.expected, row.actual))
+            yield f"    {'>' if row.is_first else ' '} {row.at:>5}  {left:<32} {right}"
+    for why, _remedy in found.problems():
+        yield f"--  {why.english()}"

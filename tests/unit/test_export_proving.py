@@ -1,0 +1,117 @@
+"""What is said of a proof: by whom the training is known, the first difference, the job's result, and its request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backend.export import proving
+from backend.export.prove import Request
+from backend.export.proving import Said
+from backend.parity.asked import Sent
+from backend.parity.cases import Case, Turn
+from backend.parity.expected import Prompt, Trained
+from backend.parity.proof import Proof, judge
+from backend.parity.template import snapshot
+from data.errors import RequestError
+from data.i18n import Message, verbatim
+from data.jobs.folder import JobFolder
+from data.jobs.spec import JobSpec
+from tests.unit.test_parity_proof import EXPECTED, ONE, RUNNER, SERVED, USER
+
+RECORD = Trained("llama3", default_system="S", enable_thinking=False, cutoff_len=512, source="record")
+
+
+def prove(sent: str, *, trained: str = USER, refuses: str = "") -> Proof:
+    """The proof of one conversation that goes well, and of one that was trained as ``trained`` and is ``sent``."""
+    good = Prompt(RUNNER.encode(USER), RUNNER.whole(USER))
+    other = Prompt((), "", refuses) if refuses else Prompt(RUNNER.encode(trained), RUNNER.whole(trained))
+    two = Case("second", (Turn("user", "Hi"),))
+    return judge(
+        "m",
+        Trained("llama3"),
+        replace(EXPECTED, prompts={"user": good, "second": other}),
+        SERVED,
+        RUNNER,
+        [ONE, two],
+        [Sent(good.ids, good.text), Sent(RUNNER.encode(sent), RUNNER.whole(sent))],
+    )
+
+
+def test_what_is_said_wins_over_the_record_and_the_record_over_a_guess() -> None:
+    def guess() -> None:
+        raise AssertionError
+
+    assert Said().over(RECORD, guess, "m") == RECORD
+    assert Said(system="", cutoff_len=9).over(RECORD, guess, "m") == replace(RECORD, default_system="", cutoff_len=9)
+    assert Said("llama3").over(RECORD, guess, "m") == replace(RECORD, source="asked")
+    assert Said("qwen", thinking=True).over(RECORD, guess, "m") == Trained("qwen", enable_thinking=True)
+    assert Said().over(None, lambda: snapshot().get("qwen"), "m") == Trained("qwen", source="guess")
+    with pytest.raises(RequestError, match="It is not known with which template m was trained"):
+        Said().over(None, lambda: None, "m")
+
+
+def test_the_result_of_a_job_names_the_first_difference() -> None:
+    right = proving.summary(prove(USER))
+    assert right == {"ok": True, "holds": True, "same": 2, "cases": 2, "cause": None, "cause_id": None}
+    wrong = prove(USER + "\n")
+    said = proving.summary(wrong)
+    assert (said["ok"], said["holds"], said["same"], said["cause_id"]) == (False, False, 1, "line-too-many")
+    assert "line ends more" in Message.from_json(said["cause"]).english()
+    error = proving.refusal(wrong, verbatim("Do."))
+    assert error.title.english() == "Ollama does not send m what it was trained on"
+    assert error.detail.english().startswith("1 of 2 conversations differ from the training. The server writes 1 line")
+
+
+def test_what_nobody_can_mend_does_not_speak_against_a_model() -> None:
+    refused = prove(USER, refuses="system is not allowed")
+    assert not refused.ok
+    assert refused.holds
+    assert proving.summary(refused)["holds"]
+    assert [case["grave"] for case in refused.as_json()["cases"]] == [False, False]  # type: ignore[attr-defined] - JSON
+
+
+def test_the_jobs_folder_gets_both_sides_of_the_first_difference(tmp_path: Path) -> None:
+    found = prove(USER.replace("Hi", "Ho"))
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found, mended=False)
+    value = json.loads(folder.proof.read_bytes())
+    assert (value["ok"], value["mended"]) == (False, False)
+    case = value["cases"][1]
+    (first,) = [row for row in case["tokens"] if row["first"]]
+    assert first["at"] == case["first_difference"]["token"]
+    assert (first["expected"]["text"], first["actual"]["text"]) == ("i", "o")
+    assert (case["expected_text"].count("Hi"), case["actual_text"].count("Ho")) == (1, 1)
+    assert Message.from_json(case["words"]["remedy"]).english() == case["remedy"]
+    assert value["cases"][0]["tokens"] == []
+    log = "\n".join(proving.report(found))
+    assert "ok  user" in log
+    assert any(line.lstrip().startswith("> ") and "'i'" in line and "'o'" in line for line in log.splitlines())
+
+
+def test_a_request_survives_its_way_through_the_job(tmp_path: Path) -> None:
+    asked = Request("m", template="qwen", system="", thinking=False, cutoff_len=9, mend=True)
+    spec = JobSpec.from_json(asked.spec(workspace=tmp_path).as_json())
+    assert (spec.kind, spec.name) == ("prove", "m")
+    assert Request.read(spec.params) == asked
+    assert Request.read({"model": "m"}) == Request("m")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"model": ""},
+        {"model": "a b"},
+        {"model": "m", "colour": "red"},
+        {"model": "m", "mend": "yes"},
+        {"model": "m", "cutoff_len": "9"},
+        {"model": "m", "host": "ftp://x"},
+    ],
+)
+def test_a_wrong_request_is_refused_before_a_server_is_asked(params: dict[str, object]) -> None:
+    with pytest.raises(RequestError):
+        Request.read(params)
