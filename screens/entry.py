@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from data.i18n import Message
+from data.i18n import Message, _
 from tui.keys import bindings
 from tui.widgets.cells import part
 from tui.widgets.pane import entitle
@@ -22,13 +22,6 @@ class EntryDialog(ModalScreen[str]):
     """Returns what was written; "" when nothing was."""
 
     CSS_PATH = "choice.tcss"
-    DEFAULT_CSS = """
-    EntryDialog { align: center middle; background: $background 60%; }
-    EntryDialog #dialog { width: 78; max-width: 94%; height: auto; border: round $accent; border-title-color: $accent;
-        border-title-style: bold; padding: 1 2; background: $surface; }
-    EntryDialog Input { border: none; height: 1; margin: 1 0; padding: 0 1; background: $panel; }
-    EntryDialog Input:focus { border: none; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("dialog", only=("dialog.close",))
 
     def __init__(self, title: Message, body: Message, *, value: str = "") -> None:
@@ -44,6 +37,17 @@ class EntryDialog(ModalScreen[str]):
             entry = Input(self._value, select_on_focus=False)
             entry.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
             yield entry
+            yield Prose(
+                [
+                    (
+                        ("enter ", "key"),
+                        (str(_("Choose")), "muted"),
+                        ("   ", ""),
+                        ("esc ", "key"),
+                        (str(_("Close")), "muted"),
+                    )
+                ]
+            )
 
     def on_mount(self) -> None:
         """Show the title, and take the keys."""

@@ -259,5 +259,6 @@ EXPORT: Final[tuple[Action, ...]] = (
         ("export",),
         _("Lets you change what the training decided; it is marked."),
         "unlock",
+        footer=True,
     ),
 )

@@ -29,6 +29,7 @@ TITLE: Final = "export"
 GPTQ_BITS: Final = (8, 4, 3, 2)
 _FOLDER: Final = "models"
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_.-]+")
+_DASHES: Final = re.compile(r"-{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def draft(source: Source, workspace: Path, *, name: str = "") -> ExportPlan:
 
 def model_name(title: str) -> str:
     """Return ``title`` as a name that Ollama takes."""
-    return _NOT_IN_A_NAME.sub("-", title.lower()).strip("-.") or "model"
+    return _DASHES.sub("-", _NOT_IN_A_NAME.sub("-", title.lower())).strip("-.") or "model"
 
 
 def _title(source: Source) -> str:

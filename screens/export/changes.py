@@ -30,7 +30,7 @@ def problems(plan: ExportPlan) -> dict[str, Message]:
         try:
             parse_name(plan.deployment.name)
         except AppError as error:
-            found["name"] = _("{title}. {detail}", title=error.title, detail=error.detail)
+            found["name"] = _("{title}. {hint}", title=error.title, hint=error.hint)
     if plan.source.kind == "adapter" and not plan.base:
         found["base"] = _("The adapter names no base model; name the one it was trained on.")
     if plan.gptq is not None and not plan.gptq.dataset:

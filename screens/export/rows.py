@@ -11,7 +11,7 @@ from data.i18n import Message, _
 from data.text import inert
 from tui.widgets.cells import Parts, part
 from tui.widgets.table import Column, Row
-from tui.wording import duration, kind_word, size
+from tui.wording import duration, home_relative, kind_word, size
 
 if TYPE_CHECKING:
     from backend.export.forecast import FileSystem
@@ -55,9 +55,11 @@ def _weights(checkpoint: Checkpoint, chosen: Collection[Path], run: str) -> Row:
 
 
 def _short(path: Path, workspace: Path) -> str:
-    """Return the last two parts of a run's path: what tells it from others; in the workspace itself, one may do."""
-    parts = path.relative_to(workspace).parts if path.is_relative_to(workspace) else path.parts
-    return "/".join(parts[-2:])
+    """Return the end of a run's path: below saves/ all of it (LLaMA Board's MODEL/METHOD/RUN), else three parts."""
+    for place in (workspace / "saves", workspace):
+        if path.is_relative_to(place) and path != place:
+            return str(path.relative_to(place))
+    return "/".join(path.parts[-3:])
 
 
 def empty_lines() -> list[Parts]:
@@ -76,25 +78,25 @@ def empty_lines() -> list[Parts]:
     ]
 
 
-def disk_lines(disks: Sequence[FileSystem]) -> list[Parts]:
+def disk_lines(disks: Sequence[FileSystem], home: str) -> list[Parts]:
     """Return a line a file system: what is needed of what is free."""
     lines: list[Parts] = []
     for disk in disks:
         mark = ("✓ ", "done") if disk.has_room else ("✗ ", "failed")
         words = _("{needed} of {free} free", needed=size(disk.needed_bytes), free=size(disk.free_bytes))
         lines.append((mark, (str(words), "text" if disk.has_room else "failed")))
-        lines.append((("  ", ""), (inert(str(disk.folders[0])), "muted")))
+        lines.append((("  ", ""), (inert(home_relative(str(disk.folders[0]), home)), "muted")))
     return lines
 
 
-def prospect_lines(prospect: Prospect) -> list[Parts]:
+def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
     """Return what starting will do: the steps, the room, and what speaks against it."""
     steps: Parts = ()
     for spec in prospect.specs:
         if steps:
             steps += ((" → ", "faint"),)
         steps += ((kind_word(spec.kind), "text"),)
-    lines: list[Parts] = [steps, (), *disk_lines(prospect.disks)]
+    lines: list[Parts] = [steps, (), *disk_lines(prospect.disks, home)]
     notes: list[Message] = [*prospect.warnings]
     if prospect.replaces:
         notes.insert(0, _("A model of that name is there; it stays until the new one is whole, then it is replaced."))

@@ -26,6 +26,7 @@ from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
+from tui.wording import kind_word
 
 if TYPE_CHECKING:
     from backend.export.plan import ExportPlan
@@ -89,6 +90,10 @@ class ExportScreen(Place):
     def where(self) -> str:
         """Name what is exported."""
         return inert(self._plan.source.path.name) if self._plan else ""
+
+    @property
+    def _home(self) -> str:
+        return self.services.environ.get("HOME", "")
 
     # -- weights --------------------------------------------------------------------------------------------------
 
@@ -206,8 +211,7 @@ class ExportScreen(Place):
         from screens.export.changes import problems  # noqa: PLC0415 - what it needs of backend comes with it
         from screens.export.fields import fields  # noqa: PLC0415 - as above
 
-        home = self.services.environ.get("HOME", "")
-        shown = fields(self._plan, unlocked=self._unlocked, problems=problems(self._plan), home=home)
+        shown = fields(self._plan, unlocked=self._unlocked, problems=problems(self._plan), home=self._home)
         self.query_one("#form", Form).show(shown)
         self.refresh_keys()
 
@@ -219,7 +223,7 @@ class ExportScreen(Place):
         lines: list[Parts]
         try:
             self._prospect = await self.services.export_prospect(plan)
-            lines = disk_lines(self._prospect.disks)
+            lines = disk_lines(self._prospect.disks, self._home)
             if not lines:
                 lines = [part(str(_("Not known before the weights are here.")), "muted")]
         except AppError as error:
@@ -234,7 +238,7 @@ class ExportScreen(Place):
         if self._plan is None:
             return
         try:
-            plan = apply(self._plan, event.key, event.value, home=self.services.environ.get("HOME", ""))
+            plan = apply(self._plan, event.key, event.value, home=self._home)
         except RequestError as error:
             self.say(f"{error.title}. {error.detail}")
             return
@@ -265,11 +269,14 @@ class ExportScreen(Place):
         if prospect is None:
             return
         start = _("Lays all steps down as jobs; they finish even when this terminal is gone.")
+        full = [disk for disk in prospect.disks if not disk.has_room]
+        if full:
+            start = _("There is not enough room: the step {step} will probably fail.", step=kind_word(full[0].worst))
         answer = await self.choose(
             ChoiceDialog(
                 _("Start this export?"),
-                prospect_lines(prospect),
-                [Choice("start", "s", _("Start"), start)],
+                prospect_lines(prospect, self._home),
+                [Choice("start", "s", _("Start"), start, danger=bool(full))],
                 leave=_("Not now"),
             )
         )

@@ -25,7 +25,7 @@ from screens.run.screen import RunScreen
 from tests.ui import folders
 from tests.ui.conftest import CPU_ONLY, TWO_GPUS
 from tests.ui.driving import screen_of, settled, until
-from tests.ui.scripted import HOST, ScriptedModel, ScriptedServices
+from tests.ui.scripted import HOST, Exports, ScriptedModel, ScriptedServices
 from tui.app import PaddockApp
 from tui.chatting import ModelOffer, OllamaState
 from tui.machine import Machine
@@ -73,6 +73,7 @@ class Scene:
     model: ScriptedModel = field(default_factory=ScriptedModel)
     offers: tuple[ModelOffer, ...] | None = (TINY,)
     settings: Settings = field(default_factory=Settings)
+    exports: Exports = field(default_factory=Exports)
 
     def services(self, home: Path, silence: threading.Event) -> ScriptedServices:
         """Compose what the app asks; a machine that never answers waits for ``silence`` to end."""
@@ -93,6 +94,7 @@ class Scene:
             ollama=lambda: OllamaState(is_up=self.ollama, version="0.32.7" if self.ollama else ""),
             model=self.model,
             offers=self.offers,
+            exports=self.exports,
         )
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from backend.chat.engine import Chunk, Finished, Text
+from backend.export.plan import ExportPlan
+from backend.export.source import Run, Source
 from backend.setup.sizes import Forecast, Part
 from data.chats import Conversation, Stats
 from data.errors import AppError
 from data.i18n import _
+from tui import exporting
 from tui.chatting import ModelOffer
+from tui.exporting import Prospect
 from tui.services import Services
 
 HOST: Final = "http://127.0.0.1:11434"
@@ -66,6 +71,22 @@ class ScriptedModel:
         """Nothing to give back."""
 
 
+class Exports:
+    """What Export asks, answered by a workspace without any weights."""
+
+    def runs(self) -> list[Run]:
+        """Return the runs that there are."""
+        return []
+
+    def source(self, path: Path) -> Source:
+        """Return what lies at ``path``."""
+        raise NotImplementedError
+
+    def prospect(self, plan: ExportPlan) -> Prospect:
+        """Return what ``plan`` takes."""
+        raise NotImplementedError
+
+
 @dataclass
 class ScriptedServices(Services):
     """Services that start nothing and ask no server."""
@@ -74,6 +95,7 @@ class ScriptedServices(Services):
     offers: tuple[ModelOffer, ...] | None = ()
     """None: the server never answers"""
     forecast: Forecast = BARE
+    exports: Exports = field(default_factory=Exports)
 
     def adopt(self) -> list[str]:
         """Leave jobs as they lie: an adoption starts a supervisor."""
@@ -92,3 +114,15 @@ class ScriptedServices(Services):
     def demo_forecast(self) -> Forecast:
         """Return what is written down."""
         return self.forecast
+
+    def export_runs(self) -> list[Run]:
+        """Return what is written down."""
+        return self.exports.runs()
+
+    def export_draft(self, path: Path) -> ExportPlan:
+        """Draft for what is written down."""
+        return exporting.plan(self.exports.source(path), self.workspace)
+
+    async def export_prospect(self, plan: ExportPlan) -> Prospect:
+        """Return what is written down."""
+        return self.exports.prospect(plan)

@@ -48,7 +48,7 @@ async def test_the_newest_weights_are_drafted_and_fields_change_by_keys(
     app = PaddockApp(services(build, workspace))
     async with app.run_test(size=size) as pilot:
         await pilot.press("4")
-        await until(pilot, shows(pilot, "lora/run", "checkpoint-5", "qwen"))
+        await until(pilot, shows(pilot, "base/lora/run", "checkpoint-5", "qwen"))
         await pilot.press("j", "enter")  # checkpoint-5, and on to the form
         await until(pilot, shows(pilot, "● checkpoint-5"))
         await pilot.press("G", "k", "right")

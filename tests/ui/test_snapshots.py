@@ -15,6 +15,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from data import i18n
 from tests.ui import folders
+from tests.ui.export_scenes import EXPORT_SCENES
 from tests.ui.pictures import without_noise
 from tests.ui.scenes import SCENES, Scene
 from tui.app import PaddockApp
@@ -32,7 +33,7 @@ def silence() -> Iterator[threading.Event]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", [*SCENES, *EXPORT_SCENES], ids=lambda scene: scene.name)
 async def test_it_looks_as_it_did(
     scene: Scene,
     language: str,

@@ -1,0 +1,166 @@
+"""Export in every state, as a person can bring it about: for the snapshots, and to look at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from textual.pilot import Pilot
+
+from backend.deploy.request import Deployment
+from backend.export.forecast import FileSystem
+from backend.export.plan import ExportPlan, Step, warnings
+from backend.export.source import Checkpoint, Run, Source
+from backend.train.record import RunFacts
+from data.jobs.spec import JobSpec
+from screens.choice import ChoiceDialog
+from screens.entry import EntryDialog
+from screens.export.screen import ExportScreen
+from tests.ui import folders
+from tests.ui.driving import screen_of, settled, until
+from tests.ui.scenes import Scene, Walk
+from tests.ui.scripted import Exports
+from tui.app import PaddockApp
+from tui.exporting import Prospect
+from tui.widgets.form import Form
+
+WORKSPACE: Final = Path("/home/mei/work")
+BASE: Final = "/data/models/Qwen2.5-0.5B-Instruct"
+
+
+def run(name: str, *steps: int | None, facts: RunFacts | None = None, ago_s: float = 4000) -> Run:
+    """Return a LoRA run below the workspace with weights at ``steps``; None is its end."""
+    path = WORKSPACE / "saves" / name
+    known = facts or RunFacts("qwen", enable_thinking=True, cutoff_len=2048, origin=str(path / "paddock.json"))
+    found = [
+        Checkpoint(
+            path if step is None else path / f"checkpoint-{step}",
+            step,
+            "adapter",
+            17_640_136,
+            None if step is None else 1.2 - step / 20_000,
+        )
+        for step in steps
+    ]
+    return Run(path, tuple(found), known, folders.NOW.timestamp() - ago_s)
+
+
+SFT: Final = run("Qwen2.5-0.5B-Instruct/lora/sft", None, 1000, 500)
+DPO: Final = run("Qwen2.5-0.5B-Instruct/lora/dpo", None, facts=RunFacts(), ago_s=90_000)
+LONG: Final = run(
+    "通义千问2.5-0.5B-指令微调/lora/客服对话数据集第三版-清洗后-2026年11月",
+    None,
+    12000,
+    facts=RunFacts(
+        "qwen",
+        default_system="你是一名耐心的客服助手，请始终使用简体中文回答，并在不确定时说明你不确定。",
+        cutoff_len=4096,
+        origin="/x/paddock.json",
+    ),
+)
+
+
+def prospect(steps: Sequence[Step], deployment: Deployment | None, *, replaces: bool, room: bool) -> Prospect:
+    """Return what an export of these steps takes."""
+    disks = (
+        FileSystem((WORKSPACE / "models",), 61_000_000_000 if room else 900_000_000, 2_960_000_000, "convert"),
+        FileSystem(
+            (Path("/home/mei/.local/share/paddock/ollama/models"),), 120_000_000_000, 2_010_000_000, "deploy"
+        ),
+    )  # fmt: skip
+    specs = tuple(JobSpec(f"20261124-143207-{step}-aaaa", step, step, folders.NOW, "/home/mei/work") for step in steps)
+    return Prospect(specs, disks if deployment else disks[:1], replaces, ())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Written(Exports):
+    """Runs that are written down, and what an export of them takes."""
+
+    found: tuple[Run, ...] = (SFT, DPO)
+    base: str = BASE
+    replaces: bool = False
+    room: bool = True
+
+    def runs(self) -> list[Run]:
+        """Return what is written down."""
+        return list(self.found)
+
+    def source(self, path: Path) -> Source:
+        """Return the weights at ``path``."""
+        if path.suffix == ".gguf":
+            return Source("gguf", path, RunFacts())
+        run = next(run for run in self.found if path in {one.path for one in run.checkpoints})
+        return Source("adapter", path, run.facts, self.base)
+
+    def prospect(self, plan: ExportPlan) -> Prospect:
+        """Return what the plan takes."""
+        made = prospect(plan.steps, plan.deployment, replaces=self.replaces, room=self.room)
+        return dataclasses.replace(made, warnings=tuple(warnings(plan, None)))
+
+
+def export(*names: str) -> Walk:
+    """Open Export, then press keys."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await settled(pilot, app)
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(app.screen, ExportScreen))
+        await idle(pilot, app)
+        await pilot.press(*names)
+        await idle(pilot, app)
+
+    return walk
+
+
+async def idle(pilot: Pilot[None], app: PaddockApp) -> None:
+    """Wait until Export has read all it wants to know."""
+    groups = {"runs", "ahead", "default"}
+
+    def done() -> bool:
+        return all(one.is_finished for one in app.workers if one.group in groups) or app.screen.is_modal
+
+    await until(pilot, done, "Export has read all")
+    await settled(pilot, app)
+
+
+def on(field: str, *names: str) -> Walk:
+    """Put the cursor of the form on ``field``, then press keys."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await export("enter")(pilot, app)
+        screen_of(app, ExportScreen).query_one("#form", Form).select(field)
+        await pilot.press(*names)
+        await idle(pilot, app)
+
+    return walk
+
+
+def asks(way: Walk, kind: type[object]) -> Walk:
+    """Go ``way`` until a dialog of ``kind`` is there."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await way(pilot, app)
+        await until(pilot, lambda: isinstance(app.screen, kind))
+        await settled(pilot, app)
+
+    return walk
+
+
+USUAL: Final = Written()
+EXPORT_SCENES: Final = (
+    Scene("export-empty", walk=export(), exports=Written(())),
+    Scene("export-ready", walk=export(), exports=USUAL, ollama=True),
+    Scene("export-locked", walk=on("template"), exports=USUAL),
+    Scene("export-unlocked", walk=on("template", "u", "enter", "ctrl+u", *"chatml", "enter"), exports=USUAL),
+    Scene("export-editing", walk=on("name", "enter"), exports=USUAL),
+    Scene("export-problem", walk=on("name", "enter", "ctrl+u", *"my model!", "enter"), exports=USUAL),
+    Scene("export-no-room", walk=on("gptq_bits", "right"), exports=Written(room=False)),
+    Scene("export-two", walk=export("j", "j", "space"), exports=USUAL),
+    Scene("export-long", walk=on("system"), exports=Written((LONG, SFT))),
+    Scene("export-elsewhere", walk=asks(export("o"), EntryDialog), exports=USUAL),
+    Scene("export-start", walk=asks(export("s"), ChoiceDialog), exports=Written(replaces=True)),
+    Scene("export-start-long", walk=asks(on("template", "u", "enter", "ctrl+u", "enter", "s"), ChoiceDialog),
+          exports=Written((LONG,), replaces=True, room=False)),
+)  # fmt: skip
