@@ -9,13 +9,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
+from textual.message import Message as TextualMessage
 
 from data.i18n import Message, _
+from screens.dialog import ReadingDialog, Text
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part
 from tui.widgets.pane import entitle
-from tui.widgets.prose import Prose
+from tui.widgets.reader import Reader
 from tui.widgets.table import Column, Row, Table
 
 
@@ -29,9 +30,25 @@ class Choice(NamedTuple):
     danger: bool = False
 
 
-class ChoiceDialog(ModalScreen[str]):
+class _Choices(Table):
+    """The choices; they all fit, so the keys of a page turn the pages of what is to be read about them."""
+
+    class Turned(TextualMessage):
+        """Somebody reads on (1) or back (-1)."""
+
+        def __init__(self, direction: int) -> None:
+            super().__init__()
+            self.direction = direction
+
+    def action_page(self, direction: int) -> None:
+        """Turn a page of the text."""
+        self.post_message(self.Turned(direction))
+
+
+class ChoiceDialog(ReadingDialog[str]):
     """Returns the chosen answer; "" when nothing is to be done."""
 
+    FRAME = "#dialog"
     CSS_PATH = "choice.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("dialog")
 
@@ -51,9 +68,21 @@ class ChoiceDialog(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Lay out the text above the choices."""
         with Vertical(id="dialog"):
-            yield Prose(self._body, id="body")
-            yield Table([Column(Message(""), 4), Column(Message(""))], header=False, id="choices")
-            yield Prose(id="meaning")
+            yield Reader(self._body, id="body")
+            yield _Choices([Column(Message(""), 4), Column(Message(""))], header=False, id="choices")
+            yield Reader(id="meaning")
+
+    def texts(self) -> Sequence[Text]:
+        """Return what it is about, then what the choice under the cursor means."""
+        meanings = [self._meaning(choice) for choice in self._choices]
+        return (
+            Text(self.query_one("#body", Reader), [self._body]),
+            Text(self.query_one("#meaning", Reader), meanings, indent=2),
+        )
+
+    def fixed_lines(self, *, low: bool) -> int:
+        """Return the lines of the choices."""
+        return len(self._choices) + (0 if low else 2)
 
     def on_mount(self) -> None:
         """Show the choices."""
@@ -76,8 +105,15 @@ class ChoiceDialog(ModalScreen[str]):
     @on(Table.Moved)
     def _show_meaning(self) -> None:
         table = self.query_one("#choices", Table)
-        choice = self._choices[table.cursor]
-        self.query_one("#meaning", Prose).show([part(str(choice.consequence), "warn" if choice.danger else "muted")])
+        self.query_one("#meaning", Reader).show(self._meaning(self._choices[table.cursor]))
+
+    @staticmethod
+    def _meaning(choice: Choice) -> list[Parts]:
+        return [part(str(choice.consequence), "warn" if choice.danger else "muted")]
+
+    @on(_Choices.Turned)
+    def _turned(self, event: _Choices.Turned) -> None:
+        self.read(event.direction)
 
     @on(Table.Chosen)
     def action_choose(self) -> None:

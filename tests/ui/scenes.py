@@ -13,11 +13,11 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from data.errors import AppError
-from data.i18n import _
+from data.i18n import Message, _
 from data.paths import Paths
 from data.settings import Settings
 from screens.chat.screen import ChatScreen
-from screens.choice import ChoiceDialog
+from screens.choice import Choice, ChoiceDialog
 from screens.failure import FailureDialog
 from screens.help import HelpScreen
 from screens.palette import PaletteScreen
@@ -34,6 +34,10 @@ from tui.widgets.log_view import LogView
 from tui.widgets.transcript import Turn
 
 Walk = Callable[[Pilot[None], PaddockApp], Awaitable[None]]
+LONG: Final = (
+    "第一行说的是原因。" + "训练在第一千步停了下来，因为显存不够；日志的末尾写着同样的话。" * 100 + "这是最后一句。"
+)
+"""More than 3,000 characters"""
 REPLY: Final = """Of course. Three things make a LoRA small:
 
 1. The **rank** `r`: each matrix gets two thin ones, *d × r* and *r × d*.
@@ -175,6 +179,27 @@ async def failure(pilot: Pilot[None], app: PaddockApp) -> None:
         )
     )
     await until(pilot, lambda: isinstance(app.screen, FailureDialog))
+    await settled(pilot, app)
+
+
+async def long_failure(pilot: Pilot[None], app: PaddockApp) -> None:
+    """Let something fail that has much to say."""
+    await settled(pilot, app)
+    app.fail(AppError(_("The work failed"), LONG, _("The last lines of the log usually say why.")))
+    await until(pilot, lambda: isinstance(app.screen, FailureDialog))
+    await settled(pilot, app)
+
+
+async def long_choice(pilot: Pilot[None], app: PaddockApp) -> None:
+    """Ask something that takes many words, of which the second page is read."""
+    await settled(pilot, app)
+    choices = [
+        Choice("graceful", "g", _("Stop gracefully"), Message(LONG[:600])),
+        Choice("now", "n", _("Stop now"), _("Nothing is done."), danger=True),
+    ]
+    app.push_screen(ChoiceDialog(_("Stop {job}?", job="学习率 " * 30), Message(LONG), choices))
+    await until(pilot, lambda: isinstance(app.screen, ChoiceDialog))
+    await pilot.press("pagedown")
     await settled(pilot, app)
 
 
@@ -337,6 +362,8 @@ SCENES: Final = (
     Scene("resume", one("train", "lost"), dialog(ChoiceDialog, "r")),
     Scene("remove", artifact, dialog(ChoiceDialog, "x")),
     Scene("failure", walk=failure),
+    Scene("failure-long", walk=long_failure),
+    Scene("choice-long", walk=long_choice),
     Scene("help", walk=dialog(HelpScreen, "question_mark")),
     Scene("palette", at("train", 13), dialog(PaletteScreen, "ctrl+p")),
     Scene("palette-found", at("train", 13), dialog(PaletteScreen, "ctrl+p", *"chat")),
