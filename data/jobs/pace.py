@@ -26,12 +26,27 @@ class Pace(NamedTuple):
     total: float | None
     unit: str
     at: datetime
+    every_s: float
+    """Seconds from one event to the next, on average"""
+    span_s: float
+    """Seconds that the pace was taken over"""
 
     def left_s(self, now: datetime) -> float | None:
-        """Return the seconds that are left; None when the total is unknown or nothing moves."""
+        """Return the seconds that are left; None when the total is unknown or nothing moves.
+
+        Runs down like a clock until the next event is due. From then on it is what it would be if that came right
+        now: what is overdue slows the pace, so the time left never falls while nothing happens, and does not jump when
+        something does.
+        """
         if self.total is None or self.per_s <= 0:
             return None
-        return max(0.0, (self.total - self.done) / self.per_s - (now - self.at).total_seconds())
+        waited_s = max(0.0, (now - self.at).total_seconds())
+        missing = max(0.0, self.total - self.done)
+        if waited_s <= self.every_s:
+            return max(0.0, missing / self.per_s - waited_s)
+        expected = self.per_s * self.every_s
+        pace = (self.per_s * self.span_s + expected) / (self.span_s + waited_s)
+        return max(0.0, missing - expected) / pace
 
 
 class PaceMeter:
@@ -72,7 +87,8 @@ class PaceMeter:
         seconds = (end - begin).total_seconds()
         if seconds <= 0:
             return None
-        return Pace((last - first) / seconds, last, self._total, self._unit, end)
+        every_s = seconds / (len(self._points) - 1)
+        return Pace((last - first) / seconds, last, self._total, self._unit, end, every_s, seconds)
 
 
 def pace_of(events: Iterable[Event]) -> Pace | None:
