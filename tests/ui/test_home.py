@@ -44,7 +44,7 @@ async def test_pipelines_are_grouped_and_ended_ones_folded(build: Build, make: f
     folders.write_all(make)
     app = PaddockApp(build())
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, shows(pilot, "▾ demo", "├ training  LoRA", "▸ demo", "7 of 7 steps", "0:15"))
+        await until(pilot, shows(pilot, "▾ demo", "├ training  LoRA", "▸ demo", "7 of 7 steps", "0:31"))
         table = app.screen.query_one("#table", Table)
         rows = len(table.rows)
         await pilot.press("G", "space")

@@ -25,7 +25,7 @@ async def test_a_training_shows_curve_progress_and_time_left(build: Build, make:
     async with app.run_test(size=NARROW) as pilot:
         await until(pilot, shows(pilot, "training"))
         await pilot.press("enter")
-        await until(pilot, shows(pilot, "demo › LoRA", "13 of 32 steps", "1.2 s each", "15 s left", "Loss  1.143"))
+        await until(pilot, shows(pilot, "demo › LoRA", "13 of 32 steps", "1.2 s each", "31 s left", "Loss  1.143"))
         assert any("⠀" < letter <= "⣿" for letter in screen_text(app))
 
 
