@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from backend.convert.excerpt import excerpt
 from backend.convert.folder import Json, ModelFolder
-from backend.convert.pretokenizer import recognise
+from backend.convert.pretokenizer import CHECK_TEXT, recognise
 from backend.convert.special import read_special
 from backend.convert.vocabulary import (
     TOKENIZER_JSON,
@@ -27,14 +28,21 @@ from data.i18n import _
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# A smaller vocabulary loads as fast as an excerpt of it is made.
+_LARGE: Final = 10_000
 _ROLES: Final = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
-def load_tokenizer(folder: ModelFolder) -> Tokenizer:
-    """Return the ``tokenizers`` object of tokenizer.json; RequestError where it cannot be read."""
+def _load(folder: ModelFolder, description: Json, added: Sequence[str]) -> Tokenizer:
+    """Return the ``tokenizers`` object, good for the check text and ``added``; RequestError where it cannot be read."""
     from tokenizers import Tokenizer as Loaded  # noqa: PLC0415 - heavy, and only byte-level BPE needs it
 
+    vocab = cast("Json", description["model"]).get("vocab")
     try:
+        if isinstance(vocab, dict) and len(cast("Json", vocab)) >= _LARGE:
+            found = excerpt(description, CHECK_TEXT, added)
+            if found is not None:
+                return found
         return Loaded.from_file(str(folder.path / TOKENIZER_JSON))
     except Exception as error:  # the library raises bare Exceptions
         raise RequestError(
@@ -44,12 +52,15 @@ def load_tokenizer(folder: ModelFolder) -> Tokenizer:
         ) from error
 
 
-def read_byte_level(folder: ModelFolder, size: int, preferred: Sequence[str] = ()) -> Vocabulary:
+def read_byte_level(
+    folder: ModelFolder, size: int, preferred: Sequence[str] = (), description: Json | None = None
+) -> Vocabulary:
     """Return the byte-level BPE vocabulary of tokenizer.json, filled up to ``size`` tokens.
 
-    ``preferred`` are llama.cpp's names of the pre-tokenizers that models of the family have.
+    ``preferred`` are llama.cpp's names of the pre-tokenizers that models of the family have; ``description`` is what
+    tokenizer.json holds, where somebody has read it already.
     """
-    description = read_tokenizer_json(folder)
+    description = description or read_tokenizer_json(folder)
     if description is None:
         raise no_tokenizer(folder)
     model = description.get("model")
@@ -62,11 +73,12 @@ def read_byte_level(folder: ModelFolder, size: int, preferred: Sequence[str] = (
             ),
             _("Use convert_hf_to_gguf.py of a recent llama.cpp."),
         )
-    tokenizer = load_tokenizer(folder)
+    entries = list(_added_tokens(description))
+    tokenizer = _load(folder, description, [entry.content for entry in entries])
     special = read_special(folder, description, merges=True)
     pre_tokenizer = recognise(tokenizer, description, special.ids.get("bos"), preferred)
     vocab = cast("dict[str, int]", cast("Json", model).get("vocab") or {})
-    added = {entry.id: entry for entry in _added_tokens(description)}
+    added = {entry.id: entry for entry in entries}
     highest = max((*vocab.values(), *added), default=-1)
     if highest >= size:
         raise too_many_tokens(highest, size)

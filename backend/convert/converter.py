@@ -36,7 +36,7 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """sha256 in hexadecimal: of the GGUF, and of each file that weights were read from."""
+    """BLAKE3 in hexadecimal: of the GGUF, and of each file that weights were read from."""
 
     target: str
     sources: Mapping[Path, str]
@@ -70,7 +70,7 @@ class ConvertReport:
             "bytes": self.size_bytes,
             "pre_tokenizer": self.pre_tokenizer,
             "pre_tokenizer_found_by": self.pre_tokenizer_found_by,
-            "sha256": self.digests.target,
+            "blake3": self.digests.target,
         }
 
 
@@ -136,8 +136,8 @@ def _written(
     with stream.Sources() as sources, SourceDigests() as passed, writer.replacing(target, size) as output:
         output.write(head)
         _write_tensors(plan, stream.stream(sources, plan, stop_requested, passed), output, progress)
+        output.begin_sync()
         digests = Digests(output.digest(), {path: passed.result(path) for path in plan.files})
-        output.sync()
         verify.verify(output.temporary, plan, sources, size)
     return ConvertReport(
         target,

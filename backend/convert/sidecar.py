@@ -48,7 +48,7 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
         "gguf": {
             "file": report.target.name,
             "bytes": report.size_bytes,
-            "sha256": report.digests.target,
+            "blake3": report.digests.target,
             "outtype": report.outtype,
             "architecture": report.architecture,
             "tensors": report.tensors,
@@ -57,8 +57,8 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             "folder": str(report.source.absolute()),
             "architecture": folder.architecture,
             "files": [
-                {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256}
-                for file, sha256 in report.digests.sources.items()
+                {"file": file.name, "bytes": file.stat().st_size, "blake3": blake3}
+                for file, blake3 in report.digests.sources.items()
             ],
         },
         "run": _run(report.source),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from backend.convert import pieces, sentencepiece
 from backend.convert.byte_level import read_byte_level
-from backend.convert.folder import ModelFolder
+from backend.convert.folder import Json, ModelFolder
 from backend.convert.pieces import read_internlm2, read_internlm3, read_phi
 from backend.convert.vocabulary import Vocabulary, no_tokenizer, read_tokenizer_json
 
@@ -40,12 +40,18 @@ def read_llama(folder: ModelFolder, size: int, preferred: Sequence[str] = ()) ->
 
 def read_pieces_or_byte_level(folder: ModelFolder, size: int, preferred: Sequence[str] = ()) -> Vocabulary:
     """Return the vocabulary of tokenizer.model, else that of tokenizer.json, of whichever kind it is."""
-    return read_pieces(folder, size) if has_pieces(folder) else read_byte_level(folder, size, preferred)
+    description = read_tokenizer_json(folder)
+    if _has_pieces(folder, description):
+        return read_pieces(folder, size)
+    return read_byte_level(folder, size, preferred, description)
 
 
 def has_pieces(folder: ModelFolder) -> bool:
     """Say whether the folder's tokenizer is a SentencePiece one."""
-    description = read_tokenizer_json(folder)
+    return _has_pieces(folder, read_tokenizer_json(folder))
+
+
+def _has_pieces(folder: ModelFolder, description: Json | None) -> bool:
     return folder.has(sentencepiece.FILE) or (description is not None and pieces.is_sentencepiece(description))
 
 

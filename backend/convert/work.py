@@ -3,7 +3,7 @@
 Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto), and optionally ``name``
 (``general.name``) and ``training`` (what the run decided: its template decides the chat template, ``add_bos_token``
 and the tokens for the end of an answer); ``adapter`` (true if the source is a LoRA adapter) and ``base`` (its base
-model's folder). Result: ``gguf``, ``outtype``, ``bytes``, ``sha256``, ``tensors``, ``architecture``,
+model's folder). Result: ``gguf``, ``outtype``, ``bytes``, ``blake3``, ``tensors``, ``architecture``,
 ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``sidecar``, ``seconds``.
 """
 

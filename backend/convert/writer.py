@@ -9,6 +9,7 @@ import contextlib
 import os
 import struct
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -50,15 +51,19 @@ def padded(size: int) -> int:
 
 
 class Output:
-    """A new file that gets its name only when it is whole."""
+    """A new file that gets its name only when it is whole; ``disk`` is a thread that waits for the disk meanwhile."""
 
-    def __init__(self, target: Path, temporary: Path, handle: int, digest: OutputDigest) -> None:
+    def __init__(
+        self, target: Path, temporary: Path, handle: int, digest: OutputDigest, disk: ThreadPoolExecutor
+    ) -> None:
         self.target = target
         self.temporary = temporary
         self.written = 0
         self._handle = handle
         self._digest = digest
+        self._disk = disk
         self._flushed = 0
+        self._synced: Future[None] | None = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append ``data``, which nobody may change any more; AppError where the disk is full or fails."""
@@ -77,21 +82,25 @@ class Output:
     def _flush(self) -> None:
         """Let the disk begin with what was written, so that little is left to wait for in the end."""
         length = self.written - self._flushed
-        os.posix_fadvise(self._handle, self._flushed, length, os.POSIX_FADV_DONTNEED)
+        self._disk.submit(os.posix_fadvise, self._handle, self._flushed, length, os.POSIX_FADV_DONTNEED)
         self._flushed = self.written
 
     def digest(self) -> str:
-        """Return the sha256 of everything that was written, in hexadecimal."""
+        """Return the BLAKE3 of everything that was written, in hexadecimal."""
         return self._digest.result()
 
     def pad(self) -> None:
         """Append zeros up to the alignment."""
         self.write(bytes(padding(self.written)))
 
-    def sync(self) -> None:
-        """Wait until everything is on the disk."""
+    def begin_sync(self) -> None:
+        """Let what was written go to the disk, behind the caller's back."""
+        self._synced = self._disk.submit(os.fsync, self._handle)
+
+    def wait_for_sync(self) -> None:
+        """Wait until everything is on the disk; AppError where it fails."""
         try:
-            os.fsync(self._handle)
+            (self._synced or self._disk.submit(os.fsync, self._handle)).result()
         except OSError as error:
             raise _failed(self.target, error) from error
 
@@ -120,10 +129,10 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
     except OSError as error:
         raise _failed(target, error) from error
     try:
-        with OutputDigest() as digest:
-            output = Output(target, temporary, handle, digest)
+        with ThreadPoolExecutor(1, thread_name_prefix="disk") as disk, OutputDigest() as digest:
+            output = Output(target, temporary, handle, digest, disk)
             yield output
-        output.sync()
+            output.wait_for_sync()
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
-"""Digests of files whose bytes pass by: whatever is skipped, repeated or out of order, it is the file's sha256."""
+"""Digests of files whose bytes pass by: whatever is skipped, repeated or out of order, it is the file's BLAKE3."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_its_pieces_come(
         for begin, length in pieces:
             if begin + length <= size:
                 digests.pass_by(path, begin, memoryview(content)[begin : begin + length])
-        assert digests.result(path) == hashlib.sha256(content).hexdigest()
+        assert digests.result(path) == blake3(content).hexdigest()
 
 
 def test_a_file_that_became_shorter_is_said_to_have_changed(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_what_is_added_is_digested_in_order() -> None:
     with OutputDigest() as digest:
         for number in range(100):
             digest.add(bytes([number]) * 10_000)
-        expected = hashlib.sha256(b"".join(bytes([number]) * 10_000 for number in range(100)))
+        expected = blake3(b"".join(bytes([number]) * 10_000 for number in range(100)))
         assert digest.result() == expected.hexdigest()
 
 
@@ -57,6 +57,6 @@ def test_a_conversion_knows_the_digests_of_what_it_read_and_wrote(tmp_path: Path
         config = (folder / "config.json").read_text()
         (folder / "config.json").write_text(config.replace("{", '{"tie_word_embeddings": true, ', 1))
     report = convert(folder, tmp_path / "a.gguf", outtype=outtype)
-    sha256 = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}
-    assert dict(report.digests.sources) == sha256
-    assert report.digests.target == hashlib.sha256((tmp_path / "a.gguf").read_bytes()).hexdigest()
+    expected = {path: blake3(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}
+    assert dict(report.digests.sources) == expected
+    assert report.digests.target == blake3((tmp_path / "a.gguf").read_bytes()).hexdigest()
