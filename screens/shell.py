@@ -55,6 +55,10 @@ class Shell(Protocol):
         """Export the weights at ``path``, or let the person choose."""
         ...
 
+    async def open_gguf(self, path: str) -> None:
+        """Show what a GGUF consists of."""
+        ...
+
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by OSC 52."""
         ...

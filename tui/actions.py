@@ -7,7 +7,7 @@ from typing import Final
 
 from data.i18n import Message, _
 from tui.action import Action
-from tui.place_actions import CHAT, EXPORT, HOME, JOB, RUN
+from tui.place_actions import CHAT, EXPORT, GGUF, HOME, JOB, RUN
 
 WHERE: Final[Mapping[str, Message]] = {
     "app": _("Everywhere"),
@@ -18,6 +18,7 @@ WHERE: Final[Mapping[str, Message]] = {
     "log": _("In the log"),
     "chat": _("Chat"),
     "export": _("Export"),
+    "gguf": _("In the viewer of GGUFs"),
     "form": _("In forms"),
     "dialog": _("In dialogs"),
 }
@@ -54,6 +55,14 @@ _EVERYWHERE: Final[tuple[Action, ...]] = (
         ("app",),
         _("Merge a training, turn it into GGUF, and put it into Ollama."),
         "go('export')",
+    ),
+    Action(
+        "app.gguf",
+        _("Look into a GGUF"),
+        ("I",),
+        ("app",),
+        _("Asks for a file, and shows its keys, tensors, chat template and tokenizer."),
+        "ask_gguf",
     ),
     Action(
         "app.theme",
@@ -168,6 +177,6 @@ _FORMS: Final[tuple[Action, ...]] = (
     ),
 )
 
-ACTIONS: Final[tuple[Action, ...]] = (*_EVERYWHERE, *HOME, *JOB, *RUN, *CHAT, *EXPORT, *_FORMS)
+ACTIONS: Final[tuple[Action, ...]] = (*_EVERYWHERE, *HOME, *JOB, *RUN, *CHAT, *EXPORT, *GGUF, *_FORMS)
 
 BY_ID: Final[Mapping[str, Action]] = {action.id: action for action in ACTIONS}

@@ -246,6 +246,23 @@ class PaddockApp(App[None]):
         else:
             await self.push_screen(ExportScreen(path))
 
+    async def open_gguf(self, path: str) -> None:
+        """Show what the GGUF at ``path`` consists of."""
+        from screens.gguf.screen import GgufScreen  # noqa: PLC0415 - not needed for the first frame
+
+        await self.push_screen(GgufScreen(path))
+
+    async def action_ask_gguf(self) -> None:
+        """Ask which GGUF is to be shown."""
+        from screens.entry import EntryDialog  # noqa: PLC0415 - not needed for the first frame
+
+        async def show(path: str | None) -> None:
+            if path:
+                await self.open_gguf(path)
+
+        about = _("Its keys, tensors, chat template and tokenizer are shown; the weights are not read.")
+        await self.push_screen(EntryDialog(_("Path of a GGUF"), about), show)
+
     async def action_back(self) -> None:
         """Go back; from Home, leave."""
         if len(self.screen_stack) > 1:

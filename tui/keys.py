@@ -21,6 +21,7 @@ _TOGETHER: Final[Sequence[frozenset[str]]] = (
     frozenset({"app", "run", "chart"}),
     frozenset({"app", "chat"}),
     frozenset({"app", "export", "list"}),
+    frozenset({"app", "gguf", "list"}),
     frozenset({"app", "form", "list"}),
     frozenset({"dialog", "list"}),
 )

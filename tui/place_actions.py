@@ -87,6 +87,15 @@ JOB: Final[tuple[Action, ...]] = (
 
 RUN: Final[tuple[Action, ...]] = (
     Action(
+        "run.inspect",
+        _("Look inside"),
+        ("v",),
+        ("run",),
+        _("Shows keys, tensors, chat template and tokenizer of the GGUF that the job made."),
+        "inspect",
+        footer=True,
+    ),
+    Action(
         "run.next",
         _("Next step"),
         ("right_square_bracket",),
@@ -253,12 +262,33 @@ EXPORT: Final[tuple[Action, ...]] = (
         footer=True,
     ),
     Action(
+        "export.inspect",
+        _("Look inside"),
+        ("v",),
+        ("export",),
+        _("Shows keys, tensors, chat template and tokenizer of the GGUF."),
+        "inspect",
+        footer=True,
+    ),
+    Action(
         "export.unlock",
         _("Unlock"),
         ("u",),
         ("export",),
         _("Lets you change what the training decided; it is marked."),
         "unlock",
+        footer=True,
+    ),
+)
+
+GGUF: Final[tuple[Action, ...]] = (
+    Action(
+        "gguf.value",
+        _("Whole value"),
+        ("enter",),
+        ("gguf",),
+        _("Shows all of a long key: a chat template, the tokens, the merges."),
+        "whole_value",
         footer=True,
     ),
 )

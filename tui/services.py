@@ -27,9 +27,10 @@ from data.jobs.spec import JobSpec, now
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings, load_settings
-from tui import chatting, exporting
+from tui import chatting, exporting, inspecting
 from tui.chatting import ModelOffer, OllamaState
 from tui.exporting import Prospect
+from tui.inspecting import Inspection
 from tui.machine import Machine, MachineReader
 from tui.wording import amount
 
@@ -240,6 +241,16 @@ class Services:
         offers = await self.model_offers() if plan.deployment else []
         models = [offer.name for offer in offers]
         return await asyncio.to_thread(exporting.look_ahead, self.paths, self.settings, self.environ, plan, models)
+
+    # -- GGUF -----------------------------------------------------------------------------------------------------
+
+    def inspect_gguf(self, path: str) -> Inspection:
+        """Read the header of a GGUF, relative to the workspace, and check it; raises AppError."""
+        return inspecting.inspect((self.workspace / Path(path).expanduser()).absolute())
+
+    def gguf_value(self, seen: Inspection, name: str) -> list[str]:
+        """Return all of one key as lines; raises AppError where the file is gone."""
+        return inspecting.whole_value(seen.header, name)
 
     # -- Ollama ---------------------------------------------------------------------------------------------------
 

@@ -87,6 +87,12 @@ class ExportScreen(Place):
         if self._has_read:
             self._read()
 
+    @property
+    def _made(self) -> set[Path]:
+        """The files that jobs have made."""
+        jobs = self.paddock.snapshot.jobs
+        return {Path(job.spec.workspace, path) for job in jobs for path in job.state.artifacts}
+
     def where(self) -> str:
         """Name what is exported."""
         return inert(self._plan.source.path.name) if self._plan else ""
@@ -157,6 +163,8 @@ class ExportScreen(Place):
                 return in_list and self._plan is not None and self._plan.source.kind == "adapter"
             case "start":
                 return self._plan is not None
+            case "inspect":
+                return self._gguf() is not None
             case "unlock":
                 return self._locked_field() is not None
             case _:
@@ -256,6 +264,19 @@ class ExportScreen(Place):
         if key is not None:
             self._unlocked.add(key)
             self._show_plan()
+
+    def _gguf(self) -> Path | None:
+        """Return the GGUF that is there to be looked into: the source itself, or what an earlier export has made."""
+        plan = self._plan
+        if plan is None or plan.gguf is None:
+            return None
+        return plan.gguf if plan.source.kind == "gguf" or plan.gguf in self._made else None
+
+    async def action_inspect(self) -> None:
+        """Show what the GGUF consists of."""
+        file = self._gguf()
+        if file is not None:
+            await self.paddock.open_gguf(str(file))
 
     # -- the start ------------------------------------------------------------------------------------------------
 

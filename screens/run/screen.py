@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -283,6 +284,8 @@ class RunScreen(JobActions):
         """Offer a key only where it does something."""
         if action == "chat":
             return bool(deployed_model(self._jobs)[0])
+        if action == "inspect":
+            return bool(self._gguf)
         if action == "step":
             return len(self._jobs) > 1
         return super().check_action(action, parameters)
@@ -292,6 +295,17 @@ class RunScreen(JobActions):
         model, host = deployed_model(self._jobs)
         if model:
             await self.paddock.open_chat(model, host)
+
+    @property
+    def _gguf(self) -> str:
+        """The GGUF that the job has made; "" where it has made none."""
+        job = self.selected_job
+        made = job.state.artifacts if job is not None and job.status is Status.SUCCEEDED else {}
+        return next((str(Path(job.spec.workspace, path)) for path in made if path.endswith(".gguf")), "") if job else ""
+
+    async def action_inspect(self) -> None:
+        """Show what the GGUF of the job consists of."""
+        await self.paddock.open_gguf(self._gguf)
 
     def action_zoom(self) -> None:
         """Give the focused pane the whole screen, or give it back."""

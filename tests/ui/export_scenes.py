@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 from textual.pilot import Pilot
 
+from backend.convert.converter import convert
 from backend.deploy.request import Deployment
 from backend.export.forecast import FileSystem
 from backend.export.plan import ExportPlan, Step, warnings
@@ -18,10 +20,12 @@ from data.jobs.spec import JobSpec
 from screens.choice import ChoiceDialog
 from screens.entry import EntryDialog
 from screens.export.screen import ExportScreen
+from screens.gguf.screen import GgufScreen
 from tests.ui import folders
 from tests.ui.driving import screen_of, settled, until
 from tests.ui.scenes import Scene, Walk
 from tests.ui.scripted import Exports
+from tests.unit.model_folder import write_model
 from tui.app import PaddockApp
 from tui.exporting import Prospect
 from tui.widgets.form import Form
@@ -148,7 +152,35 @@ def asks(way: Walk, kind: type[object]) -> Walk:
     return walk
 
 
+def gguf(*names: str) -> Walk:
+    """Look into a GGUF that was just made, then press keys."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await settled(pilot, app)
+        await app.open_gguf(str(await asyncio.to_thread(make_gguf)))
+        await until(pilot, lambda: isinstance(app.screen, GgufScreen) and not app.screen.has_class("-reading"))
+        await pilot.press(*names)
+        await until(pilot, lambda: all(one.is_finished for one in app.workers if one.group == "value"))
+        await settled(pilot, app)
+
+    return walk
+
+
+def make_gguf() -> Path:
+    """Make a small GGUF where the test runs; return its path."""
+    write_model(Path("model"))
+    target = Path("qwen2.5-0.5b-sft-q8_0.gguf").absolute()
+    convert(Path("model"), target, outtype="q8_0", chat_template=CHATML)
+    return target
+
+
 USUAL: Final = Written()
+CHATML: Final = (
+    "{% for message in messages %}\n"
+    "    {{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}\n"
+    "{% endfor %}\n"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 EXPORT_SCENES: Final = (
     Scene("export-empty", walk=export(), exports=Written(())),
     Scene("export-ready", walk=export(), exports=USUAL, ollama=True),
@@ -163,4 +195,8 @@ EXPORT_SCENES: Final = (
     Scene("export-start", walk=asks(export("s"), ChoiceDialog), exports=Written(replaces=True)),
     Scene("export-start-long", walk=asks(on("template", "u", "enter", "ctrl+u", "enter", "s"), ChoiceDialog),
           exports=Written((LONG,), replaces=True, room=False)),
+    Scene("gguf", walk=gguf()),
+    Scene("gguf-template", walk=gguf(*["j"] * 6)),
+    Scene("gguf-tensors", walk=gguf("G")),
+    Scene("gguf-value", walk=gguf(*["j"] * 6, "enter")),
 )  # fmt: skip

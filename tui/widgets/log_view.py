@@ -221,18 +221,19 @@ class LogView(ScrollView, can_focus=True):
         strip = Strip(self._paint(index, styles))
         return strip.crop(left, left + width).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
 
+    def role_of(self, line: str) -> str:
+        """Return the role in which ``line`` is painted."""
+        if bar_name(line) is not None:
+            return "running"
+        if any(word in line for word in _BAD):
+            return "failed"
+        if any(word in line for word in _WARN):
+            return "warn"
+        return "muted" if line.startswith(("[INFO", "  File ")) else "text"
+
     def _paint(self, index: int, styles: Roles) -> list[Segment]:
         line = self.line_at(index)
-        role = "text"
-        if bar_name(line) is not None:
-            role = "running"
-        elif any(word in line for word in _BAD):
-            role = "failed"
-        elif any(word in line for word in _WARN):
-            role = "warn"
-        elif line.startswith(("[INFO", "  File ")):
-            role = "muted"
-        style = styles[role]
+        style = styles[self.role_of(line)]
         if not self.needle or self.needle.casefold() not in line.casefold():
             return [Segment(line, style)]
         return _marked(line, self.needle, style, styles["match"], current=index == self.match)
