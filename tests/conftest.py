@@ -13,10 +13,6 @@ from data.paths import HOME_VARIABLE
 from data.settings import PREFIX
 from tests.support import Yard
 
-# Whole tables over two real Ollama servers take as long as all the rest; PADDOCK_TEST_LONG=1 lets them run.
-LONG_VARIABLE = "PADDOCK_TEST_LONG"
-collect_ignore = [] if os.environ.get(LONG_VARIABLE) else ["real/test_predict_real.py", "real/test_verify_real.py"]
-
 
 @pytest.fixture(autouse=True)
 def _own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

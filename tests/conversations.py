@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from backend.parity import cases
+
 Json = Mapping[str, object]
 WEATHER: Json = {
     "name": "get_weather",
@@ -103,6 +105,20 @@ class Case:
             messages.append(message)
         tools = [{"type": "function", "function": tool} for tool in self.tools]
         return {"messages": messages, **({"tools": tools} if tools else {})}
+
+    def proof(self, mode: str) -> cases.Case:
+        """Return the conversation as ``paddock verify`` has it; ``mode`` is on or off (thinking)."""
+        roles: dict[str, cases.Role] = {"user": "user", "assistant": "assistant", "observation": "result"}
+        turns = tuple(
+            cases.Turn(
+                "call" if turn.calls else roles[turn.role],
+                turn.content,
+                turn.thinking,
+                tuple((call.name, call.arguments) for call in turn.calls),
+            )
+            for turn in self.turns
+        )
+        return cases.Case(self.name, turns, self.system or "", self.tools, False if mode == "off" else None)
 
 
 def _user(text: str) -> Turn:

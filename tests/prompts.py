@@ -10,7 +10,7 @@ import gzip
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +44,10 @@ class Asked:
     """An answer of LLaMA-Factory; see tests/programs/lf_prompts.py."""
 
     prompts: Prompts
-    lengths: Mapping[str, Mapping[str, Mapping[str, int | None]]]
-    """Of ids, by template, case and mode, for the templates whose tokenizers were given"""
+    ids: Mapping[str, Mapping[str, Mapping[str, Sequence[int] | None]]]
+    """By template, case and mode, for the templates whose tokenizers were given"""
+    pieces: Mapping[str, Mapping[str, Mapping[str, Sequence[str] | None]]]
+    """As ``ids``: the texts that are encoded one by one"""
     own: Mapping[str, Mapping[str, str | None]]
     """LLaMA-Factory's own TEMPLATE ("modelfile") and chat template ("jinja")"""
 

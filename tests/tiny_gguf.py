@@ -45,6 +45,14 @@ class Vocabulary:
         return cls("gpt2", "gpt-2", [*tokens, "Ġt"], [_NORMAL] * (len(tokens) + 1), ["Ġ t"])
 
     @classmethod
+    def of_marks(cls, *marks: str) -> Vocabulary:
+        """Return the one of bytes with control tokens behind it, the first for BOS and the last for EOS."""
+        made = cls.of_bytes()
+        numbers = [made.number(mark) for mark in marks]
+        made.bos, made.eos = numbers[0], numbers[-1]
+        return made
+
+    @classmethod
     def of_gguf(cls, path: Path) -> Vocabulary:
         """Read the vocabulary of a GGUF, as llama.cpp's ``models/ggml-vocab-*.gguf``."""
         header = read_header(path)
@@ -69,6 +77,12 @@ class Vocabulary:
             header.whole("tokenizer.ggml.eos_token_id"),
             space_prefix if isinstance(space_prefix, bool) else None,
         )
+
+    def special(self) -> frozenset[str] | None:
+        """Return the special tokens where a blank stands before every other text (SentencePiece)."""
+        if self.model != "llama" or self.space_prefix is False:
+            return None
+        return frozenset(token for token, kind in zip(self.tokens, self.types, strict=True) if kind in (2, 3, 4))
 
     def number(self, token: str) -> int:
         """Return the id of a control token, which is added where it is missing."""

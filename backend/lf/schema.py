@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from backend.lf.bridged import ask
 from backend.lf.command import Verb
 from backend.lf.find import LlamaFactory
-from data.errors import AppError
-from data.files import write_atomic
+from backend.lf.kept import ask_and_keep, recall
 from data.i18n import _
-from data.jsontext import parse_json
 from data.paths import Paths
 
 _SNAPSHOT: Final = Path(__file__).with_name("arguments-0.9.5.json")
@@ -68,7 +65,7 @@ class Schema:
 @functools.cache
 def snapshot() -> Schema:
     """Return the arguments of the pinned versions, from the package's own file."""
-    return _parse(json.loads(_SNAPSHOT.read_bytes()), exact=True)
+    return _parse(json.loads(_SNAPSHOT.read_bytes()))
 
 
 def schema_for(lf: LlamaFactory | None, paths: Paths) -> Schema:
@@ -79,10 +76,7 @@ def schema_for(lf: LlamaFactory | None, paths: Paths) -> Schema:
     pair = (lf.version, lf.packages.get("transformers", ""))
     if pair == (known.llamafactory, known.transformers):
         return known
-    try:
-        cached = _parse(parse_json(cache_file(lf, paths).read_bytes()), exact=True)
-    except (OSError, ValueError, KeyError, TypeError):
-        cached = None
+    cached = recall(cache_file(lf, paths), _parse)
     if cached is not None and pair == (cached.llamafactory, cached.transformers):
         return cached
     return Schema(known.llamafactory, known.transformers, known.verbs, known.templates, exact=False)
@@ -97,13 +91,7 @@ def cache_file(lf: LlamaFactory, paths: Paths) -> Path:
 def refresh(lf: LlamaFactory, paths: Paths) -> Schema:
     """Ask the installed LLaMA-Factory for its arguments (10 to 30 s), keep the answer, return it; raises AppError."""
     title = _("LLaMA-Factory could not be asked for its arguments")
-    raw = ask(lf, "arguments.py", title)
-    try:
-        schema = _parse(raw, exact=True)
-    except (ValueError, KeyError, TypeError) as error:
-        raise AppError(title, f"{lf.python}: {error}", _("paddock doctor checks the installation.")) from error
-    write_atomic(cache_file(lf, paths), json.dumps(raw, ensure_ascii=False, sort_keys=True))
-    return schema
+    return ask_and_keep(lf, "arguments.py", title, cache_file(lf, paths), _parse)
 
 
 def has_jit_checkpoint(lf: LlamaFactory, schema: Schema | None = None) -> bool:
@@ -119,7 +107,7 @@ def has_jit_checkpoint(lf: LlamaFactory, schema: Schema | None = None) -> bool:
     return re.search(rb"^    enable_jit_checkpoint\s*:", source.read_bytes(), re.MULTILINE) is not None
 
 
-def _parse(raw: object, *, exact: bool) -> Schema:
+def _parse(raw: object) -> Schema:
     value = cast("Mapping[str, object]", raw)
     groups = cast("Mapping[str, Mapping[str, Mapping[str, object]]]", value["groups"])
     verbs: dict[str, Mapping[str, Argument]] = {}
@@ -143,5 +131,5 @@ def _parse(raw: object, *, exact: bool) -> Schema:
         transformers=str(value["transformers"]),
         verbs=verbs,
         templates=frozenset(cast("list[str]", value["templates"])),
-        exact=exact,
+        exact=True,
     )

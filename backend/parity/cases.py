@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from data.errors import RequestError
-from data.i18n import _
+from data.i18n import Message, _
+from data.jsontext import parse_json
 
 Json = Mapping[str, object]
 Role = Literal["user", "assistant", "call", "result"]
 MAX_ROWS: Final = 20
 _LIMIT_BYTES: Final = 16 << 20
+_MOST_LEVELS: Final = 64
 _ANSWER: Final = "Yes."
 
 
@@ -24,6 +28,8 @@ class Turn:
 
     role: Role
     text: str = ""
+    thinking: str = ""
+    """Thoughts of an assistant before the text"""
     calls: tuple[tuple[str, Json], ...] = ()
     """Names and arguments"""
 
@@ -52,6 +58,8 @@ class Case:
                     found.append({"role": "tool", "content": turn.text})
                 case role:
                     found.append({"role": role, "content": turn.text})
+            if turn.thinking:
+                found[-1]["thinking"] = turn.thinking
         return found
 
     def functions(self) -> list[dict[str, object]]:
@@ -62,7 +70,11 @@ class Case:
         """Return the row that LLaMA-Factory encodes: its own roles, and an answer behind the prompt."""
         roles = {"call": "function", "result": "observation"}
         rows = [
-            {"role": roles.get(turn.role, turn.role), "content": _calls(turn) if turn.role == "call" else turn.text}
+            {
+                "role": roles.get(turn.role, turn.role),
+                "content": _calls(turn) if turn.role == "call" else turn.text,
+                **({"thinking": turn.thinking} if turn.thinking else {}),
+            }
             for turn in self.turns
         ]
         return {
@@ -144,8 +156,8 @@ def read_cases(path: Path) -> tuple[Case, ...]:
     for number, row in enumerate(_rows(path), start=1):
         try:
             found.append(_case(f"row-{number}", row))
-        except (KeyError, TypeError, ValueError) as error:
-            raise _wrong(path, _("row {number}: {why}", number=number, why=str(error))) from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _wrong(path, _("row {number}: {why}", number=number, why=_why(error))) from error
     if not found:
         raise _wrong(path, _("It has no rows."))
     return tuple(found)
@@ -154,21 +166,50 @@ def read_cases(path: Path) -> tuple[Case, ...]:
 def _rows(path: Path) -> Iterator[Json]:
     try:
         with path.open("rb") as stream:
-            text = stream.read(_LIMIT_BYTES + 1).decode("utf-8-sig")
+            rows = _documents(stream.read(_LIMIT_BYTES + 1))
     except (OSError, ValueError) as error:
-        raise _wrong(path, str(error)) from error
-    try:
-        if text.lstrip().startswith("["):
-            rows = cast("list[object]", json.loads(text))
-        else:
-            lines = [line for line in text.splitlines() if line.strip()][:MAX_ROWS]
-            rows = [cast("object", json.loads(line)) for line in lines]
-    except ValueError as error:
-        raise _wrong(path, str(error)) from error
+        raise _wrong(path, _why(error)) from error
     for number, row in enumerate(rows[:MAX_ROWS], start=1):
         if not isinstance(row, dict):
             raise _wrong(path, _("row {number} is no object", number=number))
         yield cast("Json", row)
+
+
+def _documents(raw: bytes) -> list[object]:
+    """Return the rows of a list, or of JSONL, of which the beginning is enough; raises ValueError."""
+    is_list = raw.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+    if len(raw) > _LIMIT_BYTES:
+        lines = raw.split(b"\n")[:-1][:MAX_ROWS]  # the last line is cut off
+        if is_list or len(lines) < MAX_ROWS:
+            raise ValueError(_("it is larger than {size}", size="16 MiB"))
+        raw = b"\n".join(lines)
+    text = raw.decode("utf-8-sig")
+    if is_list:
+        return cast("list[object]", _json(text))
+    return [_json(line) for line in [line for line in text.split("\n") if line.strip()][:MAX_ROWS]]
+
+
+def _why(error: Exception) -> object:
+    """Return what is wrong, as a message where it is one of ours."""
+    return error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
+
+
+def _json(text: str) -> object:
+    """Return the value of a document that Ollama takes, too; raises ValueError with a Message or JSON's own words."""
+    value = parse_json(text)
+    level: list[object] = [value]
+    for _depth in range(_MOST_LEVELS):
+        if any(isinstance(one, float) and not math.isfinite(one) for one in level):
+            raise ValueError(_("NaN and infinity are no numbers of JSON"))
+        inner = [
+            list(cast("Mapping[str, object]", one).values()) if isinstance(one, dict) else cast("list[object]", one)
+            for one in level
+            if isinstance(one, dict | list)
+        ]
+        if not inner:
+            return value
+        level = [one for many in inner for one in many]
+    raise ValueError(_("it nests deeper than {count} levels", count=_MOST_LEVELS))
 
 
 _ROLES: Final[Mapping[str, Role | Literal["system"]]] = {
@@ -204,7 +245,7 @@ def _case(name: str, row: Json) -> Case:
         if role == "system":
             system = str(text)
         elif role == "call" or message.get("tool_calls"):
-            turns.append(Turn("call", calls=_called(message.get("tool_calls") or json.loads(str(text)))))
+            turns.append(Turn("call", calls=_called(message.get("tool_calls") or _json(str(text)))))
         else:
             turns.append(Turn(role, str(text or "")))
     if turns and turns[-1].role in ("assistant", "call"):
@@ -220,14 +261,12 @@ def _called(value: object) -> tuple[tuple[str, Json], ...]:
     for call in calls:
         function = cast("Json", call.get("function") or call)
         values = function.get("arguments")
-        found.append(
-            (str(function["name"]), cast("Json", json.loads(values) if isinstance(values, str) else values or {}))
-        )
+        found.append((str(function["name"]), cast("Json", _json(values) if isinstance(values, str) else values or {})))
     return tuple(found)
 
 
 def _tools(value: object) -> tuple[Json, ...]:
-    tools = cast("list[Json]", json.loads(value) if isinstance(value, str) and value else value or [])
+    tools = cast("list[Json]", _json(value) if isinstance(value, str) and value else value or [])
     return tuple(cast("Json", tool.get("function") or tool) for tool in tools)
 
 

@@ -13,6 +13,7 @@ from backend.parity.cases import Case
 from backend.parity.compare import Cause, Parting, Verdict
 from backend.parity.expected import Expected, Prompt
 from backend.parity.tokenizer import Runner
+from backend.parity.toolloss import loss_of
 from data.i18n import Message, _
 
 _MEND: Final = _("Let Paddock write the template anew and prove it again: --mend.")
@@ -142,6 +143,58 @@ def _unknown_tokens(e: Evidence) -> Cause | None:
     )
 
 
+def _seam(e: Evidence) -> Cause | None:
+    """Return the cause of blanks between parts, under a tokenizer that puts one before each (see ``seam``)."""
+    trained, special = e.trained, e.runner.vocabulary.seams
+    if special is None or trained.text == e.sent.text:
+        return None
+    if _answers_with_blank(e):
+        return _cause(
+            "reply-blank",
+            _(
+                "An answer in the conversation begins with a blank. The model's own replies come with the blank of "
+                "their first token, so the template writes none before such an answer, where the training had two."
+            ),
+            _("No template can tell the two apart. Only answers that begin with a blank are concerned."),
+            mends=False,
+        )
+    if e.sent.text == trained.plain:
+        return _cause(
+            "part-blank",
+            _(
+                "LLaMA-Factory encodes the parts of a conversation one by one, and this tokenizer puts a blank before "
+                "each; the server's template writes none between them."
+            ),
+        )
+    return None
+
+
+def _answers_with_blank(e: Evidence) -> bool:
+    """Say whether the sent text is the trained one without the blank before an answer that has one of its own."""
+    sent = e.sent.text
+    for turn in e.case.turns:
+        if turn.role == "assistant" and turn.text.startswith(" "):
+            sent = sent.replace(turn.text, f" {turn.text}")
+    return sent == e.trained.text
+
+
+def _cut(e: Evidence) -> Cause | None:
+    """Return the cause where a line of Ollama does not know by which rule the vocabulary is cut."""
+    if not e.runner.cuts_otherwise or e.trained.text != e.sent.text:
+        return None
+    return _cause(
+        "pre-tokenizer",
+        _(
+            "The text is that of the training, but Ollama {version} does not know how this vocabulary is cut "
+            "({rule}) and cuts it by another rule.",
+            version=e.served.version,
+            rule=e.runner.vocabulary.pre,
+        ),
+        _("No template can say this: use Ollama 0.30 or newer for this model."),
+        mends=False,
+    )
+
+
 def _tokenised(e: Evidence) -> Cause | None:
     if e.parting.character is not None:
         return None
@@ -153,7 +206,7 @@ def _tokenised(e: Evidence) -> Cause | None:
                 counted=str(e.sent.counted),
                 count=len(e.trained.ids),
             ),
-            _("Its tokenizer differs from the keys of the GGUF: convert the model again."),
+            _("Its tokenizer differs from the keys of the GGUF: convert the model again, or update Ollama."),
             mends=False,
         )
     return _cause(
@@ -226,6 +279,22 @@ def _blanks(e: Evidence) -> Cause | None:
     return _cause("blanks", _("Blanks differ: the server's template cuts off or adds some."))
 
 
+def _tools_lost(e: Evidence) -> Cause | None:
+    loss = loss_of(e.case)
+    apart = _between(e.trained.text, e.sent.text)[0]
+    if not loss or (e.case.system and e.case.system in apart) or not loss.explains(e.trained.text, e.sent.text):
+        return None
+    return _cause(
+        "tools-lost",
+        _("Ollama loses a part of the tools before any template sees them: {what}.", what=loss.message()),
+        _(
+            "No template can bring it back. Tools whose schemas do without these keys, with properties in the order "
+            "of their names and whole numbers without a point, are sent as they were trained."
+        ),
+        mends=False,
+    )
+
+
 def _tools(e: Evidence) -> Cause | None:
     if not e.case.tools:
         return None
@@ -269,7 +338,10 @@ _RULES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
     _overridden,
     _bos,
     _unknown_tokens,
+    _cut,
+    _seam,
     _tokenised,
+    _tools_lost,
     _date,
     _system,
     _thinking,

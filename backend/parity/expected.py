@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final, cast
 
 import backend.lf
-from backend.lf.bridged import ask
 from backend.lf.find import LlamaFactory
+from backend.lf.kept import ask_and_keep, recall
 from backend.parity.cases import Case
+from backend.parity.seam import whole
 from backend.parity.tokenizer import Runner
 from data.errors import AppError, RequestError
-from data.files import write_atomic
 from data.i18n import _
 from data.paths import Paths
 
@@ -52,7 +52,16 @@ class Prompt:
 
     ids: tuple[int, ...]
     text: str
+    """With the blanks that a tokenizer puts before its parts (see ``seam``)"""
     error: str = ""
+    plain: str = ""
+    """The parts without these blanks"""
+
+    @classmethod
+    def of(cls, ids: Sequence[int], pieces: Sequence[str], special: frozenset[str] | None) -> Prompt:
+        """Return the prompt of these parts; ``special`` as in ``Tokens.special``."""
+        plain = "".join(pieces)
+        return cls(tuple(ids), plain if special is None else whole(pieces, special), plain=plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class Expected:
 
 def expect(lf: LlamaFactory, paths: Paths, trained: Trained, cases: Sequence[Case], runner: Runner) -> Expected:
     """Return what LLaMA-Factory makes of ``cases`` (10 to 30 s, unless it was asked before); raises AppError."""
-    place = paths.cache / "parity"
+    place, special = paths.cache / "parity", runner.vocabulary.seams
     tokenizer = json.dumps([runner.vocabulary.tokens, runner.vocabulary.merges, runner.vocabulary.types]).encode()
     folder = place / f"tokenizer-{hashlib.sha256(tokenizer).hexdigest()[:16]}"
     if not (folder / "tokenizer_config.json").is_file():
@@ -87,12 +96,15 @@ def expect(lf: LlamaFactory, paths: Paths, trained: Trained, cases: Sequence[Cas
     key = json.dumps([question, str(lf.python), lf.version, dict(lf.packages)], sort_keys=True).encode() + script
     file = place / f"prompts-{hashlib.sha256(key).hexdigest()[:20]}.json"
     title = _("LLaMA-Factory could not be asked for its prompts")
+
+    def read(raw: object) -> Expected:
+        return _read(raw, cases, special)
+
+    known = recall(file, read)
+    if known is not None:
+        return known
     try:
-        return _read(json.loads(file.read_bytes()), cases)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    try:
-        raw = ask(lf, _SCRIPT, title, question)
+        expected = ask_and_keep(lf, _SCRIPT, title, file, read, question)
     except AppError as error:
         if "does not exist" in str(error.detail) and "Template" in str(error.detail):
             raise RequestError(
@@ -101,11 +113,6 @@ def expect(lf: LlamaFactory, paths: Paths, trained: Trained, cases: Sequence[Cas
                 _("--template names the one that the model was trained with."),
             ) from error
         raise
-    try:
-        expected = _read(raw, cases)
-    except (ValueError, KeyError, TypeError) as error:
-        raise AppError(title, f"{lf.python}: {error}", _("paddock doctor checks the installation.")) from error
-    write_atomic(file, json.dumps(raw, ensure_ascii=False))
     _forget(place)
     return expected
 
@@ -117,7 +124,7 @@ def _forget(place: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _read(raw: object, cases: Sequence[Case]) -> Expected:
+def _read(raw: object, cases: Sequence[Case], special: frozenset[str] | None) -> Expected:
     value = cast("Mapping[str, object]", raw)
     answers = cast("list[Mapping[str, object]]", value["cases"])
     thinking = value["enable_thinking"]
@@ -126,7 +133,8 @@ def _read(raw: object, cases: Sequence[Case]) -> Expected:
         if "error" in one:
             prompts[case.name] = Prompt((), "", str(one["error"]))
         else:
-            prompts[case.name] = Prompt(tuple(cast("list[int]", one["ids"])), str(one["text"]))
+            pieces = [str(piece) for piece in cast("list[object]", one["pieces"])]
+            prompts[case.name] = Prompt.of(cast("list[int]", one["ids"]), pieces, special)
     return Expected(
         llamafactory=str(value["llamafactory"]),
         prompts=prompts,

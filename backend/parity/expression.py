@@ -30,6 +30,8 @@ class Tokens:
     """As training had it: see ``eos_of``"""
     adds_bos: bool
     """The runner puts BOS before the text (``tokenizer.ggml.add_bos_token``)"""
+    special: frozenset[str] | None = None
+    """Of a tokenizer that puts a blank before every text (see ``seam``): its special tokens; None for all others"""
 
 
 @dataclass(frozen=True, slots=True)

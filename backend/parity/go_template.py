@@ -13,7 +13,8 @@ from typing import Final
 from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, starts_with_bos, tools_of
 from backend.parity.go_text import literal, quoted, when
 from backend.parity.go_tools import calls_text, definitions, tools_text
-from backend.parity.template import Template
+from backend.parity.seam import begins_special, ends_plainly, start_of
+from backend.parity.template import Slots, Template
 from data.i18n import Message
 
 _STRIP: Final = (  # what LLaMA-Factory's remove_thought does to an answer without thoughts
@@ -56,7 +57,7 @@ class _Writer:
         first = "{{ $first := true }}" if self._needs_first else ""
         last = "{{ $last := 0 }}{{ if .Messages }}{{ $last = len (slice .Messages 1) }}{{ end }}"
         text = (
-            self._set_system + last + first + literal(prefix)
+            self._set_system + last + first + self._before_all() + literal(prefix)
             + ("" if template.kind == "fused" else self._system_turn())
             + self._turns() + self._thought_at_the_end() + named
         )  # fmt: skip
@@ -65,6 +66,26 @@ class _Writer:
     @property
     def _needs_first(self) -> bool:
         return self._template.kind == "fused" or self._drops_bos == "turn"
+
+    def _before_all(self) -> str:
+        special = self._tokens.special
+        if special is None:
+            return ""
+        return f"{{{{ $seam := {str(ends_plainly(self._template.prefix, special)).lower()} }}}}"
+
+    def _part(self, slots: Slots, text: str, content: str = "", opening: str = "") -> str:
+        """Return the text of a part with the blank before it that its tokens need; see ``seam``.
+
+        For parts that begin with the content, ``content`` is the condition under which that wants the blank, and
+        ``opening`` what it begins with, where that is known.
+        """
+        special = self._tokens.special
+        if special is None:
+            return text
+        start = "token" if opening and begins_special(opening, special) else start_of(slots, special)
+        condition = f"and $seam {content}" if start == "content" and content else "$seam"
+        blank = "" if start == "token" else when(condition, " ")
+        return blank + text + f"{{{{ $seam = {str(ends_plainly(slots, special)).lower()} }}}}"
 
     def _has_system(self) -> str:
         return f"or {self._system} $.Tools" if self._tools else self._system
@@ -76,13 +97,13 @@ class _Writer:
     def _system_turn(self) -> str:
         drops = self._drops_bos == "turn"
         around = parts(self._template.system[1:] if drops else self._template.system, self._tokens)
-        text = self._system_text().join(literal(part) for part in around)
+        text = self._part(self._template.system, self._system_text().join(literal(part) for part in around))
         return when(self._has_system(), text + ("{{ $first = false }}" if drops else ""))
 
     def _turns(self) -> str:
         template, tokens = self._template, self._tokens
         around = [literal(part) for part in parts(template.observation, tokens)]
-        before, after = "{{ .Content }}".join(around[:-1]), around[-1]
+        before, after = self._part(template.observation, "{{ .Content }}".join(around[:-1])), around[-1]
         closes = when('and $tool (ne .Role "tool")', after + "{{ $tool = false }}") if self._tools else ""
         tool = (
             '{{ else if eq .Role "tool" }}'
@@ -111,7 +132,8 @@ class _Writer:
             system = self._system_text().join(literal(part) for part in around)
             content = when(f"and $first ({self._has_system()})", system) + content
         used = "{{ $first = false }}" if self._needs_first else ""
-        return bos + content.join(literal(part) for part in parts(slots, self._tokens)) + used
+        text = content.join(literal(part) for part in parts(slots, self._tokens))
+        return bos + self._part(template.user, text, ".Content") + used
 
     def _assistant(self) -> str:
         """Return an answer, or calls; the last message is left open, so that the model goes on with it."""
@@ -121,13 +143,17 @@ class _Writer:
         thought = self._thought()
         content = thought + ("{{ $c }}" if strips else "{{ .Content }}")
         text = content.join(around[:-1]) + content + when("ne $i $last", around[-1])
+        # A reply comes from the model with the blank that its first token has; it is not written again.
+        wants_blank = f'(ne (slice (print {"$c" if strips else ".Content"} " ") 0 1) " ")'
+        text = self._part(template.assistant, text, wants_blank)
         if strips:
             text = _STRIP + text
         if self._tools is None:
             return text
+        opening = self._tools.calls.head or self._tools.calls.before
         calls = "{{ .Content }}" + calls_text(self._tools.calls)
         calls = (thought + calls).join(literal(part) for part in parts(template.function, tokens))
-        return when(".ToolCalls", calls, text)
+        return when(".ToolCalls", self._part(template.function, calls, opening=opening), text)
 
     def _thought(self) -> str:
         """Return the thoughts of an answer: kept in the history only where the run kept them.
@@ -147,6 +173,9 @@ class _Writer:
         template = self._template
         if template.kind != "reasoning":
             return ""
-        empty = when('ne (index .Messages $last).Role "assistant"', literal(template.empty_thought))
+        empty, special = literal(template.empty_thought), self._tokens.special
+        if special is not None and not begins_special(template.empty_thought, special):
+            empty = when("$seam", " ") + empty
+        empty = when('ne (index .Messages $last).Role "assistant"', empty)
         wanted = ".Messages" if template.enable_thinking is False else "and .Messages .IsThinkSet (not .Think)"
         return when(wanted, empty)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, tools_of
 from backend.parity.jinja_text import calls_text, macros, own_macro, quoted, tools_text, when, write
-from backend.parity.template import Template
+from backend.parity.seam import begins_special, ends_plainly, start_of
+from backend.parity.template import Slots, Template
 from data.i18n import Message
 
 
@@ -34,25 +35,42 @@ class _Writer:
             "message['role'] == 'system'", f"{{% set ns.system = {system} %}}"
         )
         default = f"{{% set ns.system = {quoted(template.default_system)} %}}"
+        special = self._tokens.special
+        seam = "" if special is None else f", seam={str(ends_plainly(template.prefix, special)).lower()}"
         return (
-            named + "{% set ns = namespace(system='', first=true, tool=false) %}" + collect + "{% endfor %}"
+            named + f"{{% set ns = namespace(system='', first=true, tool=false{seam}) %}}" + collect + "{% endfor %}"
             + (when("not ns.system", default) if template.default_system else "")
             + write("".join(parts(template.prefix, self._tokens)))
             + ("" if template.kind == "fused" else self._system_turn())
             + self._turns() + self._thought_at_the_end()
         )  # fmt: skip
 
+    def _part(self, slots: Slots, text: str, content: str = "", opening: str = "") -> str:
+        """Return the text of a part with the blank before it that its tokens need; see ``seam``.
+
+        For parts that begin with the content, ``content`` is the condition under which that wants the blank, and
+        ``opening`` what it begins with, where that is known.
+        """
+        special = self._tokens.special
+        if special is None:
+            return text
+        start = "token" if opening and begins_special(opening, special) else start_of(slots, special)
+        condition = f"ns.seam and {content}" if start == "content" and content else "ns.seam"
+        blank = "" if start == "token" else when(condition, write(" "))
+        return blank + text + f"{{% set ns.seam = {str(ends_plainly(slots, special)).lower()} %}}"
+
     def _system_text(self) -> str:
         return "{{ ns.system }}" + (when("tools", tools_text(self._tools.shape)) if self._tools else "")
 
     def _system_turn(self) -> str:
         around = parts(self._template.system, self._tokens)
-        return when(self._has_system, self._system_text().join(write(part) for part in around))
+        text = self._system_text().join(write(part) for part in around)
+        return when(self._has_system, self._part(self._template.system, text))
 
     def _turns(self) -> str:
         around = [write(part) for part in parts(self._template.observation, self._tokens)]
         content = "{{ message['content'] }}"
-        before, after = content.join(around[:-1]), around[-1]
+        before, after = self._part(self._template.observation, content.join(around[:-1])), around[-1]
         tool = ""
         closes = ""
         if self._tools:
@@ -72,7 +90,8 @@ class _Writer:
             around = parts(template.system[:1], self._tokens)
             system = self._system_text().join(write(part) for part in around)
             content = when(f"ns.first and ({self._has_system})", system) + content + "{% set ns.first = false %}"
-        return content.join(write(part) for part in parts(template.user, self._tokens))
+        text = content.join(write(part) for part in parts(template.user, self._tokens))
+        return self._part(template.user, text, "message['content']")
 
     def _assistant(self) -> str:
         template, tokens = self._template, self._tokens
@@ -89,11 +108,13 @@ class _Writer:
                 read += "{% set content = content.lstrip('\\n') %}"
         around = [write(part) for part in parts(template.assistant, tokens)]
         text = (thought + "{{ content }}").join(around)
+        # A reply comes from the model with the blank that its first token has; it is not written again.
+        text = self._part(template.assistant, text, "content and content[0] != ' '")
         if self._tools:
+            opening = self._tools.calls.head or self._tools.calls.before
             calls = thought + "{{ content }}" + calls_text(self._tools.calls)
-            text = when(
-                "message['tool_calls']", calls.join(write(part) for part in parts(template.function, tokens)), text
-            )
+            calls = calls.join(write(part) for part in parts(template.function, tokens))
+            text = when("message['tool_calls']", self._part(template.function, calls, opening=opening), text)
         return read + text
 
     def _hidden(self, text: str) -> str:
@@ -109,4 +130,7 @@ class _Writer:
         wanted = "messages[-1]['role'] != 'assistant'"
         if template.enable_thinking is not False:
             wanted += " and enable_thinking is defined and not enable_thinking"
-        return when(wanted, f"{{{{ {self._hidden(template.empty_thought)} }}}}")
+        special = self._tokens.special
+        is_plain = special is not None and not begins_special(template.empty_thought, special)
+        blank = when("ns.seam", write(" ")) if is_plain else ""
+        return when(wanted, f"{blank}{{{{ {self._hidden(template.empty_thought)} }}}}")

@@ -21,6 +21,7 @@ from data.i18n import _
 
 if TYPE_CHECKING:  # late at run time: only a prediction needs it
     from jinja2 import Template
+    from jinja2.runtime import Context
 
 CHATML: Final = (
     "{%- for message in messages -%}\n"
@@ -101,7 +102,7 @@ def _message(message: Json) -> dict[str, object]:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(source: str) -> Template:
-    from jinja2 import TemplateError  # noqa: PLC0415 - late, see above
+    from jinja2 import TemplateError, Undefined  # noqa: PLC0415 - late, see above
     from jinja2.exceptions import TemplateError as Refusal  # noqa: PLC0415
     from jinja2.ext import loopcontrols  # noqa: PLC0415
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
@@ -115,7 +116,20 @@ def _compiled(source: str) -> Template:
     def as_json(value: object, indent: int | None = None, **_options: object) -> str:
         return json.dumps(value, ensure_ascii=False, indent=indent)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    class Environment(ImmutableSandboxedEnvironment):
+        """Takes nothing for an empty text where it is put to a text (llama.cpp ``common/jinja/runtime.cpp``)."""
+
+        intercepted_binops = frozenset({"+"})
+
+        def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
+            """Return the sum."""
+            if isinstance(left, str) and (right is None or isinstance(right, Undefined)):
+                return left
+            if isinstance(right, str) and (left is None or isinstance(left, Undefined)):
+                return right
+            return cast("object", super().call_binop(context, operator, left, right))
+
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     cast("dict[str, object]", environment.filters)["tojson"] = as_json
     cast("dict[str, object]", environment.globals).update({"raise_exception": refuse, "strftime_now": now})
     try:

@@ -17,12 +17,11 @@ from backend.ollama.parameter import DEPRECATED, KNOWN, LISTS, read_parameter
 from backend.ollama.replacement import Replacement
 from backend.parity.asked import Served, in_memory
 from backend.parity.cases import Case
-from backend.parity.expression import Tokens, eos_of
 from backend.parity.go_template import go_template
 from backend.parity.proof import OnCase, Proof, prove
 from backend.parity.stops import stops
 from backend.parity.template import Template
-from backend.parity.vocabulary import Vocabulary
+from backend.parity.training import tokens_of
 from data.errors import AppError
 from data.i18n import _
 from data.paths import Paths
@@ -44,22 +43,13 @@ def right_values(proof: Proof, template: Template) -> Mended:
 
     Parameters that have nothing to do with the prompt stay as they are.
     """
-    tokens = tokens_of(template, proof.runner.vocabulary, adds_bos=proof.runner.adds_bos)
+    tokens = tokens_of(template, proof.runner.vocabulary, proof.served.version)
     parameters = _parameters(proof.served)
     parameters["stop"] = list(stops(template, tokens))
     wanted, given = proof.trained.cutoff_len, proof.served.context
     if wanted is not None and (given is None or given < wanted):
         parameters["num_ctx"] = wanted
     return Mended(go_template(template, tokens).text, template.default_system, parameters)
-
-
-def tokens_of(template: Template, vocabulary: Vocabulary, *, adds_bos: bool) -> Tokens:
-    """Return what a template needs to know of a vocabulary."""
-    return Tokens(
-        bos=vocabulary.text(vocabulary.bos) or None,
-        eos=eos_of(template, vocabulary.text(vocabulary.eos) or None),
-        adds_bos=adds_bos,
-    )
 
 
 async def mend(

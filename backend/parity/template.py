@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 import backend.lf
-from backend.lf.bridged import ask
 from backend.lf.find import LlamaFactory
-from data.errors import AppError, RequestError
-from data.files import write_atomic
+from backend.lf.kept import ask_and_keep, recall
+from data.errors import RequestError
 from data.i18n import _
-from data.jsontext import parse_json
 from data.paths import Paths
 
 _SNAPSHOT: Final = Path(backend.lf.__path__[0]) / "templates-0.9.5.json"
@@ -157,7 +155,7 @@ class Templates:
 @functools.cache
 def snapshot() -> Templates:
     """Return the templates of the pinned version, from the package's own file."""
-    return _parse(json.loads(_SNAPSHOT.read_bytes()), exact=True)
+    return _parse(json.loads(_SNAPSHOT.read_bytes()))
 
 
 def templates_for(lf: LlamaFactory | None, paths: Paths) -> Templates:
@@ -168,10 +166,7 @@ def templates_for(lf: LlamaFactory | None, paths: Paths) -> Templates:
     known = snapshot()
     if lf is None:
         return known
-    try:
-        cached = _parse(parse_json(cache_file(lf, paths).read_bytes()), exact=True)
-    except (OSError, ValueError, KeyError, TypeError):
-        cached = None
+    cached = recall(cache_file(lf, paths), _parse)
     if cached is not None and cached.llamafactory == lf.version:
         return cached
     return dataclasses.replace(known, exact=lf.version == known.llamafactory)
@@ -196,19 +191,13 @@ def cache_file(lf: LlamaFactory, paths: Paths) -> Path:
 def refresh(lf: LlamaFactory, paths: Paths) -> Templates:
     """Ask the installed LLaMA-Factory for its templates (10 to 30 s), keep the answer, return it; raises AppError."""
     title = _("LLaMA-Factory could not be asked for its templates")
-    raw = ask(lf, "templates.py", title)
-    try:
-        templates = _parse(raw, exact=True)
-    except (ValueError, KeyError, TypeError) as error:
-        raise AppError(title, f"{lf.python}: {error}", _("paddock doctor checks the installation.")) from error
-    write_atomic(cache_file(lf, paths), json.dumps(raw, ensure_ascii=False, sort_keys=True))
-    return templates
+    return ask_and_keep(lf, "templates.py", title, cache_file(lf, paths), _parse)
 
 
 _Json = Mapping[str, object]
 
 
-def _parse(raw: object, *, exact: bool) -> Templates:
+def _parse(raw: object) -> Templates:
     value = cast("_Json", raw)
     formats = {
         name: ToolFormat(name, tuple(cast("list[str]", one["tools"])), tuple(cast("list[str | None]", one["calls"])))
@@ -217,7 +206,7 @@ def _parse(raw: object, *, exact: bool) -> Templates:
     templates = {
         name: _template(name, one, formats) for name, one in cast("Mapping[str, _Json]", value["templates"]).items()
     }
-    return Templates(str(value["llamafactory"]), templates, formats, exact)
+    return Templates(str(value["llamafactory"]), templates, formats, exact=True)
 
 
 def _template(name: str, one: _Json, formats: Mapping[str, ToolFormat]) -> Template:

@@ -7,6 +7,7 @@ them; BOS comes before everything, even before a BOS that is there already.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ class Runner:
         self.adds_bos = vocabulary.adds_bos(version)
         self._strips_bos = bool(version) and _strips_bos(vocabulary, version)
         self._text = json.dumps(tokenizer_json(vocabulary), ensure_ascii=False)
+        self.cuts_otherwise = vocabulary.model == "gpt2" and vocabulary.cut(version) != vocabulary.cut()
         self._made: Tokenizer | None = None
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -56,7 +58,11 @@ class Runner:
         if self._made is None:
             from tokenizers import Tokenizer  # noqa: PLC0415 - late, see above
 
-            self._made = Tokenizer.from_str(self._text)
+            described = self._text
+            if self.cuts_otherwise:
+                as_default = dataclasses.replace(self.vocabulary, pre="default")
+                described = json.dumps(tokenizer_json(as_default), ensure_ascii=False)
+            self._made = Tokenizer.from_str(described)
         return tuple(self._made.encode(text, add_special_tokens=False).ids)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -100,7 +106,7 @@ def tokenizer_json(vocabulary: Vocabulary) -> _Json:
 
 
 def _bpe(vocabulary: Vocabulary) -> _Json:
-    rule = bpe_rules().get(vocabulary.pre or "default")
+    rule = bpe_rules().get(vocabulary.cut())
     if vocabulary.model == "gemma4":
         rule = bpe_rules()["gemma4"]
     if rule is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from backend.parity.go_template import go_template
 from backend.parity.jinja_template import jinja_template
 from backend.parity.stops import end_of_turn, stops
 from backend.parity.template import Template, Templates, refresh, templates_for
+from backend.parity.vocabulary import Vocabulary, from_header
 from data.errors import RequestError
 from data.gguf import Header
 from data.i18n import _
@@ -22,12 +25,9 @@ from data.paths import Paths
 from data.settings import Settings
 
 _TOKENIZER_FILES: Final = ("tokenizer_config.json", "special_tokens_map.json")
-_KEY: Final = "tokenizer.ggml."
-# llama.cpp src/llama-vocab.cpp: byte-level BPE that adds BOS where no key says anything.
-_ADDS_BOS: Final = frozenset(
-    {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano",
-     "tekken", "chameleon"}
-)  # fmt: skip
+_METASPACE: Final = re.compile(
+    r'"type": "Metaspace"[^}]*"(?:prepend_scheme": "(?:first|always)"|add_prefix_space": true)'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,31 +120,53 @@ def prompt(template: Template, header: Header, cutoff_len: int = 0) -> Prompt:
 def tokens_of_folder(template: Template, folder: Path) -> Tokens:
     """Return BOS and EOS as training had them, from a folder in Hugging Face's form; BOS is added where it was."""
     found: dict[str, str] = {}
-    for name in _TOKENIZER_FILES:
-        try:
-            value: object = parse_json((folder / name).read_bytes())
-        except (OSError, ValueError):
-            continue
+    for value in (_object(folder / name) for name in _TOKENIZER_FILES):
         for role in ("bos", "eos"):
-            entry = cast("Mapping[str, object]", value).get(f"{role}_token") if isinstance(value, dict) else None
+            entry = value.get(f"{role}_token")
             text = cast("Mapping[str, object]", entry).get("content") if isinstance(entry, dict) else entry
             if isinstance(text, str) and text:
                 found.setdefault(role, text)
     bos = found.get("bos")
-    return Tokens(bos, eos_of(template, found.get("eos")), adds_bos=bos is not None and bool(starts_with_bos(template)))
+    adds = bos is not None and bool(starts_with_bos(template))
+    return Tokens(bos, eos_of(template, found.get("eos")), adds, _special_of_folder(folder))
+
+
+def _special_of_folder(folder: Path) -> frozenset[str] | None:
+    """Return the special tokens of a tokenizer that puts a blank before every text (``Tokens.special``)."""
+    found = {name: _object(folder / name) for name in ("tokenizer.json", "tokenizer_config.json")}
+    description, config = found["tokenizer.json"], found["tokenizer_config.json"]
+    if config.get("add_prefix_space") is False:
+        return None
+    if description:
+        steps = json.dumps([description.get("normalizer"), description.get("pre_tokenizer")], ensure_ascii=False)
+        if '{"type": "Prepend", "prepend": "▁"}' not in steps and not _METASPACE.search(steps):
+            return None
+        added = cast("list[Mapping[str, object]]", description.get("added_tokens") or [])
+    elif (folder / "tokenizer.model").is_file():
+        added = list(cast("Mapping[str, Mapping[str, object]]", config.get("added_tokens_decoder") or {}).values())
+    else:
+        return None
+    return frozenset(str(one.get("content")) for one in added)
+
+
+def _object(file: Path) -> Mapping[str, object]:
+    try:
+        value: object = parse_json(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
 
 def tokens_of_gguf(template: Template, header: Header) -> Tokens:
     """Return BOS and EOS of a GGUF, and whether its runner adds BOS (llama.cpp's rules where no key says)."""
-    tokens = header.array(f"{_KEY}tokens")
-    texts = list(tokens.texts()) if tokens is not None else []
+    return tokens_of(template, from_header(header))
 
-    def text(role: str) -> str | None:
-        number = header.whole(f"{_KEY}{role}_token_id")
-        return texts[number] if number is not None and 0 <= number < len(texts) else None
 
-    bos = text("bos")
-    said = header.keys.get(f"{_KEY}add_bos_token")
-    model, pre = header.text(f"{_KEY}model"), header.text(f"{_KEY}pre")
-    adds = said if isinstance(said, bool) else model == "llama" or (model == "gpt2" and pre in _ADDS_BOS)
-    return Tokens(bos, eos_of(template, text("eos")), adds_bos=adds and bos is not None)
+def tokens_of(template: Template, vocabulary: Vocabulary, version: str = "") -> Tokens:
+    """Return what a template needs to know of a vocabulary, as an Ollama of ``version`` runs it."""
+    return Tokens(
+        bos=vocabulary.text(vocabulary.bos) or None,
+        eos=eos_of(template, vocabulary.text(vocabulary.eos) or None),
+        adds_bos=vocabulary.adds_bos(version),
+        special=vocabulary.seams,
+    )

@@ -31,6 +31,12 @@ _OWN_ENGINE: Final = frozenset(
      "nemotron_h", "nemotron_h_moe", "nemotron_h_omni", "olmo3", "qwen25vl", "qwen3", "qwen3moe", "qwen35", "qwen35moe",
      "qwen3next", "qwen3vl", "qwen3vlmoe", "glm4moelite", "lfm2", "lfm2moe"}
 )  # fmt: skip
+# Names of ``tokenizer.ggml.pre`` that the llama.cpp of Ollama 0.24 does not know.
+_SINCE_030: Final = frozenset(
+    {"cohere2moe", "exaone-moe", "f2llmv2", "gemma4", "glm5", "granite-embed-multi-97m", "hy_v4", "jais-2",
+     "jina-v5-nano", "joyai-llm", "kanana2", "laguna", "mellum2", "minicpm5", "modern-bert", "qwen35", "sarvam-moe",
+     "solar-open", "spark2_5", "talkie", "tiny_aya", "ufakzeka", "youtu"}
+)  # fmt: skip
 # llama.cpp takes a token with such a text for an end of generation, and for special, whatever the keys say.
 _ENDS_GENERATION: Final = frozenset(
     {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
@@ -95,9 +101,25 @@ class Vocabulary:
         if version and version_key(version) < version_key("0.30.0") and self.architecture in _OWN_ENGINE:
             return True
         if self.model == "gpt2":
-            rule = bpe_rules().get(self.pre)
+            rule = bpe_rules().get(self.cut(version))
             return rule is not None and rule.add_bos
         return self.model in ("llama", "bert")
+
+    def cut(self, version: str = "") -> str:
+        """Return the name of the rule by which an Ollama of ``version`` cuts a text first (empty: the newest).
+
+        Up to 0.24 llama.cpp takes its default for a rule that it does not know.
+        """
+        is_old = bool(version) and version_key(version) < version_key("0.30.0")
+        is_unknown = is_old and self.pre in _SINCE_030 and self.architecture not in _OWN_ENGINE
+        return "default" if is_unknown or not self.pre else self.pre
+
+    @property
+    def seams(self) -> frozenset[str] | None:
+        """The special tokens, where a blank stands before every other text (SentencePiece); None where none does."""
+        if self.model != "llama" or not self.switches.get("add_space_prefix", True):
+            return None
+        return frozenset(token for number, token in enumerate(self.tokens) if token and self.is_special(number))
 
     @property
     def adds_eos(self) -> bool:

@@ -2,12 +2,13 @@
 
 lf_prompts.py < {"cases": {template: {case: {messages, system, tools}}}, "tokenizers"?: {template: folder}}
 
-Answer: {"prompts": {template: {case: {"on": text, "off": text}}}, "lengths": the same with numbers of ids,
+Answer: {"prompts": {template: {case: {"on": text, "off": text}}}, "ids" and "pieces": the same
+with lists of ids and of the texts that are encoded one by one,
 "own": {template: {"modelfile": text, "jinja": text}}}, the last being what LLaMA-Factory itself would export.
 
 The code is LLaMA-Factory's own; for texts the tokenizer is one whose ids are the texts themselves. BOS and EOS are
 written as <BOS> and <EOS>, today's date as <DATE>. "off" is there for templates for reasoning only; null where
-LLaMA-Factory refuses. Lengths are those of the ids of a real tokenizer, read from the folder.
+LLaMA-Factory refuses. Ids are those of a real tokenizer, read from the folder; both are for templates with one only.
 """
 
 import copy
@@ -56,9 +57,13 @@ def both(template: object, tokenizer: object, case: dict) -> "dict[str, list | N
     return found
 
 
-def text(pieces: "list[str] | None") -> "str | None":
+def pieces(texts: "list[str] | None") -> "list[str] | None":
     today = dt.datetime.now().strftime("%d %b %Y")  # noqa: DTZ005 - as LLaMA-Factory does
-    return None if pieces is None else "".join(pieces).replace(today, "<DATE>")
+    return None if texts is None else [one.replace(today, "<DATE>") for one in texts]
+
+
+def text(texts: "list[str] | None") -> "str | None":
+    return None if texts is None else "".join(pieces(texts))
 
 
 def own(template: object, tokenizer: object) -> "dict[str, str | None]":
@@ -73,22 +78,21 @@ def own(template: object, tokenizer: object) -> "dict[str, str | None]":
 
 def main() -> None:
     asked = json.load(sys.stdin)
-    answer = {"prompts": {}, "lengths": {}, "own": {}}
+    answer = {"prompts": {}, "ids": {}, "pieces": {}, "own": {}}
     for name, cases in asked["cases"].items():
         template, tokenizer = copy.deepcopy(TEMPLATES[name]), TextTokenizer()
         template.fix_special_tokens(tokenizer)
         answer["own"][name] = own(template, tokenizer)
         made = {case: both(template, tokenizer, value) for case, value in cases.items()}
+        if name in asked.get("tokenizers", {}):
+            answer["pieces"][name] = {case: {m: pieces(p) for m, p in modes.items()} for case, modes in made.items()}
         answer["prompts"][name] = {case: {m: text(p) for m, p in modes.items()} for case, modes in made.items()}
     for name, folder in asked.get("tokenizers", {}).items():
         from transformers import AutoTokenizer
 
         template, tokenizer = copy.deepcopy(TEMPLATES[name]), AutoTokenizer.from_pretrained(folder)
         template.fix_special_tokens(tokenizer)
-        answer["lengths"][name] = {
-            case: {m: None if p is None else len(p) for m, p in both(template, tokenizer, value).items()}
-            for case, value in asked["cases"][name].items()
-        }
+        answer["ids"][name] = {case: both(template, tokenizer, value) for case, value in asked["cases"][name].items()}
     json.dump(answer, out, ensure_ascii=False, indent=0, sort_keys=True)
     out.write("\n")
 

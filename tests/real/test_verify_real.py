@@ -39,6 +39,16 @@ def llama3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_gguf.write(tmp_path_factory.mktemp("models") / "llama3.gguf", vocabulary, add_bos=True)
 
 
+LLAMA3_MARKS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the tokens of the template alone: a server answers much sooner."""
+    vocabulary = tiny_gguf.Vocabulary.of_marks(*LLAMA3_MARKS)
+    return tiny_gguf.write(tmp_path_factory.mktemp("models") / "small.gguf", vocabulary, add_bos=True)
+
+
 def create(url: str, name: str, gguf: Path, **values: Any) -> None:
     """Make a model as ``ollama create`` does of FROM and ``values``."""
 
@@ -70,14 +80,9 @@ def test_the_road_of_issue_6320_is_told_in_words_and_mended(
     server: Running, llama3: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     create(server.url, "broken", llama3)
-    found = verify(capsys, server.url, "broken", "--template", "llama3", status=1)
     is_old = server.version == ollamas.OLD
-    assert causes(found)["user"] == ("raw-prompt" if is_old else "builtin-chatml")
-    assert found["mendable"]
-    assert all(case["counted"] == len(case["actual_ids"]) for case in found["cases"] if case["actual_ids"])
-
     assert run(["verify", "broken", "--template", "llama3", "--host", server.url]) == 1
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     assert ("bare text without any roles" if is_old else "the ChatML of llama.cpp") in text
     assert "128006 '<|start_header_id|>'" in text  # side by side, as tokens
     assert "--mend" in text
@@ -87,9 +92,18 @@ def test_the_road_of_issue_6320_is_told_in_words_and_mended(
     assert all(case["ok"] and case["counted"] == len(case["expected_ids"]) for case in mended["cases"])
     assert mended["num_ctx"] == {"actual": 8000, "cutoff_len": 8000, "ok": True}
     assert mended["bos"]["actual"] == 1
-    again = verify(capsys, server.url, "broken", status=0)  # by a guess, which is said to be one
-    assert (again["template"], again["template_source"]) == ("llama3", "guess")
     assert [name for name in models(server.url) if name.startswith("broken")] == ["broken:latest"]
+
+
+def test_without_a_record_the_template_is_a_guess_that_is_said_to_be_one(
+    server: Running, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(server.url, "foreign", small)
+    found = verify(capsys, server.url, "foreign", status=1)
+    assert (found["template"], found["template_source"]) == ("llama3", "guess")
+    assert causes(found)["user"] == ("raw-prompt" if server.version == ollamas.OLD else "builtin-chatml")
+    assert found["mendable"]
+    assert all(case["counted"] == len(case["actual_ids"]) for case in found["cases"] if case["actual_ids"])
 
 
 def models(url: str) -> list[str]:
@@ -123,7 +137,7 @@ WRONG: list[tuple[dict[str, Any], str, str | None]] = [
 ]
 
 
-def test_each_way_to_go_wrong_has_its_name(server: Running, llama3: Path) -> None:
+def test_each_way_to_go_wrong_has_its_name(server: Running, small: Path) -> None:
     paths = Paths.default()
     lf = find(load_settings(paths.settings).values, paths)
     assert lf is not None
@@ -132,24 +146,36 @@ def test_each_way_to_go_wrong_has_its_name(server: Running, llama3: Path) -> Non
     async def cause(case: Case) -> str | None:
         async with Client(server.url) as client:
             runner, served = await asked.runner_of(client, "wrong")
-            expected = expect(lf, paths, trained, known, runner)
+            expected = expect(lf, paths, trained, known, runner)  # asked once, then kept
             sent = await asked.send(client, "wrong", case, runner)
             found = judge("wrong", trained, expected, served, runner, [case], [sent]).verdicts[0]
             return found.cause.id if found.cause else None
 
     for values, name, wanted in WRONG:
-        create(server.url, "wrong", llama3, **values)
+        create(server.url, "wrong", small, **values)
         case = next(case for case in known if case.name == name)
         assert asyncio.run(cause(case)) == wanted, values
 
 
-def test_a_system_prompt_before_the_turn_a_missing_default_and_what_no_template_can_mend(
+LOSSY = {
+    "name": "look",
+    "description": "Look.",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "zone": {"type": "string", "description": "Z"},
+            "at": {"type": "number", "description": "A", "default": 5.0, "enum": [5.0, 7.5]},
+        },
+    },
+}
+
+
+def test_a_system_prompt_before_the_turn_and_what_no_template_can_mend(
     server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = oracle.llama_cpp() / "models"
-    llama2 = tiny_gguf.write(
-        tmp_path / "llama2.gguf", tiny_gguf.Vocabulary.of_gguf(place / "ggml-vocab-llama-spm.gguf"), add_bos=True
-    )
+    pieces = tiny_gguf.Vocabulary.of_gguf(oracle.llama_cpp() / "models" / "ggml-vocab-llama-spm.gguf")
+    llama2 = tiny_gguf.write(tmp_path / "llama2.gguf", pieces, add_bos=True)
     # As LLaMA-Factory 0.9.5 writes its Modelfile (Template._get_ollama_template).
     own = (
         '<s>{{ if .System }}<<SYS>>\n{{ .System }}\n<</SYS>>\n\n{{ end }}{{ range .Messages }}{{ if eq .Role "user" }}'
@@ -162,29 +188,42 @@ def test_a_system_prompt_before_the_turn_a_missing_default_and_what_no_template_
     assert found["user"] is None
     assert found["system"] == "system-place"
     mended = verify(capsys, server.url, "llama2", "--template", "llama2", "--mend", status=1)
-    left = {name: cause for name, cause in causes(mended).items() if cause}
-    assert set(left.values()) == {"boundary"}  # LLaMA-Factory encodes answers apart: no text can say that
+    assert {name: cause for name, cause in causes(mended).items() if cause} == {"blanks": "reply-blank"}
     assert mended["mended"]
     assert not mended["mendable"]
 
-    qwen2 = tiny_gguf.write(
-        tmp_path / "qwen2.gguf", tiny_gguf.Vocabulary.of_gguf(place / "ggml-vocab-qwen2.gguf"), add_bos=False
-    )
+
+def test_a_missing_default_and_what_ollama_loses_of_tools(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = tiny_gguf.Vocabulary.of_marks("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    qwen2 = tiny_gguf.write(tmp_path / "qwen2.gguf", marks, add_bos=False)
     chatml = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
     create(server.url, "qwen", qwen2, template=chatml)
     found = causes(verify(capsys, server.url, "qwen", "--template", "qwen", status=1))
     assert found["user"] == "no-default-system"
     assert found["system-turns"] is None
-    assert verify(capsys, server.url, "qwen", "--template", "qwen", "--mend", status=0)["mended"]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"messages": [{"role": "user", "content": "Q"}], "tools": [LOSSY]}), encoding="utf-8")
+    words = ("qwen", "--template", "qwen", "--cases", str(rows), "--mend")
+    mended = verify(capsys, server.url, *words, status=1)
+    assert {name: cause for name, cause in causes(mended).items() if cause} == {"row-1": "tools-lost"}
+    assert mended["mended"]
+    assert not mended["mendable"]
+    why = next(case["cause"] for case in mended["cases"] if case["name"] == "row-1")
+    assert "default, strict" in why or "strict, default" in why
+    assert "sorts by name" in why
+    assert "5.0" in why
 
 
 def test_a_template_that_an_upgrade_overrides_is_told_and_put_in_force_again(
     server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ollama from 0.30 on prefers a Jinja that shows more abilities; up to 0.24 it never looks at it."""
-    source = oracle.llama_cpp()
-    vocabulary = tiny_gguf.Vocabulary.of_gguf(source / "models" / "ggml-vocab-llama-bpe.gguf")
-    jinja = (source / "models" / "templates" / "meta-llama-Llama-3.1-8B-Instruct.jinja").read_text(encoding="utf-8")
+    vocabulary = tiny_gguf.Vocabulary.of_marks(*LLAMA3_MARKS)
+    jinja = (oracle.llama_cpp() / "models" / "templates" / "meta-llama-Llama-3.1-8B-Instruct.jinja").read_text(
+        encoding="utf-8"
+    )
     gguf = tiny_gguf.write(tmp_path / "jinja.gguf", vocabulary, add_bos=True, chat_template=jinja)
     create(server.url, "upgraded", gguf, template=ROLES)
     found = verify(capsys, server.url, "upgraded", "--template", "llama3", status=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -248,3 +249,33 @@ def test_a_file_that_is_no_data_set_is_refused_with_its_reason(tmp_path: Path, t
     with pytest.raises(RequestError, match="conversations"):
         read_cases(file)
     assert cases.MAX_ROWS == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"messages": ' + "[" * 100_000, "deep"),
+        ('{"messages": [{"role": "user", "content": "Q"}], "tools": ' + "[" * 100 + "]" * 100 + "}", "64 levels"),
+        ('{"messages": [{"role": "user", "content": "Q"}], "tools": "' + "[" * 100_000 + '"}', "row 1: .*deep"),
+        ('{"messages": [{"role": "user", "content": NaN}]}', "no numbers of JSON"),
+        ('{"messages": [{"role": "user", "content": 1e999}]}', "no numbers of JSON"),
+        ('{"messages": [1]}', "row 1"),
+        ('{"instruction": "I", "history": [[]]}', "row 1"),
+        ("[" + " " * (17 << 20) + "]", "larger than 16 MiB"),
+        ('{"x": "' + " " * (17 << 20) + '"}', "larger than 16 MiB"),
+    ],
+    ids=["deep", "deeper than is read", "deep tools", "NaN", "infinity", "no turn", "no pair", "large", "long line"],
+)
+def test_a_hostile_file_is_one_clear_error(tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RequestError) as caught:
+        read_cases(file)
+    assert re.search(why, str(caught.value.detail))
+
+
+def test_the_first_rows_of_a_large_file_of_lines_are_enough(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    row = json.dumps({"messages": [{"role": "user", "content": "\u2028"}]}, ensure_ascii=False) + "\n"
+    file.write_text(row * 20 + " " * (17 << 20), encoding="utf-8")
+    assert [case.turns[0].text for case in read_cases(file)] == ["\u2028"] * 20

@@ -11,43 +11,51 @@ from backend.parity.proof import Proof
 from data.i18n import Message, _
 from data.text import inert
 from tui.commands.console import Console
-from tui.wording import fit
+from tui.wording import fit, wrap
 
 _TEXT: Final = 24
 
 
 def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Message | str]:
     """Yield the report of ``paddock verify``."""
-    yield _(
+    title = _(
         "{model} on Ollama {version}, trained with the template {name} ({source})",
         model=proof.model,
         version=proof.served.version,
         name=proof.trained.template,
         source=source,
     )
-    told: set[str] = set()
+    yield from _wrapped(str(title), console)
+    told: dict[str, str] = {}
     for verdict in proof.verdicts:
-        mark = console.paint("✓", "good") if verdict.ok else console.paint("✗", "bad")
-        count = _("{count} tokens", count=len(verdict.expected.ids))
-        yield f"  {mark} {verdict.case.name:<20} {count if verdict.ok else ''}".rstrip()
-        if verdict.ok or verdict.cause is None:
-            continue
-        if verdict.cause.id in told:
-            yield "      " + str(_("for the same reason as above"))
-            continue
-        told.add(verdict.cause.id)
-        yield from (f"      {line}" for line in _explained(verdict, proof, console))
+        cause, name = verdict.cause, verdict.case.name
+        said: Message | str = _("{count} tokens", count=len(verdict.expected.ids)) if verdict.ok else ""
+        if cause is not None and cause.id in told:
+            said = _("for the same reason as {name}", name=told[cause.id])
+        yield f"  {_mark(console, ok=verdict.ok)} {name:<20} {said}".rstrip()
+        if cause is not None and cause.id not in told:
+            told[cause.id] = name
+            yield from (f"      {line}" for line in _explained(verdict, proof, console))
     bos = proof.bos()
-    yield f"  {_mark(console, ok=bool(bos['ok']))} BOS {bos['actual']} / {bos['expected']}  {bos['token']}"
+    counts = _(
+        "BOS {token}: {sent} sent, {trained} trained",
+        token=inert(str(bos["token"])),
+        sent=str(bos["actual"]),
+        trained=str(bos["expected"]),
+    )
+    yield f"  {_mark(console, ok=bool(bos['ok']))} {counts if bos['token'] else _('no BOS')}"
     stops = ", ".join(proof.expected.stops)
     yield f"  {_mark(console, ok=not proof.missing_stops)} " + str(_("stops at {stops}", stops=inert(stops)))
     yield f"  {_mark(console, ok=proof.context_is_enough)} num_ctx {proof.served.context or '?'}" + (
         f" (cutoff_len {proof.trained.cutoff_len})" if proof.trained.cutoff_len else ""
     )
-    for why, remedy in proof.problems():
-        yield f"      {why}"
-        yield f"      → {remedy}"
+    for why, _remedy in proof.problems():
+        yield from (f"      {line}" for line in _wrapped(str(why), console))
     yield _summary(proof)
+    if proof.can_be_mended:
+        model = "MODEL" if proof.offline else proof.model
+        command = f"paddock verify {model} --template {proof.trained.template} --mend"
+        yield _("→ Let Paddock write the template anew and prove it again: {command}", command=command)
 
 
 def _summary(proof: Proof) -> Message:
@@ -66,8 +74,13 @@ def _explained(verdict: Verdict, proof: Proof, console: Console) -> Iterator[str
     assert cause is not None  # noqa: S101 - the caller has looked
     if verdict.actual.error is None and not verdict.expected.error and verdict.parting is not None:
         yield from _side_by_side(verdict, proof, console)
-    yield str(cause.message)
-    yield f"→ {cause.remedy}"
+    yield from _wrapped(str(cause.message), console)
+    if not cause.mends:  # what mends the others is said once, at the end
+        yield from _wrapped(f"→ {cause.remedy}", console)
+
+
+def _wrapped(text: str, console: Console) -> list[str]:
+    return wrap(inert(text), max(40, console.width() - 7))
 
 
 def _side_by_side(verdict: Verdict, proof: Proof, console: Console) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 Standard library and packages of that environment only; nothing of Paddock is imported, and nothing imports this.
 In: ``{tokenizer: folder, template, arguments: {default_system, enable_thinking, …}, cases: [{messages, system, tools,
-thinking}]}``; ``messages`` end with the answer that is left out. Out: ``{llamafactory, cases: [{ids, text} or
-{error}], default_system, enable_thinking, stop_ids, stops, eos, added}``.
+thinking}]}``; ``messages`` end with the answer that is left out, and one may have ``thinking``, its thoughts. Out:
+``{llamafactory, cases: [{ids, pieces} or {error}], default_system, enable_thinking, stop_ids, stops, eos, added}``.
 """
 
 import dataclasses
@@ -36,11 +36,18 @@ class Recorder:
 
 
 def encoded(template: object, tokenizer: object, case: "dict[str, object]") -> "dict[str, object]":
-    """Return the prompt of one conversation: its ids and its text, or why the template refuses it."""
+    """Return the prompt of one conversation: its ids and the texts of its parts, or why the template refuses it."""
     kept = template.enable_thinking
     if case.get("thinking") is not None:
         template.enable_thinking = case["thinking"]
-    arguments = (case["messages"], case.get("system") or None, case.get("tools") or None)
+    first, last = template.thought_words
+    messages = [
+        {**message, "content": f"{first}{message['thinking']}{last}{message['content']}"}
+        if message.get("thinking")
+        else message
+        for message in case["messages"]
+    ]
+    arguments = (messages, case.get("system") or None, case.get("tools") or None)
     recorder = Recorder(tokenizer)
     try:
         ids, _answer = template.encode_oneturn(tokenizer, *arguments)
@@ -49,7 +56,7 @@ def encoded(template: object, tokenizer: object, case: "dict[str, object]") -> "
         return {"error": f"{type(error).__name__}: {error}"}
     finally:
         template.enable_thinking = kept
-    return {"ids": ids, "text": "".join(recorder.pieces[piece] for piece in pieces)}
+    return {"ids": ids, "pieces": [recorder.pieces[piece] for piece in pieces]}
 
 
 def main() -> None:

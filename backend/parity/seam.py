@@ -1,0 +1,48 @@
+"""Where a tokenizer of the SentencePiece kind wants a blank between two parts of a conversation.
+
+LLaMA-Factory encodes every part by itself, and such a tokenizer puts a blank before each text that it encodes. Ollama's
+runner encodes the whole prompt, with a blank in front and behind special tokens only (llama.cpp `src/llama-vocab.cpp`,
+``llama_vocab::impl::tokenize``). So a template has to write the blank where a part that ends in plain text is followed
+by one that begins with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from backend.parity.template import CONTENT, Slots, Token
+
+Start = Literal["text", "content", "token"]
+
+
+def start_of(slots: Slots, special: Collection[str]) -> Start:
+    """Say what a part begins with: plain text, the content of the message, or a token of ``special``."""
+    first = slots[0] if slots else ""
+    if not isinstance(first, str):
+        return "token"
+    if first.startswith(CONTENT):
+        return "content"
+    return "token" if begins_special(first, special) else "text"
+
+
+def ends_plainly(slots: Slots, special: Collection[str]) -> bool:
+    """Say whether a part ends in plain text; its content counts as such."""
+    last = slots[-1] if slots else ""
+    if isinstance(last, Token):
+        return last.text not in special
+    return isinstance(last, str) and bool(last) and not any(last.endswith(token) for token in special)
+
+
+def begins_special(text: str, special: Collection[str]) -> bool:
+    """Say whether ``text`` begins with a token, before which no tokenizer puts a blank."""
+    return any(text.startswith(token) for token in special)
+
+
+def whole(pieces: Sequence[str], special: Collection[str]) -> str:
+    """Return the text that a runner cuts as a training cuts ``pieces`` one by one: with the blanks between them."""
+    text = ""
+    for piece in pieces:
+        plain = text and not any(text.endswith(token) for token in special)
+        text += f" {piece}" if plain and piece and not begins_special(piece, special) else piece
+    return text
