@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import struct
 import tempfile
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
-# Made once: json.dumps would make a new one for every line.
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+from data.jsontext import json_line
 
 
 def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
@@ -61,7 +59,7 @@ def append_lines(path: Path, values: Iterable[Mapping[str, object]], *, durable:
 
     A torn last line (a writer died in the middle) is first ended with a newline, else the next one is lost with it.
     """
-    lines = "".join(_ENCODER.encode(value) + "\n" for value in values).encode()
+    lines = "".join(json_line(value) + "\n" for value in values).encode()
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         size = os.fstat(handle).st_size

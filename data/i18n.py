@@ -15,6 +15,8 @@ from typing import Final, cast
 DOMAIN: Final = "paddock"
 LOCALE_DIR: Final = Path(__file__).parent / "locale"
 LANGUAGES: Final = {"en": "English", "zh_CN": "中文"}
+_CHINESE: Final = ("zh", "中", "chinese")
+_ENGLISH: Final = ("en", "英")
 
 _active: gettext.NullTranslations = gettext.NullTranslations()
 _language: str = "en"
@@ -31,7 +33,12 @@ def language_from_environment(environ: Mapping[str, str] = os.environ) -> str:
 
 def normalise(language: str) -> str:
     """Return the key of ``LANGUAGES`` for what a person writes ("zh", "zh-CN", "中文", "en_GB.UTF-8")."""
-    return "zh_CN" if language.lower().startswith(("zh", "中", "chinese")) else "en"
+    return "zh_CN" if language.lower().startswith(_CHINESE) else "en"
+
+
+def is_known(language: str) -> bool:
+    """Say whether what a person writes means one of ``LANGUAGES``."""
+    return language.lower().startswith((*_CHINESE, *_ENGLISH))
 
 
 def activate(language: str) -> str:

@@ -1,8 +1,14 @@
-"""JSON of files and programs that nobody vouches for: whatever is wrong with it is one kind of error."""
+"""JSON, strictly: what others wrote is read or is one kind of error; what we write every reader takes."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from typing import Final, cast
+
+# Made once: json.dumps would make a new one for every line.
+_LINE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def parse_json(text: str | bytes) -> object:
@@ -13,3 +19,33 @@ def parse_json(text: str | bytes) -> object:
         msg = "it nests too deep"
         raise ValueError(msg) from error
     return value
+
+
+def json_line(value: Mapping[str, object]) -> str:
+    """Return ``value`` as JSON without a blank; NaN and infinities, which JSON has not, become null."""
+    try:
+        return _LINE.encode(value)
+    except ValueError:
+        return _LINE.encode(_finite(value))
+
+
+def json_text(value: Mapping[str, object], *, ensure_ascii: bool, indent: int | None = None) -> str:
+    """Return ``value`` as JSON, in lines where ``indent`` says how deep; NaN and infinities become null."""
+    separators = (",", ":") if indent is None else None
+    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, allow_nan=False, indent=indent, separators=separators)
+    try:
+        return encoder.encode(value)
+    except ValueError:
+        return encoder.encode(_finite(value))
+
+
+def _finite(value: object) -> object:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(item) for key, item in cast("dict[str, object]", value).items()}
+        case list() | tuple():
+            return [_finite(item) for item in cast("list[object]", value)]
+        case _:
+            return value

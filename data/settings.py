@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast, get_type_hints
 
 from data.errors import RequestError
-from data.i18n import Message, _, verbatim
+from data.i18n import LANGUAGES, Message, _, is_known, verbatim
 
 PREFIX: Final = "PADDOCK_"
 
@@ -125,6 +125,8 @@ def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...],
             isinstance(value, str) and (not choices or value in choices),
             verbatim(", ".join(choices)) or _("text"),
         )
+        if name == "language" and isinstance(value, str) and value:  # many spellings mean the same one
+            good, expected = is_known(value), verbatim(", ".join(LANGUAGES))
     elif wanted is int:
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         expected = _("a whole number of 0 or more")

@@ -7,7 +7,6 @@ as many points as its chart can show, evenly spread, at a few hundred kilobytes.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from backend.telemetry.gpus import GpuReader, known
 from backend.telemetry.host import HostReader
 from data.files import append_line, replacing
 from data.jobs.spec import now, parse_time, rfc3339
-from data.jsontext import parse_json
+from data.jsontext import json_line, parse_json
 
 LIMIT_LINES: Final = 4_000
 
@@ -75,7 +74,7 @@ class SampleWriter:
         self._lines = 0
         with replacing(self._path) as stream:  # line by line: all samples at once would take the supervisor megabytes
             for sample in itertools.islice(read_samples(self._path), None, None, 2):
-                stream.write(json.dumps(sample, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+                stream.write(json_line(sample).encode() + b"\n")
                 self._lines += 1
         self._interval_s *= 2
 

@@ -29,6 +29,11 @@ def test_a_missing_file_gives_the_defaults(tmp_path: Path) -> None:
     assert set(loaded.origins.values()) == {"default"}
 
 
+@pytest.mark.parametrize("text", ["", "en", "en_GB.UTF-8", "zh", "zh-CN", "中文"])
+def test_a_language_is_understood_as_people_write_it(tmp_path: Path, text: str) -> None:
+    assert load_settings(write(tmp_path, f'language = "{text}"\n'), {}).values.language == text
+
+
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_every_setting_has_a_help_text_that_is_a_sentence(field: dataclasses.Field[object]) -> None:
     text = str(field.metadata["help"])
@@ -51,7 +56,7 @@ def test_every_simple_setting_can_be_set_by_its_variable(tmp_path: Path) -> None
         if field.name == "keys":
             continue
         choices = field.metadata["choices"]
-        text = choices[-1] if choices else "12" if isinstance(field.default, int) else "words"
+        text = choices[-1] if choices else "12" if isinstance(field.default, int) else "english words"
         loaded = load_settings(tmp_path / "none.toml", {PREFIX + field.name.upper(): text})
         assert str(getattr(loaded.values, field.name)) == text
         assert loaded.origins[field.name] == PREFIX + field.name.upper()
@@ -66,6 +71,7 @@ def test_every_simple_setting_can_be_set_by_its_variable(tmp_path: Path) -> None
         ("stop_grace_s = true", "whole number"),
         ('stop_grace_s = "5"', "whole number"),
         ('remote = "maybe"', "auto, on, off"),
+        ('language = "fr"', "en, zh_CN"),
         ("theme = 5", "is not text"),
         ('keys = "x"', "a table of text"),
         ("[keys]\nstop = 1", "a table of text"),

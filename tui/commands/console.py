@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TextIO
 
 from data.errors import AppError
 from data.i18n import Message
+from data.jsontext import json_text
 
 _CLEAR_LINE: Final = "\r\x1b[2K"
 _USUAL_COLUMNS: Final = 80
@@ -96,12 +96,12 @@ class Console:
         """Print the one object that is the answer; nothing without JSON."""
         if self.as_json:
             self._close_line()
-            self.out.write(json.dumps(value, ensure_ascii=self._is_narrow, indent=2) + "\n")
+            self.out.write(json_text(value, ensure_ascii=self._is_narrow, indent=2) + "\n")
             self.out.flush()
 
     def emit_line(self, value: Mapping[str, object]) -> None:
         """Print one object of a stream on a line of its own."""
-        self.out.write(json.dumps(value, ensure_ascii=self._is_narrow, separators=(",", ":")) + "\n")
+        self.out.write(json_text(value, ensure_ascii=self._is_narrow) + "\n")
         self.out.flush()
 
     def fail(self, error: AppError) -> int:
