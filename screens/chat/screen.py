@@ -16,20 +16,22 @@ from textual.worker import Worker
 from backend.chat.engine import Finished, Text, Thinking
 from data import chats
 from data.errors import AppError
-from data.i18n import Message, _
+from data.i18n import _
 from data.text import inert
-from screens.choice import Choice, ChoiceDialog
 from screens.failure import failure_words
+from screens.finder import Finder
 from screens.place import Place
 from tui.chatting import ModelOffer
 from tui.keys import bindings
-from tui.widgets.cells import Parts, part
+from tui.widgets.cells import Parts, part, width_of
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
+from tui.widgets.table import Row
 from tui.widgets.transcript import Transcript, Turn
 from tui.wording import duration, number, size
 
-_LETTERS = "123456789abcdefghi"
+_NAME_CELLS = 30
+"""Least room for the names of models where they are chosen"""
 
 
 class ChatScreen(Place):
@@ -99,22 +101,32 @@ class ChatScreen(Place):
             self.say(_("Ollama has no model yet."))
 
     async def _choose(self, offers: list[ModelOffer]) -> None:
-        choices = [
-            Choice(
+        rows = [
+            Row(
                 str(index),
-                _LETTERS[index],
-                Message("{name}", {"name": inert(offer.name)}),
-                Message("{size} · {host}", {"size": size(offer.size_bytes), "host": offer.host}),
+                (part(inert(offer.name), "strong"), part(offer.host, "muted"), part(size(offer.size_bytes), "muted")),
+                f"{inert(offer.name)} {offer.host}",
             )
-            for index, offer in enumerate(offers[: len(_LETTERS)])
+            for index, offer in enumerate(offers)
         ]
+        present = next((row.key for row, offer in zip(rows, offers, strict=True) if self._uses(offer)), "")
+        wanted = max(width_of(row.cells[0]) for row in rows)
         answer = await self.choose(
-            ChoiceDialog(_("Talk with which model?"), _("Ollama has these:"), choices, leave=_("Keep the present one"))
+            Finder(
+                _("Talk with which model?"),
+                _("Type a part of its name"),
+                rows,
+                name_cells=min(max(_NAME_CELLS, wanted), self.size.width // 2),
+                present=present,
+            )
         )
         if answer:
             self.use(offers[int(answer)].name, offers[int(answer)].host)
         else:
             self._say_state()
+
+    def _uses(self, offer: ModelOffer) -> bool:
+        return (offer.name, offer.host) == (self._model, self._host)
 
     # -- what is shown --------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from data.settings import Settings
 from screens.chat.screen import ChatScreen
 from screens.choice import Choice, ChoiceDialog
 from screens.failure import FailureDialog
+from screens.finder import Finder
 from screens.help import HelpScreen
 from screens.palette import PaletteScreen
 from screens.run.screen import RunScreen
@@ -56,6 +57,10 @@ OTHERS: Final = (
     TINY,
     ModelOffer("qwen3:8b", HOST, private=False, size_bytes=5_225_388_164),
     ModelOffer("gemma3:270m", HOST, private=False, size_bytes=291_554_930),
+)
+MANY: Final = tuple(
+    ModelOffer(f"registry.local/组/qwen3-sft-学习率-{index:02d}:q8_0", HOST, private=False, size_bytes=index * 10**9)
+    for index in range(40)
 )
 
 
@@ -350,7 +355,8 @@ SCENES: Final = (
     Scene("chat-no-model", walk=chat(), offers=()),
     Scene("chat-loading", walk=chat(searches=True), offers=None),
     Scene("chat-empty", walk=chat(), ollama=True),
-    Scene("chat-choose", walk=dialog(ChoiceDialog, "3"), offers=OTHERS, ollama=True),
+    Scene("chat-choose", walk=dialog(Finder, "3"), offers=OTHERS, ollama=True),
+    Scene("chat-choose-many", walk=dialog(Finder, "3"), offers=MANY, ollama=True),
     Scene(
         "chat-streaming", walk=chat(*QUESTION, turns=2, ended=False), model=ScriptedModel((REPLY[:190],), waits=True)
     ),

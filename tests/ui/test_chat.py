@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +15,14 @@ import pytest
 
 from data.settings import Settings
 from screens.chat.screen import ChatScreen
+from screens.finder import Finder
 from tests.support import program, wait_until
 from tests.ui.conftest import Build
-from tests.ui.driving import screen_text, shows, until
+from tests.ui.driving import screen_of, screen_text, shows, until
+from tests.ui.scenes import BY_NAME
 from tui.app import PaddockApp
 from tui.services import Services
+from tui.widgets.table import Table
 
 WIDE = (100, 30)
 Serve = Callable[[str], str]
@@ -119,3 +123,21 @@ async def test_without_a_model_it_says_how_to_get_one(build: Build) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("3")
         await until(pilot, shows(pilot, "There is no model to talk with yet."))
+
+
+async def test_any_of_many_models_is_found_by_typing_and_the_present_one_is_kept(tmp_path: Path) -> None:
+    scene = BY_NAME["chat-choose-many"]
+    app = PaddockApp(scene.services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await scene.walk(pilot, app)
+        table = screen_of(app, Finder).query_one("#found", Table)
+        assert len(table.rows) == 40
+        await pilot.press(*"sft 37")
+        await until(pilot, lambda: len(table.rows) == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: "37:q8_0" in screen_text(app) and isinstance(app.screen, ChatScreen))
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, Finder))
+        assert screen_of(app, Finder).query_one("#found", Table).cursor == 37
+        await pilot.press("pageup", "escape")
+        await until(pilot, lambda: "37:q8_0" in screen_text(app) and isinstance(app.screen, ChatScreen))
