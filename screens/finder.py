@@ -14,7 +14,7 @@ from textual.widgets import Input
 
 from data.i18n import Message, _
 from tui.keys import bindings
-from tui.widgets.cells import part
+from tui.widgets.cells import part, width_of
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
@@ -92,7 +92,11 @@ class Finder(ModalScreen[str]):
         """Say in full what the table may have cut."""
         table = self.query_one("#found", Table)
         chosen = table.rows[table.cursor] if table.rows else None
-        self.query_one("#meaning", Prose).show([chosen.cells[1] if chosen else part(str(_("Nothing is called so.")))])
+        lines = [part(str(_("Nothing is called so.")))]
+        if chosen is not None:
+            name, meaning = chosen.cells[:2]
+            lines = [name, meaning] if width_of(name) > self._name_cells else [meaning]
+        self.query_one("#meaning", Prose).show(lines)
 
     @on(Input.Submitted)
     @on(Table.Chosen)
