@@ -118,6 +118,12 @@ def export(*names: str) -> Walk:
     return walk
 
 
+async def nothing_there(pilot: Pilot[None], app: PaddockApp) -> None:
+    """Open Export where there is nothing; the hidden list gives the keys back."""
+    await export()(pilot, app)
+    await until(pilot, lambda: app.screen.focused is None, "nothing has the keys")
+
+
 async def idle(pilot: Pilot[None], app: PaddockApp) -> None:
     """Wait until Export has read all it wants to know."""
     groups = {"runs", "ahead", "default"}
@@ -182,7 +188,7 @@ CHATML: Final = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 EXPORT_SCENES: Final = (
-    Scene("export-empty", walk=export(), exports=Written(())),
+    Scene("export-empty", walk=nothing_there, exports=Written(())),
     Scene("export-ready", walk=export(), exports=USUAL, ollama=True),
     Scene("export-locked", walk=on("template"), exports=USUAL),
     Scene("export-unlocked", walk=on("template", "u", "enter", "ctrl+u", *"chatml", "enter"), exports=USUAL),
