@@ -46,6 +46,9 @@ class Settings:
     ollama_binary: str = _setting(
         "", _("The ollama program of the private server; empty takes PATH, then the managed one.")
     )
+    llama_cpp_dir: str = _setting(
+        "", _("Folder of your own llama.cpp, for the types that llama-quantize makes; empty takes PATH, then Ollama's.")
+    )
     ollama_idle_minutes: int = _setting(
         30, _("The private Ollama ends itself after so many idle minutes; 0 means never.")
     )

@@ -59,6 +59,7 @@ def look_ahead(
 
     Looks at files only; takes some tens of milliseconds.
     """
+    from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
     from backend.export.plan import chain, warnings  # noqa: PLC0415
@@ -67,6 +68,8 @@ def look_ahead(
     from backend.ollama.name import parse_name  # noqa: PLC0415
     from backend.ollama.private import models_folder  # noqa: PLC0415
 
+    if "convert" in wanted.steps:
+        quantizer_for(wanted.outtype, None, paths, settings, environ)
     lf = find(settings, paths, wanted.workspace, environ)
     specs = chain(wanted, lf=lf, schema=schema_for(lf, paths))
     is_elsewhere = wanted.deployment is not None and bool(wanted.deployment.host)

@@ -43,6 +43,16 @@ class Digests:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantised:
+    """Who made the type that a GGUF has, where it was not this converter."""
+
+    program: Path
+    imatrix: Path | None
+    imatrix_digest: str
+    """BLAKE3 in hexadecimal; empty where there is none"""
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertReport:
     """What a conversion made."""
 
@@ -59,6 +69,7 @@ class ConvertReport:
     source: Path
     """The folder of the model, or of the adapter"""
     plan: Plan
+    quantised: Quantised | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the values of the job's result."""

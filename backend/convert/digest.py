@@ -120,6 +120,15 @@ class _File:
             self.position += len(data)
 
 
+def digest_of(path: Path) -> str:
+    """Return the BLAKE3 of a whole file, in hexadecimal."""
+    state = blake3()
+    with path.open("rb", buffering=0) as stream:
+        while data := stream.read(_READ_BYTES):
+            state.update(data)
+    return state.hexdigest()
+
+
 def changed(path: Path) -> AppError:
     """Return the error for a source file that became shorter while it was read."""
     return AppError(

@@ -84,7 +84,7 @@ def check_outtype(outtype: str) -> None:
         raise RequestError(
             _("Unknown type {name}", name=outtype),
             _("Known types: {names}", names=", ".join(OUTTYPES)),
-            _("K-quants such as q4_K_M are made while deploying: --quantize."),
+            _("Others are made by llama-quantize (paddock convert --outtype q4_k_m), or while deploying: --quantize."),
         )
 
 

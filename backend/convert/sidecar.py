@@ -20,7 +20,7 @@ from data.i18n import _
 from data.jobs.spec import rfc3339
 
 if TYPE_CHECKING:  # numpy is not needed to read a sidecar
-    from backend.convert.converter import ConvertReport
+    from backend.convert.converter import ConvertReport, Quantised
 
 VERSION: Final = 1
 RUN_FILE: Final = "paddock.json"
@@ -53,6 +53,7 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             "architecture": report.architecture,
             "tensors": report.tensors,
         },
+        "quantised": _quantised(report.quantised),
         "source": {
             "folder": str(report.source.absolute()),
             "architecture": folder.architecture,
@@ -91,6 +92,13 @@ def read_sidecar(gguf: Path) -> Mapping[str, object] | None:
             return cast("Mapping[str, object]", value)
         case _:
             return None
+
+
+def _quantised(made: Quantised | None) -> Mapping[str, object] | None:
+    if made is None:
+        return None
+    imatrix = {"file": str(made.imatrix.absolute()), "blake3": made.imatrix_digest} if made.imatrix else None
+    return {"program": str(made.program), "imatrix": imatrix}
 
 
 def _run(folder: Path) -> Mapping[str, object] | None:

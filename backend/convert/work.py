@@ -1,10 +1,10 @@
 """The ``convert`` job: a Hugging Face folder becomes a GGUF.
 
-Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto), and optionally ``name``
-(``general.name``) and ``training`` (what the run decided: its template decides the chat template, ``add_bos_token``
-and the tokens for the end of an answer); ``adapter`` (true if the source is a LoRA adapter) and ``base`` (its base
-model's folder). Result: ``gguf``, ``outtype``, ``bytes``, ``blake3``, ``tensors``, ``architecture``,
-``pre_tokenizer``, ``pre_tokenizer_found_by``, ``sidecar``, ``seconds``.
+Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto, or a type of llama-quantize),
+and optionally ``imatrix`` (file of an importance matrix), ``name`` (``general.name``) and ``training`` (what the run
+decided: its template decides the chat template, ``add_bos_token`` and the tokens for the end of an answer); ``adapter``
+(true if the source is a LoRA adapter) and ``base`` (its base model's folder). Result: ``gguf``, ``outtype``, ``bytes``,
+``blake3``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``sidecar``, ``seconds``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from backend.convert.llama_cpp import quantizer_for
 from backend.parity.training import GgufFacts, Training, gguf_facts
 from data.errors import RequestError
 from data.i18n import _
@@ -25,6 +26,9 @@ from data.jobs.report import Reporter, run_work
 from data.jobs.spec import now
 from data.paths import Paths
 from data.settings import load_settings
+
+if TYPE_CHECKING:
+    from backend.convert.converter import ConvertReport
 
 _STOPPED: Final = 128 + signal.SIGTERM
 
@@ -48,47 +52,33 @@ def main(reporter: Reporter) -> None:
     """Convert what the job folder named in the arguments asks for; exit status 143 when stopped."""
     stop = _StopFlag()
     params = JobFolder(Path(sys.argv[1])).read_spec().params
-    source, target = Path(_text(params, "source")), Path(_text(params, "target"))
-    outtype = str(params.get("outtype") or "auto")
-    name = params.get("name")
+    outtype, name, imatrix = str(params.get("outtype") or "auto"), _text_or_none(params, "name"), params.get("imatrix")
     training = Training.read(params.get("training"))
     reporter.stage("convert", _("Convert to GGUF"))
     # numpy takes a while; the stage is shown before
-    from backend.convert.converter import convert, convert_adapter  # noqa: PLC0415
+    from backend.convert.quantise import quantise  # noqa: PLC0415
     from backend.convert.sidecar import write_sidecar  # noqa: PLC0415
     from backend.convert.stream import Stopped  # noqa: PLC0415
 
-    def progress(done: int, total: int) -> None:
-        reporter.progress(done, total, "bytes")
-
     began = time.monotonic()
-    facts = None
-    if training is not None:
-        paths = Paths.default()
-        facts = gguf_facts(training.resolve(load_settings(paths.settings).values, paths), source)
+    paths = Paths.default()
+    settings = load_settings(paths.settings).values
+    matrix = Path(imatrix) if isinstance(imatrix, str) and imatrix else None
+    program = quantizer_for(outtype, matrix, paths, settings)
+    source, target = Path(_text(params, "source")), Path(_text(params, "target"))
+    facts = None if training is None else gguf_facts(training.resolve(settings, paths), source)
     try:
-        if params.get("adapter") is True:
-            base = params.get("base")
-            report = convert_adapter(
-                source,
-                target,
-                base=Path(base) if isinstance(base, str) and base else None,
-                outtype=outtype,
-                name=name if isinstance(name, str) and name else None,
-                progress=progress,
-                stop_requested=stop,
-            )
+        if program is None:
+            report = _convert(params, target, outtype, facts, reporter, stop)
         else:
-            report = convert(
-                source,
+            report = quantise(
+                lambda wide: _convert(params, wide, "auto", facts, reporter, stop),
                 target,
-                outtype=outtype,
-                name=name if isinstance(name, str) and name else None,
-                chat_template=facts.chat_template if facts else None,
-                add_bos=facts.add_bos if facts else None,
-                eos=facts.eos if facts else None,
-                eot=facts.eot if facts else None,
-                progress=progress,
+                outtype,
+                program,
+                imatrix=matrix,
+                begin=lambda: reporter.stage("quantise", _("Quantise with llama-quantize")),
+                progress=lambda done, total: reporter.progress(done, total, "tensors"),
                 stop_requested=stop,
             )
     except Stopped:
@@ -100,7 +90,52 @@ def main(reporter: Reporter) -> None:
     reporter.result(**report.as_json(), sidecar=str(sidecar), seconds=round(time.monotonic() - began, 3))
 
 
-def _changed(name: object, facts: GgufFacts | None) -> list[str]:
+def _convert(
+    params: Mapping[str, object],
+    target: Path,
+    outtype: str,
+    facts: GgufFacts | None,
+    reporter: Reporter,
+    stop: _StopFlag,
+) -> ConvertReport:
+    from backend.convert.converter import convert, convert_adapter  # noqa: PLC0415 - as in main
+
+    source, name = Path(_text(params, "source")), _text_or_none(params, "name")
+
+    def progress(done: int, total: int) -> None:
+        reporter.progress(done, total, "bytes")
+
+    if params.get("adapter") is True:
+        base = _text_or_none(params, "base")
+        return convert_adapter(
+            source,
+            target,
+            base=Path(base) if base else None,
+            outtype=outtype,
+            name=name,
+            progress=progress,
+            stop_requested=stop,
+        )
+    return convert(
+        source,
+        target,
+        outtype=outtype,
+        name=name,
+        chat_template=facts.chat_template if facts else None,
+        add_bos=facts.add_bos if facts else None,
+        eos=facts.eos if facts else None,
+        eot=facts.eot if facts else None,
+        progress=progress,
+        stop_requested=stop,
+    )
+
+
+def _text_or_none(params: Mapping[str, object], key: str) -> str | None:
+    value = params.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _changed(name: str | None, facts: GgufFacts | None) -> list[str]:
     """Return the keys of the GGUF that were given, where llama.cpp's script would read them out of the folder."""
     given = {
         "general.name": name,

@@ -105,12 +105,8 @@ class Output:
             raise _failed(self.target, error) from error
 
 
-@contextlib.contextmanager
-def replacing(target: Path, size_bytes: int) -> Generator[Output]:
-    """Yield the output that becomes ``target`` when the block ends well, and vanishes when it does not.
-
-    Raises AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free.
-    """
+def require_space(target: Path, size_bytes: int) -> None:
+    """Raise AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         free = os.statvfs(target.parent)
@@ -123,6 +119,15 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
             _("The file needs {needed} bytes, {available} are free.", needed=size_bytes, available=available),
             _("Free some space, or choose a folder on another disk with -o."),
         )
+
+
+@contextlib.contextmanager
+def replacing(target: Path, size_bytes: int) -> Generator[Output]:
+    """Yield the output that becomes ``target`` when the block ends well, and vanishes when it does not.
+
+    Raises AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free.
+    """
+    require_space(target, size_bytes)
     temporary = target.parent / f".{target.name}.{os.getpid()}.part"
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from backend.doctor.lf import check_versions, look_for_llamafactory
+from backend.doctor.llama_cpp import check_llama_cpp
 from backend.doctor.machine import check_disks, check_gpus, check_state_folder, check_survival
 from backend.doctor.ollama import check_acceleration, check_ollama
 from backend.doctor.own import check_own
@@ -30,7 +31,7 @@ def run_checks(
         if llamafactory is not None:
             checks += check_versions(llamafactory, gpus)
         ollama, ollama_checks = ollama_found.result()
-    checks += ollama_checks
+    checks += [*ollama_checks, check_llama_cpp(paths, settings, environ)]
     checks.append(check_gpus(gpus))
     checks += check_acceleration(ollama, gpus)
     checks += check_disks(paths, workspace)

@@ -9,13 +9,14 @@ from typing import Final
 
 from backend.convert.folder import ModelFolder
 from backend.convert.planning import make_plan
+from backend.convert.quants import BITS, forecast_bytes
 from backend.convert.weights import read_weights
 from backend.export.forecast import Need
 from backend.export.plan import ExportPlan, base_folder
 from data.errors import AppError
 
 _DTYPE_BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
-_OUTTYPE_BYTES: Final = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "auto": 2.0}
+_OUTTYPE_BYTES: Final = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "auto": 2.0} | dict.fromkeys(BITS, 2.0)
 _TOKENIZER_BYTES: Final = 32_000_000
 """A generous tokenizer beside the weights"""
 
@@ -41,8 +42,11 @@ def _needs(plan: ExportPlan, ollama_models: Path | None) -> Iterator[Need]:
             size = numbers * plan.gptq.bits // 8 + _TOKENIZER_BYTES
             yield Need("gptq", plan.gptq.export_dir, size, size)
         if plan.gguf and "convert" in steps:
-            gguf_bytes = planned or int(numbers * _OUTTYPE_BYTES.get(plan.outtype, 4.0))
-            yield Need("convert", plan.gguf.parent, gguf_bytes, gguf_bytes)
+            gguf_bytes = peak_bytes = planned or int(numbers * _OUTTYPE_BYTES.get(plan.outtype, 4.0))
+            if plan.outtype in BITS:  # llama-quantize makes it of a file in 16 bits that lies beside it meanwhile
+                gguf_bytes = forecast_bytes(plan.outtype, gguf_bytes)
+                peak_bytes += gguf_bytes
+            yield Need("convert", plan.gguf.parent, peak_bytes, gguf_bytes)
     if plan.deployment and ollama_models is not None and gguf_bytes:
         # As backend.deploy.create.check_space: the blob, the layer that Ollama makes of it, and the quantised one.
         quantizes = bool(plan.deployment.quantize)
@@ -61,7 +65,7 @@ def _count(plan: ExportPlan) -> tuple[int, int, int] | None:
     numbers = sum(prod(weight.shape) for weight in weights)
     item_bytes = max(1, sum(weight.size_bytes for weight in weights) // max(1, numbers))
     try:
-        planned = make_plan(folder, plan.outtype).data_bytes
+        planned = make_plan(folder, "auto" if plan.outtype in BITS else plan.outtype).data_bytes
     except AppError:  # not a model that our converter knows: another one will write about as much
         planned = 0
     return numbers, item_bytes, planned

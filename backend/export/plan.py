@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
 from backend.export.source import Source
@@ -184,6 +185,7 @@ def _spec(
                 check.KIND, "merge check", workspace=str(workspace), params=params, after=tuple(after), chain=place
             )
         case "convert":
+            _refuse_quantising_twice(plan)
             return JobSpec.new(
                 "convert",
                 plan.gguf.name if plan.gguf else "GGUF",
@@ -196,6 +198,19 @@ def _spec(
             assert plan.deployment is not None  # noqa: S101 - it is among the steps
             deployment = dataclasses.replace(plan.deployment, training=training_params(plan))
             return deployment.spec(workspace=workspace, after=tuple(after), chain=place)
+
+
+def _refuse_quantising_twice(plan: ExportPlan) -> None:
+    if plan.deployment and plan.deployment.quantize and plan.outtype in (*BITS, "q8_0"):
+        raise RequestError(
+            _("The model would be quantised twice"),
+            _(
+                "The GGUF gets the type {type}, and Ollama is to make {quantize} of it; it takes 16 or 32 bits only.",
+                type=plan.outtype,
+                quantize=plan.deployment.quantize,
+            ),
+            _("Leave one of the two out: the GGUF's type auto, or no type for Ollama."),
+        )
 
 
 def merge_args(plan: ExportPlan) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
+from backend.convert.quants import USUAL
 from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft
 from data.i18n import Message, _
 from tui.widgets.form import OFF, ON, Field
@@ -15,7 +16,7 @@ from tui.wording import home_relative
 FACTS: Final = ("template", "thinking", "system", "cutoff_len")
 """What the training decided: locked where its record says so"""
 QUANTIZATIONS: Final = ("", "q8_0", "q4_K_M", "q4_K_S")
-OUTTYPES: Final = ("auto", "bf16", "f16", "f32", "q8_0")
+OUTTYPES: Final = ("auto", "bf16", "f16", "f32", "q8_0", *USUAL)
 _DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 _DEVICES: Final = ("cpu", "auto")
 _THINKING: Final = ("", ON, OFF)
@@ -223,7 +224,9 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
                 "outtype",
                 default=usual.outtype,
                 choices=OUTTYPES,
-                help=_("auto keeps the weights' own 16 bits; smaller types for Ollama are chosen below."),
+                help=_(
+                    "auto keeps the weights' own 16 bits. From q6_k on, llama-quantize makes it; Ollama's are below."
+                ),
             ),
             Field(
                 "file",

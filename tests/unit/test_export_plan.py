@@ -137,6 +137,21 @@ def test_the_room_is_counted_from_the_bases_shapes(plan: ExportPlan, workspace: 
     assert needs(dataclasses.replace(plan, base="owner/absent"), None) == []
 
 
+@pytest.mark.parametrize("outtype", ["q4_k_m", "q8_0"])
+def test_a_model_is_not_quantised_twice(plan: ExportPlan, outtype: str) -> None:
+    assert plan.deployment is not None
+    twice = dataclasses.replace(plan.deployment, quantize="q4_K_M")
+    with pytest.raises(RequestError, match="quantised twice"):
+        chain(dataclasses.replace(plan, outtype=outtype, deployment=twice, merge=None), lf=None)
+
+
+def test_a_type_of_llama_quantize_needs_room_for_the_file_in_16_bits_too(plan: ExportPlan, workspace: Path) -> None:
+    (wide,) = [need for need in needs(plan, None) if need.step == "convert"]
+    (made,) = [need for need in needs(dataclasses.replace(plan, outtype="q4_k_m"), None) if need.step == "convert"]
+    assert made.kept_bytes < wide.kept_bytes
+    assert made.peak_bytes == wide.kept_bytes + made.kept_bytes
+
+
 @pytest.mark.parametrize(
     ("title", "name"), [("Qwen2.5-7B run 1", "qwen2.5-7b-run-1"), ("模型", "model"), ("-x.", "x"), ("A_b", "a_b")]
 )

@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from backend.convert.llama_cpp import quantizer_for
+from backend.convert.quants import BITS
 from backend.lf.find import find
 from backend.parity.template import templates_for
 from backend.parity.training import Training
@@ -19,7 +21,7 @@ from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.services import Services
 
-OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
+OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0", *BITS)
 
 
 @command(
@@ -42,7 +44,18 @@ OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0")
         type=click.Choice(OUT_TYPES, case_sensitive=False),
         default=OUT_TYPES[0],
         show_default=True,
-        about=_("Type of the weights."),
+        metavar="TYPE",
+        about=_(
+            "Type of the weights: {ours}; or one that llama-quantize makes where it is found: {theirs}.",
+            ours="bf16, f16, f32, q8_0",
+            theirs=", ".join(BITS),
+        ),
+    ),
+    option(
+        "--imatrix",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        about=_("An importance matrix of llama.cpp's llama-imatrix, for a type that llama-quantize makes."),
     ),
     option(
         "--template",
@@ -71,6 +84,7 @@ def convert(
     output: Path | None,
     outtype: str,
     *,
+    imatrix: Path | None,
     template: str | None,
     model_name: str | None,
     adapter: bool,
@@ -90,6 +104,15 @@ def convert(
         )
     if target.exists() and not force:
         raise RequestError(_("The target exists already"), str(target), _("Name another one with -o, or add --force."))
+    outtype = outtype.lower()
+    matrix = (services.workspace / imatrix.expanduser()).absolute() if imatrix else None
+    if adapter and outtype in BITS:
+        raise RequestError(
+            _("An adapter cannot have the type {type}", type=outtype),
+            _("llama-quantize takes whole models only."),
+            _("Leave --outtype out: an adapter is small."),
+        )
+    quantizer_for(outtype, matrix, services.paths, services.settings, services.environ)
     training = None if adapter else training_of(source, template, services)
     spec = conversion(
         source,
@@ -97,6 +120,7 @@ def convert(
         outtype,
         workspace=services.workspace,
         training=training,
+        imatrix=matrix,
         name=model_name,
         adapter=adapter,
         base=services.workspace / base.expanduser() if base else None,
@@ -114,6 +138,7 @@ def conversion(
     *,
     workspace: Path,
     training: Training | None = None,
+    imatrix: Path | None = None,
     chain: Chain | None = None,
     name: str | None = None,
     adapter: bool = False,
@@ -125,6 +150,8 @@ def conversion(
     ``base``, where it is not the folder that the adapter names.
     """
     params: dict[str, object] = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
+    if imatrix is not None:
+        params["imatrix"] = str(imatrix)
     if adapter:
         params["adapter"] = True
     if base is not None:
