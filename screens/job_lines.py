@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from data.i18n import Message, _
 from data.jobs.library import Job
@@ -12,7 +12,7 @@ from data.jobs.pace import Pace
 from data.jobs.status import STATUS_WORDS, Status
 from data.text import inert
 from tui.theme import role_of
-from tui.widgets.cells import Parts, part
+from tui.widgets.cells import Parts, part, width_of
 from tui.wording import (
     STATUS_GLYPHS,
     amount,
@@ -195,7 +195,23 @@ def result_lines(job: Job) -> list[Parts]:
     for key, label in (("model", _("model")), ("ollama_model", _("model")), ("host", _("server"))):
         if result.get(key) and "answer" not in result:
             lines.append(((f"{label}  ", "muted"), (inert(str(result[key])), "text")))
-    return lines
+    return [*lines, *proof_lines(job)]
+
+
+def proof_lines(job: Job) -> list[Parts]:
+    """Return what the proof of a deployed model has come to; none where none was tried."""
+    if "proof" not in job.state.result:
+        return []
+    found, label = job.state.result["proof"], f"{_('proof')}  "
+    match found:
+        case {"same": int(same), "cases": int(count), "ok": bool(is_ok), "holds": bool(holds)}:
+            mark = ("✓ ", "done") if is_ok else ("! ", "warn") if holds else ("✗ ", "failed")
+            words = _("{same} of {count} conversations are sent as they were trained", same=same, count=count)
+            lines: list[Parts] = [((label, "muted"), mark, (str(words), "text"))]
+            cause = Message.from_json(cast("dict[str, object]", found).get("cause"))
+            return [*lines, ((" " * width_of(part(label)), ""), (inert(str(cause)), "muted"))] if cause else lines
+        case _:
+            return [((label, "muted"), ("! ", "warn"), (str(_("none: nobody here knows what was trained")), "text"))]
 
 
 def artifact_lines(job: Job, limit: int = 4) -> list[Parts]:
@@ -261,7 +277,8 @@ def answers(jobs: Sequence[Job]) -> list[tuple[str, str]]:
 def deployed_model(jobs: Sequence[Job]) -> tuple[str, str]:
     """Return the model that one of ``jobs`` has put into Ollama, and its server; ("", "") where none has."""
     for job in reversed(jobs):
-        if job.spec.kind == "deploy" and job.status is Status.SUCCEEDED:
-            name = str(job.state.result.get("model") or job.spec.params.get("name") or "")
+        if job.spec.kind in ("deploy", "prove") and job.status is Status.SUCCEEDED:
+            asked = job.spec.params.get("name") or job.spec.params.get("model")
+            name = str(job.state.result.get("model") or asked or "")
             return name, str(job.state.result.get("host") or job.spec.params.get("host") or "")
     return "", ""

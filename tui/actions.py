@@ -7,13 +7,14 @@ from typing import Final
 
 from data.i18n import Message, _
 from tui.action import Action
-from tui.place_actions import CHAT, EXPORT, GGUF, HOME, JOB, RUN
+from tui.place_actions import CHAT, EXPORT, GGUF, HOME, JOB, PROOF, RUN
 
 WHERE: Final[Mapping[str, Message]] = {
     "app": _("Everywhere"),
     "list": _("In lists and in the log"),
     "home": _("Home"),
     "run": _("Run"),
+    "proof": _("In a proof"),
     "chart": _("In the chart"),
     "log": _("In the log"),
     "chat": _("Chat"),
@@ -177,6 +178,6 @@ _FORMS: Final[tuple[Action, ...]] = (
     ),
 )
 
-ACTIONS: Final[tuple[Action, ...]] = (*_EVERYWHERE, *HOME, *JOB, *RUN, *CHAT, *EXPORT, *GGUF, *_FORMS)
+ACTIONS: Final[tuple[Action, ...]] = (*_EVERYWHERE, *HOME, *JOB, *RUN, *CHAT, *EXPORT, *GGUF, *PROOF, *_FORMS)
 
 BY_ID: Final[Mapping[str, Action]] = {action.id: action for action in ACTIONS}

@@ -22,6 +22,7 @@ _TOGETHER: Final[Sequence[frozenset[str]]] = (
     frozenset({"app", "chat"}),
     frozenset({"app", "export", "list"}),
     frozenset({"app", "gguf", "list"}),
+    frozenset({"app", "proof", "list"}),
     frozenset({"app", "form", "list"}),
     frozenset({"dialog", "list"}),
 )

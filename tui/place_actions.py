@@ -33,9 +33,27 @@ JOB: Final[tuple[Action, ...]] = (
         "job.chat",
         _("Chat"),
         ("c",),
-        ("run",),
+        ("run", "proof"),
         _("Talks with the model that this job, or its pipeline, has deployed."),
         "chat",
+        footer=True,
+    ),
+    Action(
+        "job.proof",
+        _("Proof"),
+        ("p",),
+        ("run",),
+        _("Shows each conversation as it was trained and as Ollama sends it."),
+        "proof",
+        footer=True,
+    ),
+    Action(
+        "job.mend",
+        _("Mend"),
+        ("m",),
+        ("run", "proof"),
+        _("Writes template, stops and num_ctx as the training had them, and proves the model again."),
+        "mend_job",
         footer=True,
     ),
     Action(
@@ -262,6 +280,15 @@ EXPORT: Final[tuple[Action, ...]] = (
         footer=True,
     ),
     Action(
+        "export.prove",
+        _("Prove a model"),
+        ("p",),
+        ("export",),
+        _("Chooses a model that Ollama has, and proves that it is sent what it was trained on."),
+        "prove_model",
+        footer=True,
+    ),
+    Action(
         "export.inspect",
         _("Look inside"),
         ("v",),
@@ -289,6 +316,18 @@ GGUF: Final[tuple[Action, ...]] = (
         ("gguf",),
         _("Shows all of a long key: a chat template, the tokens, the merges."),
         "whole_value",
+        footer=True,
+    ),
+)
+
+PROOF: Final[tuple[Action, ...]] = (
+    Action(
+        "proof.read_on",
+        _("Read on"),
+        ("space",),
+        ("proof",),
+        _("Turns a page of what is said of a conversation."),
+        "read_on",
         footer=True,
     ),
 )

@@ -27,11 +27,12 @@ from data.jobs.spec import JobSpec, now
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings, load_settings
-from tui import chatting, exporting, inspecting
+from tui import chatting, exporting, inspecting, proving
 from tui.chatting import ModelOffer, OllamaState
 from tui.exporting import Prospect
 from tui.inspecting import Inspection
 from tui.machine import Machine, MachineReader
+from tui.proving import ProofView
 from tui.wording import amount
 
 if TYPE_CHECKING:
@@ -251,6 +252,20 @@ class Services:
     def gguf_value(self, seen: Inspection, name: str) -> list[str]:
         """Return all of one key as lines; raises AppError where the file is gone."""
         return inspecting.whole_value(seen.header, name)
+
+    # -- proofs ---------------------------------------------------------------------------------------------------
+
+    def proof(self, job: Job) -> ProofView:
+        """Return what ``job`` has proven; raises AppError."""
+        return proving.read_proof(job.folder.proof)
+
+    def mending(self, job: Job) -> JobSpec:
+        """Return the job that makes right what ``job`` has found to differ; raises AppError."""
+        return proving.mending(job, self.proof(job))
+
+    def proving(self, offer: ModelOffer, template: str) -> JobSpec:
+        """Return the job that proves a model of a server; raises RequestError."""
+        return proving.proving(offer.name, offer.host, template, self.workspace)
 
     # -- Ollama ---------------------------------------------------------------------------------------------------
 

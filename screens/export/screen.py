@@ -16,6 +16,7 @@ from data.i18n import _
 from data.text import inert
 from screens.choice import Choice, ChoiceDialog
 from screens.entry import EntryDialog
+from screens.export.existing import model_to_prove
 from screens.export.rows import COLUMNS, disk_lines, empty_lines, prospect_lines, weight_rows
 from screens.place import Place
 from tui.keys import bindings
@@ -277,6 +278,15 @@ class ExportScreen(Place):
         file = self._gguf()
         if file is not None:
             await self.paddock.open_gguf(str(file))
+
+    @work(exclusive=True, group="prove")
+    async def action_prove_model(self) -> None:
+        """Choose a model that Ollama has, and prove it by a job that is followed."""
+        spec = await model_to_prove(self)
+        ids = await self.attempt(lambda: self.services.launch([spec])) if spec is not None else None
+        if ids:
+            await self.paddock.look()
+            self.paddock.open_run(ids[0])
 
     # -- the start ------------------------------------------------------------------------------------------------
 

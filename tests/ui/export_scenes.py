@@ -20,10 +20,11 @@ from data.jobs.spec import JobSpec
 from screens.choice import ChoiceDialog
 from screens.entry import EntryDialog
 from screens.export.screen import ExportScreen
+from screens.finder import Finder
 from screens.gguf.screen import GgufScreen
 from tests.ui import folders
 from tests.ui.driving import screen_of, settled, until
-from tests.ui.scenes import Scene, Walk
+from tests.ui.scenes import OTHERS, Scene, Walk, keys
 from tests.ui.scripted import Exports
 from tests.unit.model_folder import write_model
 from tui.app import PaddockApp
@@ -147,12 +148,23 @@ def on(field: str, *names: str) -> Walk:
     return walk
 
 
-def asks(way: Walk, kind: type[object]) -> Walk:
-    """Go ``way`` until a dialog of ``kind`` is there."""
+def ways(*parts: Walk) -> Walk:
+    """Go one way after the other."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        for part in parts:
+            await part(pilot, app)
+
+    return walk
+
+
+def asks(way: Walk, kind: type[object], *names: str) -> Walk:
+    """Go ``way`` until a dialog of ``kind`` is there, then press keys."""
 
     async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
         await way(pilot, app)
         await until(pilot, lambda: isinstance(app.screen, kind))
+        await pilot.press(*names)
         await settled(pilot, app)
 
     return walk
@@ -201,6 +213,12 @@ EXPORT_SCENES: Final = (
     Scene("export-start", walk=asks(export("s"), ChoiceDialog), exports=Written(replaces=True)),
     Scene("export-start-long", walk=asks(on("template", "u", "enter", "ctrl+u", "enter", "s"), ChoiceDialog),
           exports=Written((LONG,), replaces=True, room=False)),
+    Scene("export-prove", walk=asks(export("p"), Finder), exports=USUAL, offers=OTHERS, ollama=True),
+    Scene("export-prove-how", walk=asks(asks(export("p"), Finder, "enter"), ChoiceDialog), exports=USUAL,
+          offers=OTHERS, ollama=True),
+    Scene("run-refused", folders.refused_deployment, ways(keys("enter"))),
+    Scene("proof", folders.refused_deployment, ways(keys("enter"), keys("p"))),
+    Scene("proof-context", folders.refused_deployment, ways(keys("enter"), keys("p"), keys("G"))),
     Scene("gguf", walk=gguf()),
     Scene("gguf-template", walk=gguf(*["j"] * 6)),
     Scene("gguf-tensors", walk=gguf("G")),

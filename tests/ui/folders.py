@@ -269,6 +269,25 @@ def _play(key: str, job: Maker, steps: int) -> None:
             raise ValueError(key)
 
 
+WRONG_PROOF = Path(__file__).parents[1] / "data" / "proof-qwen2-wrong-modelfile-ollama-0.32.7.json"
+
+
+def refused_deployment(make: Stable, *, ago_s: float = 60, **params: object) -> Maker:
+    """Write a deployment of a person's own Modelfile that the proof has refused."""
+    asked = {"name": "qwen2.5-0.5b-sft", "gguf": "/home/mei/work/models/sft.gguf", "edited": "FROM x\n", **params}
+    job = make.job("deploy", "qwen2.5-0.5b-sft", ago_s=ago_s, params=asked).start()
+    job.folder.proof.write_bytes(WRONG_PROOF.read_bytes())
+    summary = {"ok": False, "holds": False, "same": 0, "cases": 10, "cause": None, "cause_id": "system"}
+    job.event("result", after_s=20, values={"proof": summary, "unproven": ""})
+    return job.end(
+        "failed",
+        exit_code=1,
+        title=_("Ollama does not send {model} what it was trained on", model="qwen2.5-0.5b-sft"),
+        detail=_("{wrong} of {count} conversations differ from the training.", wrong=10, count=10),
+        hint=_("Leave your own template or Modelfile out: Paddock then writes what the training says."),
+    )
+
+
 FAILED_LOG = """[INFO|2026-11-24 13:01:44] llamafactory.data.template:143 >> Add pad token: <|im_end|>
 [INFO|2026-11-24 13:01:45] llamafactory.data.loader:143 >> Loading dataset alpaca_zh_demo.json...
 Traceback (most recent call last):

@@ -1,0 +1,89 @@
+"""The proof in the app: what differs side by side, the key that mends, and a model of Ollama that is to be proven."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from data.errors import AppError
+from screens.failure import FailureDialog
+from screens.proof.screen import ProofScreen
+from screens.run.screen import RunScreen
+from tests.ui import folders
+from tests.ui.conftest import Build
+from tests.ui.driving import shows, until
+from tui.app import PaddockApp
+from tui.proving import may_mend, mending, read_proof
+
+WIDE, NARROW = (140, 40), (80, 24)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_a_refused_deployment_shows_both_prompts_where_they_part(
+    build: Build, make: folders.Stable, size: tuple[int, int]
+) -> None:
+    folders.refused_deployment(make)
+    app = PaddockApp(build())
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, shows(pilot, "qwen2.5-0.5b-sft"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "what it was trained on", "p Proof", "m Mend"))
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, ProofScreen))
+        await until(
+            pilot, shows(pilot, "10 of 10 conversations differ", "trained", "sent by Ollama", "▸system⏎", "▸user⏎")
+        )
+        await until(pilot, shows(pilot, "The default system prompt of the training is missing"))
+        await pilot.press("space")
+        await until(pilot, shows(pilot, "▸   8948 system", "▸    872 user"))
+        await pilot.press("G")
+        await until(pilot, shows(pilot, "num_ctx  1024", "cutoff_len  2048"))
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+def test_a_deployment_is_mended_without_the_persons_own_modelfile(build: Build, make: folders.Stable) -> None:
+    training = {"template": "qwen", "cutoff_len": 2048}
+    folders.refused_deployment(make, training=training, system="mine", quantize="q8_0")
+    services = build()
+    (job,) = services.jobs()
+    assert may_mend(job)
+    spec = services.mending(job)
+    assert spec.kind == "deploy"
+    assert dict(spec.params) == {
+        "name": "qwen2.5-0.5b-sft", "gguf": "/home/mei/work/models/sft.gguf", "training": training, "quantize": "q8_0",
+    }  # fmt: skip
+
+
+def test_a_model_that_has_its_name_is_mended_in_place(build: Build, make: folders.Stable) -> None:
+    job = make.job("prove", "mine", ago_s=60, params={"model": "mine", "host": "http://127.0.0.1:1"}).start()
+    job.folder.proof.write_bytes(folders.WRONG_PROOF.read_bytes())
+    job.event("result", values={"proof": {"ok": False, "holds": False, "same": 0, "cases": 10}}).end("failed")
+    services = build()
+    (found,) = services.jobs()
+    spec = services.mending(found)
+    assert (spec.kind, spec.params["model"], spec.params["mend"]) == ("prove", "mine", True)
+
+
+def test_what_no_modelfile_mends_is_said(build: Build, make: folders.Stable) -> None:
+    job = folders.refused_deployment(make)
+    proof = json.loads(job.folder.proof.read_bytes())
+    job.folder.proof.write_text(json.dumps({**proof, "mendable": False}))
+    services = build()
+    (found,) = services.jobs()
+    with pytest.raises(AppError, match="cannot mend"):
+        mending(found, read_proof(job.folder.proof))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"ok": true, "cases": [3]}', "{" * 100])
+async def test_a_proof_that_is_none_is_refused_in_words(build: Build, make: folders.Stable, content: str) -> None:
+    folders.refused_deployment(make).folder.proof.write_text(content)
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "qwen2.5-0.5b-sft"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "p Proof"))
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, FailureDialog))
+        await until(pilot, shows(pilot, "The proof cannot be read"))

@@ -1,0 +1,201 @@
+"""The proof of a model as views show it: read back from a job's ``proof.json``, and the job that mends what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+from data.errors import AppError
+from data.i18n import Message, _
+from data.jobs.library import Job
+from data.jobs.spec import JobSpec
+from data.jobs.status import Status
+from data.jsontext import parse_json
+
+KINDS: Final = ("deploy", "prove")
+_LIMIT_BYTES: Final = 32 << 20
+_OWN: Final = ("edited", "template", "modelfile", "system", "parameters")
+"""Params of a deployment by which a person's own words take the place of the training's"""
+
+
+class TokenRow(NamedTuple):
+    """What both prompts have at one place; None behind the end of one."""
+
+    at: int
+    expected: tuple[int, str] | None
+    actual: tuple[int, str] | None
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """One conversation: what was trained, what is sent, and where they part."""
+
+    name: str
+    ok: bool
+    grave: bool
+    """False for a difference that nothing can mend and every model of the family lives with"""
+    tokens: int
+    expected: str
+    actual: str
+    character: int | None
+    """Where the texts part; None where they do not"""
+    rows: tuple[TokenRow, ...]
+    cause: Message
+    remedy: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ProofView:
+    """What was found out about one model."""
+
+    model: str
+    version: str
+    template: str
+    ok: bool
+    holds: bool
+    mendable: bool
+    cases: tuple[CaseView, ...]
+    bos: tuple[str, int, int, bool]
+    """The token; how many were trained and are sent; whether that is the same"""
+    stops: tuple[tuple[str, ...], tuple[str, ...]]
+    """Ends of an answer: all that are due, and those of them at which the server does not stop"""
+    num_ctx: tuple[int | None, int | None, bool]
+    """The server's, the training's cutoff_len, and whether it is enough"""
+    problems: tuple[tuple[Message, Message], ...]
+
+    @property
+    def same(self) -> int:
+        """How many conversations are sent as they were trained."""
+        return sum(case.ok for case in self.cases)
+
+
+def read_proof(path: Path) -> ProofView:
+    """Read a ``proof.json``; raises AppError where there is none, or it is something else."""
+    try:
+        with path.open("rb") as stream:
+            value: object = parse_json(stream.read(_LIMIT_BYTES))
+        return _proof(_table(value))
+    except (OSError, ValueError, TypeError) as error:
+        raise AppError(
+            _("The proof cannot be read"),
+            f"{path}: {error}",
+            _("Prove the model again: `paddock verify NAME`."),
+        ) from error
+
+
+def _proof(value: Mapping[str, object]) -> ProofView:
+    stops, bos, context = (_table(value.get(name)) for name in ("stops", "bos", "num_ctx"))
+    if not isinstance(value.get("ok"), bool):
+        raise TypeError("ok")
+    return ProofView(
+        model=str(value.get("model", "")),
+        version=str(value.get("version", "")),
+        template=str(value.get("template", "")),
+        ok=bool(value["ok"]),
+        holds=bool(value.get("holds", value["ok"])),
+        mendable=bool(value.get("mendable")),
+        cases=tuple(_case(_table(one)) for one in _list(value.get("cases"))),
+        bos=(
+            str(bos.get("token") or ""), _whole(bos.get("expected")) or 0, _whole(bos.get("actual")) or 0,
+            bool(bos.get("ok")),
+        ),
+        stops=(tuple(map(str, _list(stops.get("expected")))), tuple(map(str, _list(stops.get("missing"))))),
+        num_ctx=(_whole(context.get("actual")), _whole(context.get("cutoff_len")), bool(context.get("ok"))),
+        problems=tuple(
+            (Message.from_json(_table(one).get("cause")), Message.from_json(_table(one).get("remedy")))
+            for one in _list(value.get("problems"))
+        ),
+    )  # fmt: skip
+
+
+def _case(value: Mapping[str, object]) -> CaseView:
+    parting = value.get("first_difference")
+    words = _table(value["words"]) if value.get("words") else value
+    return CaseView(
+        name=str(value.get("name", "")),
+        ok=bool(value.get("ok")),
+        grave=bool(value.get("grave", not value.get("ok"))),
+        tokens=len(_list(value.get("expected_ids"))),
+        expected=str(value.get("expected_text") or ""),
+        actual=str(value.get("actual_text") or ""),
+        character=_whole(_table(parting).get("character")) if parting else None,
+        rows=tuple(_row(_table(one)) for one in _list(value.get("tokens"))),
+        cause=Message.from_json(words.get("cause")),
+        remedy=Message.from_json(words.get("remedy")),
+    )
+
+
+def _row(value: Mapping[str, object]) -> TokenRow:
+    def token(side: object) -> tuple[int, str] | None:
+        return (_whole(_table(side).get("id")) or 0, str(_table(side).get("text", ""))) if side else None
+
+    at = _whole(value.get("at")) or 0
+    return TokenRow(at, token(value.get("expected")), token(value.get("actual")), bool(value.get("first")))
+
+
+def _table(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(type(value).__name__)
+    return cast("dict[str, object]", value)
+
+
+def _list(value: object) -> Sequence[object]:
+    return cast("list[object]", value) if isinstance(value, list) else ()
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+# -- the mend -------------------------------------------------------------------------------------------------------
+
+
+def has_proof(job: Job) -> bool:
+    """Say whether the job has made a proof, whatever that came to."""
+    return job.spec.kind in KINDS and job.status.is_ended and bool(job.state.result.get("proof"))
+
+
+def may_mend(job: Job) -> bool:
+    """Say whether a proof has failed in a way that another job may make right."""
+    found = job.state.result.get("proof")
+    if not has_proof(job) or not isinstance(found, dict) or cast("dict[str, object]", found).get("holds", True):
+        return False
+    if job.spec.kind == "prove":
+        return not job.spec.params.get("mend")
+    return job.status is Status.SUCCEEDED or any(job.spec.params.get(name) for name in _OWN)
+
+
+def mending(job: Job, proof: ProofView) -> JobSpec:
+    """Return the job that mends what ``job`` has found to differ; raises AppError for what no Modelfile can mend.
+
+    A model that has its name gets another Modelfile; a deployment that was refused is made anew without what a person
+    wrote, so that the training says everything.
+    """
+    from backend.deploy.request import Deployment  # noqa: PLC0415 - not needed for the first frame
+    from backend.export.prove import Request  # noqa: PLC0415
+
+    workspace = Path(job.spec.workspace)
+    if not proof.mendable:
+        first = next((case for case in proof.cases if case.grave), None)
+        raise AppError(
+            _("A new Modelfile cannot mend this"), first.cause if first else "", first.remedy if first else ""
+        )
+    if job.spec.kind == "prove":
+        return dataclasses.replace(Request.read(job.spec.params), mend=True).spec(workspace=workspace)
+    deployment = Deployment.read(job.spec.params)
+    if job.status is Status.SUCCEEDED:
+        host = str(job.state.result.get("host") or deployment.host)
+        return Request(deployment.name, host=host, mend=True).spec(workspace=workspace)
+    bare = dataclasses.replace(deployment, edited="", template="", modelfile="", system="", parameters={})
+    return bare.spec(workspace=workspace)
+
+
+def proving(model: str, host: str, template: str, workspace: Path) -> JobSpec:
+    """Return the job that proves a model of a server; an empty ``template`` is the recorded one, else a guess."""
+    from backend.export.prove import Request  # noqa: PLC0415 - not needed for the first frame
+
+    return Request(model, host=host, template=template or None).spec(workspace=workspace)
