@@ -50,6 +50,8 @@ class Served:
     context: int | None
     """The context length in force; None where it is not known"""
     capabilities: tuple[str, ...]
+    messages: tuple[str, ...] = ()
+    """Texts of the Modelfile's MESSAGE commands, which stand before every conversation"""
 
     @property
     def is_jinja(self) -> bool:
@@ -79,8 +81,10 @@ def read_served(shown: ShownModel, version: str, context: int | None = None) -> 
             value = found[2].strip()
             quoted = unquoted(value) if len(value) > 1 and value[0] == value[-1] and value[0] in '"`' else None
             parameters.setdefault(found[1], []).append(value if quoted is None else quoted)
+    messages: tuple[str, ...] = ()
     try:
-        written = parse(shown.modelfile, needs_source=False).template
+        modelfile = parse(shown.modelfile, needs_source=False)
+        written, messages = modelfile.template, tuple(str(one["content"]) for one in modelfile.messages)
     except RequestError:
         written = shown.template
     given = parameters.get("num_ctx", [""])[-1]
@@ -93,6 +97,7 @@ def read_served(shown: ShownModel, version: str, context: int | None = None) -> 
         parameters=parameters,
         context=int(given) if given.isdecimal() else context,
         capabilities=shown.capabilities,
+        messages=messages,
     )
 
 

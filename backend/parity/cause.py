@@ -131,6 +131,18 @@ def _bos(e: Evidence) -> Cause | None:
     )
 
 
+def _messages(e: Evidence) -> Cause | None:
+    told = [text for text in e.served.messages if text in e.sent.text and text not in e.trained.text]
+    if not told:
+        return None
+    return _cause(
+        "messages",
+        _("The Modelfile has MESSAGE commands, which stand before every conversation: {text}", text=_short(told[0])),
+        _("Take them out, and say what they say in the conversation itself."),
+        mends=False,
+    )
+
+
 def _unknown_tokens(e: Evidence) -> Cause | None:
     missing = [token for token in e.expected.added if token in e.trained.text]
     if not missing or e.trained.text != e.sent.text:
@@ -336,6 +348,7 @@ _RULES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
     _raw,
     _two_bos,
     _overridden,
+    _messages,
     _bos,
     _unknown_tokens,
     _cut,

@@ -117,6 +117,7 @@ def forecast(gguf: Path, modelfile: Modelfile, version: str) -> Forecast:
         parameters=parameters,
         context=int(context) if context.isdecimal() else _DEFAULT_CONTEXT,
         capabilities=(),
+        messages=tuple(str(one["content"]) for one in modelfile.messages),
     )
     return Forecast(runner, served, way, go or GoChat(RAW), jinja, modelfile.system, modelfile.messages)
 

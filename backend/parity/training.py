@@ -110,7 +110,11 @@ def gguf_facts(template: Template, folder: Path) -> GgufFacts:
 
 def prompt(template: Template, header: Header, cutoff_len: int = 0) -> Prompt:
     """Return TEMPLATE, SYSTEM, stops and num_ctx for a GGUF; raises InexpressibleError."""
-    tokens = tokens_of_gguf(template, header)
+    return prompt_with(template, tokens_of_gguf(template, header), cutoff_len)
+
+
+def prompt_with(template: Template, tokens: Tokens, cutoff_len: int = 0) -> Prompt:
+    """Return TEMPLATE, SYSTEM, stops and num_ctx for a GGUF of these ``tokens``; raises InexpressibleError."""
     parameters: dict[str, object] = {"stop": list(stops(template, tokens))}
     if cutoff_len:
         parameters["num_ctx"] = cutoff_len
