@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from backend.ollama.name import ModelName
 from data.paths import Paths
 
 LOCK_NAME: Final = "server.lock"
@@ -22,3 +23,10 @@ def lock_file(paths: Paths) -> Path:
 def models_folder(paths: Paths) -> Path:
     """Return the private server's OLLAMA_MODELS."""
     return paths.ollama_home / "models"
+
+
+def has_manifest(paths: Paths, name: ModelName) -> bool:
+    """Say whether the private server, which need not run, has a model of that name (Ollama ``manifest/paths.go``)."""
+    manifests = models_folder(paths) / "manifests"
+    files = (file.relative_to(manifests) for file in manifests.glob("*/*/*/*") if file.is_file())
+    return any(name.same_as(f"{file.parent.as_posix()}:{file.name}") for file in files)

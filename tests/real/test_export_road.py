@@ -16,15 +16,18 @@ from pathlib import Path
 import pytest
 
 from backend.deploy.request import Deployment
+from backend.export.modelfile import draft as draft_modelfile
 from backend.export.plan import ExportPlan, chain, draft
 from backend.export.source import read_source
 from backend.jobs.launch import request_stop, resume
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
 from backend.ollama.discover import FoundBinary
+from backend.ollama.modelfile import Modelfile, parse
 from backend.ollama.private import models_folder
 from data.jobs.library import Job
 from data.jobs.status import Status
+from data.paths import Paths
 from tests.real.test_export_check import MAKE_ADAPTER, run
 from tests.real.test_export_check import lf as lf  # noqa: PLC0414 - a fixture
 from tests.real.test_ollama_real import Home
@@ -79,12 +82,20 @@ def _is_loading(job: Job) -> bool:
     return job.state.stage in ("loading", "merging", "saving") or job.status.is_ended
 
 
+def _is_proving(job: Job) -> bool:
+    """The new model is there under its temporary tag, and is being proven."""
+    return job.state.stage == "proof" or job.status.is_ended
+
+
+BEGUN = {"export": _is_loading, "deploy": _is_proving}
+
+
 def walk(home: Home, plan: ExportPlan, lf: LlamaFactory, *, kill: bool) -> dict[str, str]:
     """Run the chain to its end; with ``kill``, end everything of each job by force as soon as it works."""
     ids = home.launch(*chain(plan, lf=lf))
     for job_id in ids:
         if kill:
-            begun = _is_loading if home.job(job_id).spec.kind == "export" else _has_started
+            begun = BEGUN.get(home.job(job_id).spec.kind, _has_started)
             wait_until(lambda job_id=job_id, begun=begun: begun(home.job(job_id)), timeout_s=120, what=job_id)
             killed = home.alive(job_id)
             for pid in killed:
@@ -98,13 +109,19 @@ def walk(home: Home, plan: ExportPlan, lf: LlamaFactory, *, kill: bool) -> dict[
         )
         assert not kill or job.state.attempt == 2, f"{job.spec.kind} was too quick to be killed"
     result = home.job(ids[-1]).state.result
+    assert isinstance(result["proof"], dict)
+    assert result["proof"]["ok"]
     return {**made(plan), "model": str(result["digest"])}
 
 
 def test_a_chain_that_is_killed_in_every_step_resumes_to_the_same_bytes(
     home: Home, lf: LlamaFactory, trained: Path, tmp_path: Path
 ) -> None:
+    drafted = draft_modelfile(plan_in(tmp_path / "a", trained), home.settings, Paths.default())
     undisturbed = walk(home, plan_in(tmp_path / "a", trained), lf, kill=False)
+    written = asyncio.run(modelfile(home))
+    assert (drafted.template, drafted.system) == (written.template, written.system)
+    assert drafted.parameters == written.parameters
     killed = walk(home, plan_in(tmp_path / "b", trained), lf, kill=True)
     assert killed == undisturbed
     left = [file.name for file in (tmp_path / "b").rglob("*") if ".part" in file.name or file.name.startswith(".")]
@@ -116,6 +133,12 @@ async def names(home: Home) -> list[str]:
     server = await home.server()
     async with Client(server.host) as client:
         return sorted(model.name for model in await client.list())
+
+
+async def modelfile(home: Home) -> Modelfile:
+    server = await home.server()
+    async with Client(server.host) as client:
+        return parse((await client.show("road")).modelfile, needs_source=False)
 
 
 @contextmanager

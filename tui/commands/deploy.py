@@ -1,23 +1,38 @@
-"""``paddock deploy``: a GGUF, or a folder that becomes one, gets a name in Ollama, as a job or two."""
+"""``paddock deploy``: a GGUF, a model or what a training left gets a name in Ollama, as a chain of jobs."""
 
 from __future__ import annotations
 
-import secrets
+import asyncio
+import dataclasses
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
+
 from backend.deploy.request import Deployment
+from backend.export.plan import ExportPlan, draft, model_name
+from backend.export.source import Source, read_source
 from backend.lf import yamlform
-from backend.parity.training import Training
+from backend.lf.find import find
+from backend.ollama.client import Client
+from backend.ollama.name import ModelName, parse_name
+from backend.ollama.private import has_manifest
+from backend.parity.template import templates_for
 from data.errors import AppError, RequestError
 from data.i18n import _
-from data.jobs.spec import Chain, JobSpec, now
-from tui.commands.convert import OUT_TYPES, check_model_folder, conversion, default_target, training_of
+from tui import exporting
+from tui.commands.console import Console
+from tui.commands.convert import OUT_TYPES, default_target
 from tui.commands.form import argument, command, flag, option, plain_option, wait_option
+from tui.commands.model_servers import running
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
+from tui.exporting import Prospect
 from tui.services import Services
+from tui.wording import kind_word, size
 
 _TEMPLATE_LIMIT_BYTES: Final = 1 << 20
 
@@ -26,7 +41,7 @@ _TEMPLATE_LIMIT_BYTES: Final = 1 << 20
 class Wish:
     """What the words asked for; field names are those of the parameters."""
 
-    gguf_or_dir: Path
+    weights: Path
     name: str
     template: str | None
     system: str | None
@@ -35,18 +50,21 @@ class Wish:
     quantize: str | None
     host: str | None
     unproven: bool
+    dry_run: bool
+    yes: bool
     wait: bool
 
 
 @command(
     "deploy",
     _(
-        "Put a model into Ollama under a name.\n\nGGUF_OR_DIR is a GGUF, or a model in Hugging Face's form, which is "
-        "converted first. Template, system prompt, stop words and context length are those of the training, where it "
-        "is known; else those of a Modelfile in such a folder (LLaMA-Factory's export writes one). A model of that "
-        "name is replaced only when the new one is complete."
+        "Put a model into Ollama under a name.\n\nWEIGHTS is a GGUF, a model in Hugging Face's form, which is "
+        "converted first, or an output_dir, checkpoint or adapter of a training, which is merged and checked before "
+        "that. Template, system prompt, stop words and context length are those of the training, where it is known; "
+        "else those of a Modelfile in such a folder (LLaMA-Factory's export writes one). The new model gets the name "
+        "only when it is proven that Ollama sends it what it was trained on."
     ),
-    argument("gguf_or_dir", path=True),
+    argument("weights", path=True),
     argument("name"),
     option(
         "--template",
@@ -59,6 +77,8 @@ class Wish:
     option("--quantize", metavar="TYPE", about=_("Let Ollama quantise it: q8_0, q4_K_M …")),
     option("--host", metavar="HOST", about=_("Ollama server, as in OLLAMA_HOST.")),
     flag("--unproven", about=_("Publish the model even if Ollama sends it something else than it was trained on.")),
+    flag("--dry-run", about=_("Show the steps and the room that they take on each disk; start nothing.")),
+    flag("--yes", "-y", about=_("Replace a model of that name without asking.")),
     wait_option(default=True),
     plain_option(),
 )
@@ -66,17 +86,40 @@ def deploy(session: Session, **words: object) -> int:
     """Deploy one model."""
     wish = Wish(**words)  # type: ignore[arg-type] - click has checked the types
     console, services = session.console, session.services(adopt=True)
+    name = parse_name(wish.name)
+    plan = _plan(wish, services)
+    there = asyncio.run(_there(services, name, wish.host or ""))
+    names = [str(name)] if there else []
+    prospect = exporting.look_ahead(services.paths, services.settings, services.environ, plan, names)
+    if wish.dry_run:
+        return _show(console, prospect)
+    _check_room(prospect)
+    for warning in prospect.warnings:
+        console.tell(f"{console.paint('!', 'warn')} {warning}")
+    if there and not wish.yes and not _agreed(console, name, there):
+        return 1
+    status = run_jobs(console, services, prospect.specs, wait=wish.wait)
+    if status == 0 and wish.wait:
+        console.say(_("`paddock chat {model}` talks with it.", model=wish.name))
+    return status
+
+
+def _plan(wish: Wish, services: Services) -> ExportPlan:
+    """Return what the words ask for; raises RequestError before anything is started."""
     workspace = services.workspace
-    source = (workspace / wish.gguf_or_dir.expanduser()).absolute()
-    training, template = _template(wish, source, services)
-    gguf, conversions, chain = _gguf(source, workspace, training)
-    file = (workspace / Path(wish.modelfile).expanduser()).absolute() if wish.modelfile else source / "Modelfile"
+    path = (workspace / wish.weights.expanduser()).absolute()
+    source = read_source(_gguf_in(path))
+    plan = draft(source, workspace, name=model_name(wish.name) if source.kind == "adapter" else "")
+    if source.kind == "model":
+        plan = dataclasses.replace(plan, gguf=default_target(source.path, OUT_TYPES[0]), outtype=OUT_TYPES[0])
+    plan = dataclasses.replace(plan, **_facts(wish, source, services))
+    written = _template_file(wish, services)
+    file = (workspace / Path(wish.modelfile).expanduser()).absolute() if wish.modelfile else source.path / "Modelfile"
     deployment = Deployment(
-        gguf=str(gguf),
+        gguf=str(plan.gguf),
         name=wish.name,
-        template=template,
-        training=training.as_params() if training else {},
-        system=wish.system or "",
+        template=_read(written) if written else "",
+        system="" if plan.template else wish.system or "",
         parameters=_parameters(wish.parameter),
         quantize=wish.quantize or "",
         modelfile=str(file) if wish.modelfile or file.is_file() else "",
@@ -85,56 +128,129 @@ def deploy(session: Session, **words: object) -> int:
     )
     deployment.check()
     if deployment.modelfile:
-        _check_modelfile(deployment)
-    last = deployment.spec(workspace=workspace, after=tuple(spec.id for spec in conversions), chain=chain)
-    status = run_jobs(console, services, [*conversions, last], wait=wish.wait)
-    if status == 0 and wish.wait:
-        console.say(_("`paddock chat {model}` talks with it.", model=wish.name))
-    return status
+        deployment = _with_modelfile(deployment, wish, is_trained=bool(plan.template))
+    return dataclasses.replace(plan, deployment=deployment)
 
 
-def _check_modelfile(deployment: Deployment) -> None:
-    """Read the Modelfile now: one that cannot be read is the request's fault, and nothing has been started."""
+def _gguf_in(path: Path) -> Path:
+    """Return the one GGUF of a folder that holds nothing else to deploy, else ``path``; raises RequestError."""
+    if not path.exists():
+        raise RequestError(
+            _("There is no such GGUF or folder"), str(path), _("`paddock convert` makes a GGUF of a model's folder.")
+        )
+    is_model = any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
+    found = sorted(path.glob("*.gguf")) if path.is_dir() and not is_model else []
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise RequestError(_("There are several GGUFs in this folder"), names, _("Name one of them."))
+    return found[0] if found else path
+
+
+def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
+    """Return the plan's facts of the training: the words win over its record, which lies beside a GGUF."""
+    facts = source.facts
+    if source.kind == "gguf":
+        from backend.train.record import read_facts  # noqa: PLC0415 - only a GGUF's are elsewhere
+
+        facts = read_facts(source.path.parent)
+    template = None if _template_file(wish, services) else wish.template
+    name = template or facts.template or ""
+    if not name:
+        return {}
+    if template:
+        lf = find(services.settings, services.paths, services.workspace, services.environ)
+        templates_for(lf, services.paths).get(template)
+    return {
+        "source": dataclasses.replace(source, facts=facts),
+        "template": name,
+        "thinking": facts.enable_thinking if facts.origin else True,
+        "system": wish.system if wish.system is not None else facts.default_system or "",
+        "cutoff_len": facts.cutoff_len or 0,
+    }
+
+
+def _template_file(wish: Wish, services: Services) -> Path | None:
+    path = services.workspace / Path(wish.template or "").expanduser()
+    return path if wish.template and path.is_file() else None
+
+
+def _with_modelfile(deployment: Deployment, wish: Wish, *, is_trained: bool) -> Deployment:
+    """Read the Modelfile now: one that cannot be read is the request's fault, and nothing has been started.
+
+    One that was named stands for what the training says, which still serves the proof.
+    """
     try:
-        deployment.values()
+        values = deployment.values()
+        edited = str(values) if wish.modelfile and is_trained else ""
     except AppError as error:
         raise RequestError(error.title, error.detail, error.hint) from error
+    return dataclasses.replace(deployment, edited=edited, modelfile="" if edited else deployment.modelfile)
 
 
-def _gguf(source: Path, workspace: Path, training: Training | None) -> tuple[Path, list[JobSpec], Chain | None]:
-    """Return the GGUF to deploy, and the job that makes it where ``source`` is a folder."""
-    if source.is_file():
-        return source, [], None
-    if not source.is_dir():
+async def _there(services: Services, name: ModelName, host: str) -> str:
+    """Return where a model of that name is already; empty where there is none. Starts no server."""
+    found = await running(services, host)
+    if not found:
+        return str(services.paths.ollama_home) if has_manifest(services.paths, name) else ""
+    async with Client(found[0].host) as client:
+        is_there = any(name.same_as(model.name) for model in await client.list())
+    return found[0].host if is_there else ""
+
+
+def _agreed(console: Console, name: ModelName, place: str) -> bool:
+    """Ask on a terminal; without one, nothing is replaced unasked."""
+    if sys.stdin.isatty() and not console.as_json:
+        console.tell(_("There is a model {name} on {host}.", name=str(name), host=place))
+        return click.confirm(str(_("Replace it when the new one is proven?")), default=False)
+    raise RequestError(
+        _("There is a model {model} already", model=str(name)),
+        _("{host}; there is no terminal to ask on.", host=place),
+        _("Choose another name, or add --yes: it is replaced when the new one is proven."),
+    )
+
+
+def _check_room(prospect: Prospect) -> None:
+    short = [disk.shortage for disk in prospect.disks if not disk.has_room]
+    if short:
         raise RequestError(
-            _("There is no such GGUF or folder"), str(source), _("`paddock convert` makes a GGUF of a model's folder.")
+            _("Too little free disk space for this model"),
+            short[0],
+            _("Free some space, or name a smaller type; --dry-run shows what each step takes."),
         )
-    if not (source / "config.json").is_file():
-        found = sorted(source.glob("*.gguf"))
-        if len(found) == 1:
-            return found[0], [], None
-        if found:
-            names = ", ".join(path.name for path in found)
-            raise RequestError(_("There are several GGUFs in this folder"), names, _("Name one of them."))
-    folder = check_model_folder(source)
-    target = default_target(folder, OUT_TYPES[0])
-    moment = now()
-    chain = Chain(f"deploy-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", "deploy", 0, 2)
-    spec = conversion(folder, target, OUT_TYPES[0], workspace=workspace, training=training, chain=chain)
-    return target, [spec], Chain(chain.id, chain.title, 1, 2)
 
 
-def _template(wish: Wish, source: Path, services: Services) -> tuple[Training | None, str]:
-    """Return what the training decided, or the text of the file that was named instead; a Modelfile stands for itself.
+def _show(console: Console, prospect: Prospect) -> int:
+    """Print what would run; the status is 2 when it would be refused."""
+    is_ok = all(disk.has_room for disk in prospect.disks)
+    console.emit(
+        {
+            "ok": is_ok,
+            "steps": [{"kind": spec.kind, "name": spec.name, "params": dict(spec.params)} for spec in prospect.specs],
+            "disks": [disk.as_json() for disk in prospect.disks],
+            "replaces": prospect.replaces,
+            "warnings": [warning.english() for warning in prospect.warnings],
+        }
+    )
+    console.say(_("Steps: {steps}", steps=" → ".join(kind_word(spec.kind) for spec in prospect.specs)))
+    for line in _lines(prospect):
+        console.say(line)
+    return 0 if is_ok else RequestError.exit_status
 
-    Raises RequestError for what is neither a template of LLaMA-Factory nor a file.
-    """
-    path = services.workspace / Path(wish.template or "").expanduser()
-    if wish.template and path.is_file():
-        return None, _read(path)
-    if wish.modelfile and not wish.template:
-        return None, ""
-    return training_of(source if source.is_dir() else source.parent, wish.template, services), ""
+
+def _lines(prospect: Prospect) -> Sequence[str]:
+    lines: list[str] = []
+    for disk in prospect.disks:
+        told = _(
+            "{folder}: {needed} at most, while the step {step} runs; {free} free",
+            folder=str(disk.folders[0]),
+            needed=size(disk.needed_bytes),
+            step=kind_word(disk.worst),
+            free=size(disk.free_bytes),
+        )
+        lines.append(f"{'✓' if disk.has_room else '✗'} {told}")
+    if prospect.replaces:
+        lines.append("! " + str(_("A model of that name is replaced when the new one is proven.")))
+    return [*lines, *(f"! {warning}" for warning in prospect.warnings)]
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,138 @@
+"""A deployment on two real lines of Ollama is proven before it has its name; a wrong one leaves the old model."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.deploy.request import Deployment
+from backend.export.modelfile import mended
+from backend.export.prove import Request
+from backend.lf.find import LlamaFactory
+from backend.ollama.client import Client
+from data.jobs.library import Job
+from data.jobs.spec import JobSpec
+from data.jobs.status import Status
+from tests import ollamas, tiny_gguf
+from tests.ollamas import Running
+from tests.real.test_export_check import lf as lf  # noqa: PLC0414 - a fixture
+from tests.real.test_verify_real import ROLES
+from tests.support import Yard
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+WRONG = f'TEMPLATE """{ROLES.replace("user<|end", "human<|end")}"""\nPARAMETER temperature 0.25\nLICENSE Free\n'
+
+
+@pytest.fixture(scope="module")
+def place(lf: LlamaFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    made = Place(tmp_path_factory.mktemp("deploy") / "home", lf)
+    yield made
+    made.close()
+
+
+class Place(Yard):
+    """A home with a Llama of bytes and Llama-3's marks, as a training with ``llama3`` leaves it."""
+
+    def __init__(self, root: Path, lf: LlamaFactory) -> None:
+        super().__init__(root)
+        root.mkdir()
+        self.gguf = tiny_gguf.write(root / "llama3.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=True)
+        self.python = str(lf.python)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**super().environ, "PADDOCK_LLAMAFACTORY_PYTHON": self.python}
+
+    def deployment(self, server: Running, name: str = "m", **more: Any) -> Deployment:
+        training = {"template": "llama3", "cutoff_len": 512}
+        return Deployment(gguf=str(self.gguf), name=name, host=server.url, training=training, **more)
+
+    def run_to_its_end(self, spec: JobSpec) -> Job:
+        self.launch(spec)
+        return self.until(spec.id, timeout_s=240)
+
+    def deploy(self, asked: Deployment) -> Job:
+        return self.run_to_its_end(asked.spec(workspace=self.root))
+
+
+@pytest.fixture(scope="module", params=ollamas.VERSIONS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with ollamas.server(request.param, tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+def proof(job: Job) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(job.folder.proof.read_bytes())
+    return value
+
+
+def words(job: Job) -> str:
+    return " ".join(part.english() for part in (job.state.title, job.state.detail, job.state.hint))
+
+
+async def look(url: str) -> tuple[list[str], list[str], str]:
+    """Return the names on the server, those in memory, and the template of ``m``, which answers."""
+    async with Client(url) as client:
+        listed = sorted(model.name for model in await client.list())
+        held = [model.name for model in await client.ps()]
+        said = [
+            delta.stats
+            async for delta in client.chat("m", [{"role": "user", "content": "Hi"}], options={"num_predict": 1})
+        ]
+        assert said[-1] is not None
+        await client.unload("m")
+        return listed, held, (await client.show("m")).template
+
+
+def test_a_right_model_is_published_a_wrong_one_is_not_and_is_mended(place: Place, server: Running) -> None:
+    first = place.deploy(place.deployment(server))
+    assert first.status is Status.SUCCEEDED, words(first)
+    said = first.state.result
+    assert (said["proof"]["ok"], said["proof"]["same"], said["unproven"]) == (True, 10, "")  # type: ignore[index]
+    found = proof(first)
+    assert (found["ok"], found["model"], found["num_ctx"]["actual"]) == (True, "m", 512)
+    assert all(case["counted"] == len(case["expected_ids"]) for case in found["cases"])
+    names, held, template = asyncio.run(look(server.url))
+    assert (names, held) == (["m:latest"], []), "nothing temporary is left, and nothing in memory"
+
+    wrong = place.deployment(server, edited=WRONG)
+    failed = place.deploy(wrong)
+    assert failed.status is Status.FAILED
+    assert "Ollama does not send m what it was trained on" in words(failed)
+    assert "--unproven" in words(failed)
+    found = proof(failed)
+    assert (found["ok"], found["mendable"]) == (False, True)
+    (parted,) = [row for row in found["cases"][0]["tokens"] if row["first"]]
+    assert (parted["expected"]["text"], parted["actual"]["text"]) == ("user", "human")
+    assert asyncio.run(look(server.url)) == (["m:latest"], [], template), "the old model is as it was, and answers"
+
+    right = place.deploy(mended(wrong, place.paths))
+    assert right.status is Status.SUCCEEDED, words(right)
+    assert proof(right)["ok"]
+
+    forced = place.deploy(dataclasses.replace(wrong, unproven=True))
+    assert forced.status is Status.SUCCEEDED, words(forced)
+    assert (forced.state.result["unproven"], proof(forced)["ok"]) == ("failed", False)
+
+    told = place.run_to_its_end(Request("m", host=server.url, template="llama3").spec(workspace=place.root))
+    assert told.status is Status.FAILED
+    assert "--mend" in words(told)
+    again = Request("m", host=server.url, template="llama3", mend=True).spec(workspace=place.root)
+    done = place.run_to_its_end(again)
+    assert done.status is Status.SUCCEEDED, words(done)
+    assert (done.state.result["mended"], proof(done)["ok"], proof(done)["mended"]) == (True, True, True)
+    assert asyncio.run(look(server.url))[0] == ["m:latest"]
+
+
+def test_where_nobody_knows_the_training_the_result_says_so(place: Place, server: Running) -> None:
+    job = place.deploy(dataclasses.replace(place.deployment(server), training={}, template="{{ .Prompt }}"))
+    assert job.status is Status.SUCCEEDED, words(job)
+    assert (job.state.result["proof"], job.state.result["unproven"]) == (None, "template")
+    assert not job.folder.proof.exists()
