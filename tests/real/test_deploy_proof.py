@@ -43,7 +43,11 @@ class Place(Yard):
     def __init__(self, root: Path, lf: LlamaFactory) -> None:
         super().__init__(root)
         root.mkdir()
-        self.gguf = tiny_gguf.write(root / "llama3.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=True)
+        vocabulary = tiny_gguf.Vocabulary.of_bytes()
+        for mark in ("<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>"):
+            vocabulary.number(mark)
+        vocabulary.bos, vocabulary.eos = vocabulary.number("<|begin_of_text|>"), vocabulary.number("<|eot_id|>")
+        self.gguf = tiny_gguf.write(root / "llama3.gguf", vocabulary, add_bos=True)
         self.python = str(lf.python)
 
     @property
@@ -51,7 +55,7 @@ class Place(Yard):
         return {**super().environ, "PADDOCK_LLAMAFACTORY_PYTHON": self.python}
 
     def deployment(self, server: Running, name: str = "m", **more: Any) -> Deployment:
-        training = {"template": "llama3", "cutoff_len": 512}
+        training = {"template": "llama3", "cutoff_len": 4096}
         return Deployment(gguf=str(self.gguf), name=name, host=server.url, training=training, **more)
 
     def run_to_its_end(self, spec: JobSpec) -> Job:
@@ -97,7 +101,7 @@ def test_a_right_model_is_published_a_wrong_one_is_not_and_is_mended(place: Plac
     said = first.state.result
     assert (said["proof"]["ok"], said["proof"]["same"], said["unproven"]) == (True, 10, "")  # type: ignore[index]
     found = proof(first)
-    assert (found["ok"], found["model"], found["num_ctx"]["actual"]) == (True, "m", 512)
+    assert (found["ok"], found["model"], found["num_ctx"]["actual"]) == (True, "m", 4096)
     assert all(case["counted"] == len(case["expected_ids"]) for case in found["cases"])
     names, held, template = asyncio.run(look(server.url))
     assert (names, held) == (["m:latest"], []), "nothing temporary is left, and nothing in memory"
@@ -110,7 +114,7 @@ def test_a_right_model_is_published_a_wrong_one_is_not_and_is_mended(place: Plac
     found = proof(failed)
     assert (found["ok"], found["mendable"]) == (False, True)
     (parted,) = [row for row in found["cases"][0]["tokens"] if row["first"]]
-    assert (parted["expected"]["text"], parted["actual"]["text"]) == ("user", "human")
+    assert (parted["expected"]["text"], parted["actual"]["text"]) == ("u", "h")
     assert asyncio.run(look(server.url)) == (["m:latest"], [], template), "the old model is as it was, and answers"
 
     right = place.deploy(mended(wrong, place.paths))
