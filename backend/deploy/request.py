@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ from data.i18n import _
 from data.jobs.spec import Chain, JobSpec
 
 KIND: Final = "deploy"
-_QUANTIZATION: Final = re.compile(r"[A-Za-z0-9_]{2,20}")
+_QUANTIZATIONS: Final = ("q8_0", "q4_K_M", "q4_K_S", "q4_K", "bf16", "f16", "f32")
+"""What Ollama makes (ollama 0.24.0 and 0.32.7, ``fs/ggml/type.go`` ParseFileType); capitals do not count"""
 _TABLES: Final = frozenset({"parameters", "training"})
 _SWITCHES: Final = frozenset({"private", "unproven"})
 _NOT_TAKEN: Final = frozenset({"adapter", "draft", "renderer", "parser", "requires"})
@@ -63,10 +63,10 @@ class Deployment:
         Training.read(self.training)
         if self.edited:
             self._written()
-        if self.quantize and not _QUANTIZATION.fullmatch(self.quantize):
+        if self.quantize and self.quantize.lower() not in {name.lower() for name in _QUANTIZATIONS}:
             raise RequestError(
-                _("{text} is no quantisation", text=repr(self.quantize)),
-                "",
+                _("Ollama cannot quantise to {text}", text=repr(self.quantize)),
+                _("It makes {names}.", names=", ".join(_QUANTIZATIONS)),
                 _("Usual ones are q8_0, q4_K_M and q4_K_S; leave it out to keep the GGUF as it is."),
             )
 

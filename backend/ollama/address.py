@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from dataclasses import dataclass
 from typing import Final
@@ -76,6 +77,8 @@ def parse_address(text: str) -> Address:
         raise _wrong(text, _("{port} is not a port.", port=repr(port_text)))
     if any(char.isspace() or char in "@?#" for char in host + path):
         raise _wrong(text, _("It is not a host name."))
+    if not _can_be_host(host):
+        raise _wrong(text, _("It is not a host name."))
     return Address(_connectable(host), port, scheme, path.strip("/"))
 
 
@@ -88,6 +91,16 @@ def _split(authority: str) -> tuple[str, str | None]:
         host, _colon, port = authority.partition(":")
         return host, port
     return authority, None
+
+
+def _can_be_host(host: str) -> bool:
+    """Say whether a client could look for ``host``: an IP address, or a name that the DNS can have."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    try:
+        return ":" not in host and all(host.removesuffix(".").encode("idna").split(b".")) if host else True
+    except UnicodeError:
+        return False
 
 
 def _connectable(host: str) -> str:

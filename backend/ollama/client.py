@@ -60,7 +60,10 @@ class Client(Connection):
 
     async def version(self) -> str:
         """Return the server's version."""
-        value = await self.ask("GET", "/api/version", doing=_("asking for its version"), answer_s=5.0)
+        try:
+            value = await self.ask("GET", "/api/version", doing=_("asking for its version"), answer_s=5.0)
+        except failure.ServerDiedError as error:  # nothing that speaks HTTP has answered yet
+            raise failure.not_ollama(self.address, _("It ended the connection without an answer.")) from error
         version = reply.text(value, "version")
         if not version:
             raise failure.not_ollama(self.address, repr(dict(value)))

@@ -54,11 +54,11 @@ def cut(address: Address, doing: Message, why: str) -> AppError:
     )
 
 
-def not_ollama(address: Address, got: str) -> AppError:
+def not_ollama(address: Address, got: Message | str) -> AppError:
     """Return the error for something else that listens there, or a proxy's page."""
     return AppError(
         _("What answers at {url} is not an Ollama server", url=address.url),
-        got[:_SHOWN_CHARACTERS],
+        got[:_SHOWN_CHARACTERS] if isinstance(got, str) else got,
         _("Check OLLAMA_HOST: the port may belong to another program, or a proxy may answer in its place."),
     )
 

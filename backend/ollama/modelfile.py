@@ -177,7 +177,10 @@ def _check(command: Command, name: str = "Modelfile") -> None:
 
 
 def _wrong(name: str, line: int, column: int, why: Message) -> RequestError:
-    place = f"{name}:{line}:{column}" if line else name
+    if not line:  # a value that stands in no Modelfile yet
+        names = ", ".join(sorted(KNOWN))
+        return RequestError(_("This cannot stand in a Modelfile"), why, _("Parameters are {names}.", names=names))
+    place = f"{name}:{line}:{column}"
     return RequestError(
         _("The Modelfile has a mistake"),
         _("{place}: {why}", place=place, why=why),

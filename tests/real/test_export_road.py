@@ -46,9 +46,21 @@ def trained(lf: LlamaFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+class RoadHome(Home):
+    """A home whose proofs find the real LLaMA-Factory."""
+
+    def __init__(self, root: Path, binary: FoundBinary, lf: LlamaFactory) -> None:
+        super().__init__(root, binary)
+        self._python = str(lf.python)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**super().environ, "PADDOCK_LLAMAFACTORY_PYTHON": self._python}
+
+
 @pytest.fixture
-def home(tmp_path: Path, binary: FoundBinary) -> Iterator[Home]:
-    made = Home(tmp_path / "home", binary)
+def home(tmp_path: Path, binary: FoundBinary, lf: LlamaFactory) -> Iterator[Home]:
+    made = RoadHome(tmp_path / "home", binary, lf)
     yield made
     for job in made.library.list():
         if job.spec.kind == "serve" and job.status.is_live:

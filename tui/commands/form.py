@@ -100,7 +100,11 @@ class Command(_Texts):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words behind the command."""
         ctx.allow_extra_args = True
-        super().parse_args(ctx, args)
+        try:
+            super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser does not always say which command it was
+            raise
         if ctx.args and not ctx.resilient_parsing:
             raise RequestError(
                 _("{words} is too much here", words=" ".join(ctx.args)),

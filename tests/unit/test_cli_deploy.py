@@ -1,0 +1,160 @@
+"""``paddock deploy``: what it takes, what it would do, and that nothing is replaced unasked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.ollama.client import Client, Creation
+from backend.ollama.name import parse_name
+from backend.ollama.private import has_manifest, models_folder
+from data.paths import HOME_VARIABLE, Paths
+from tests import tiny_gguf
+from tests.support import Yard, program, wait_until
+from tests.unit.model_folder import write_model
+from tui.commands.root import run
+
+Say = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def place(yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with a GGUF, a model and an adapter that knows its training."""
+    monkeypatch.setenv(HOME_VARIABLE, str(yard.root))
+    workspace = tmp_path / "work"
+    run_folder = workspace / "saves" / "run"
+    run_folder.mkdir(parents=True)
+    write_model(workspace / "base")
+    tiny_gguf.write(workspace / "x.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=True)
+    adapter = {"base_model_name_or_path": str(workspace / "base"), "peft_type": "LORA"}
+    (run_folder / "adapter_config.json").write_text(json.dumps(adapter))
+    (run_folder / "adapter_model.safetensors").write_bytes(bytes(64))
+    record = {"version": 1, "job": "j", "template": "llama3", "enable_thinking": True, "cutoff_len": 512}
+    (run_folder / "paddock.json").write_text(json.dumps(record))
+    monkeypatch.chdir(workspace)
+    return workspace
+
+
+@pytest.fixture
+def host(place: Path, tmp_path: Path) -> Iterator[str]:
+    """A person's own server with a model ``taken``."""
+    file = tmp_path / "port"
+    process = subprocess.Popen(program("ollama_stub.py", file, "ok"), stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{wait_until(lambda: file.exists() and file.read_text(), what='the stub')}"
+
+    async def make() -> None:
+        async with Client(url) as client:
+            async for _step in client.create("taken", Creation(source="base", template="old")):
+                pass
+
+    asyncio.run(make())
+    os.environ["OLLAMA_HOST"] = url
+    yield url
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Run the command, which has to end with ``status``; return its object."""
+
+    def answer(*words: str, status: int = 0) -> dict[str, Any]:
+        assert run(["deploy", *words, "--json"]) == status, capsys.readouterr()
+        value: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return value
+
+    return answer
+
+
+def params(said: dict[str, Any], kind: str) -> dict[str, Any]:
+    (found,) = [step["params"] for step in said["steps"] if step["kind"] == kind]
+    return found  # type: ignore[no-any-return] - JSON
+
+
+def test_what_a_training_left_goes_the_whole_road(place: Path, say: Say) -> None:
+    said = say("saves/run", "robin", "--dry-run", "--quantize", "q4_K_M", "--unproven", status=2)
+    assert "LLaMA-Factory" in said["error"]["title"], "a merge needs it; none is in this home"
+
+
+def test_a_model_is_converted_and_a_gguf_is_not(place: Path, say: Say, yard: Yard) -> None:
+    said = say("base", "me/robin:v2", "--dry-run", "--template", "llama3", "--system", "S", "-p", "top_k=3")
+    assert [step["kind"] for step in said["steps"]] == ["convert", "deploy"]
+    made, wanted = params(said, "convert"), params(said, "deploy")
+    assert made["target"] == wanted["gguf"] == str(place / "base" / "base-BF16.gguf")
+    training = {"template": "llama3", "default_system": "S"}
+    assert made["training"] == wanted["training"] == training
+    assert (wanted["name"], wanted["parameters"]) == ("me/robin:v2", {"top_k": 3})
+    assert "system" not in wanted, "the training's, so that the proof expects it"
+    assert said["ok"]
+    assert said["disks"][0]["needed_bytes"] > 0
+    assert not yard.library.list(), "nothing was started"
+    said = say("x.gguf", "robin", "--dry-run")
+    assert [step["kind"] for step in said["steps"]] == ["deploy"]
+    assert "template is not known" in said["warnings"][0]
+
+
+def test_a_modelfile_that_is_named_stands_for_the_training_which_serves_the_proof(place: Path, say: Say) -> None:
+    (place / "Mine").write_text("FROM y\nSYSTEM Be kind.\nPARAMETER top_k 3\nLICENSE Free\n")
+    said = say("x.gguf", "m", "--dry-run", "--modelfile", "Mine", "--template", "llama3", "-p", "seed=1")
+    wanted = params(said, "deploy")
+    assert wanted["training"] == {"template": "llama3"}
+    assert "SYSTEM" in wanted["edited"]
+    assert "PARAMETER seed 1" in wanted["edited"]
+    assert "modelfile" not in wanted
+    said = say("x.gguf", "m", "--dry-run", "--modelfile", "Mine")
+    assert params(said, "deploy")["modelfile"] == str(place / "Mine")
+    assert "edited" not in params(said, "deploy")
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        (["nowhere", "m"], "no such GGUF"),
+        (["x.gguf", "a b"], "not a name that Ollama accepts"),
+        (["cut.gguf", "m"], "not a usable GGUF"),
+        (["x.gguf", "m", "--quantize", "q4_k_x"], "cannot quantise"),
+        (["x.gguf", "m", "-p", "colour=red"], "cannot stand in a Modelfile"),
+        (["x.gguf", "m", "--template", "nosuch"], "no template 'nosuch'"),
+        (["x.gguf", "m", "--modelfile", "nowhere"], "cannot be read"),
+        (["x.gguf", "m", "--host", "::::"], "not the address of a server"),
+        (["x.gguf", "m", "--host", "a..b"], "not the address of a server"),
+        (["saves", "m"], "no weights"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_request_starts_nothing(words: list[str], title: str, place: Path, say: Say, yard: Yard) -> None:
+    (place / "cut.gguf").write_bytes((place / "x.gguf").read_bytes()[:40])
+    assert title in say(*words, status=2)["error"]["title"]
+    assert not yard.library.list()
+
+
+def test_a_name_that_is_taken_needs_a_word(place: Path, host: str, say: Say, yard: Yard) -> None:
+    refused = say("x.gguf", "taken", status=2)
+    assert refused["error"]["title"] == "There is a model taken:latest already"
+    assert "--yes" in refused["error"]["hint"]
+    assert not yard.library.list()
+    assert say("x.gguf", "TAKEN", "--dry-run")["replaces"]
+    assert not say("x.gguf", "free", "--dry-run")["replaces"]
+    done = say("x.gguf", "taken", "--yes")
+    assert [job["status"] for job in done["jobs"]] == ["succeeded"]
+    said = yard.job(done["jobs"][0]["id"]).state.result
+    assert (said["host"], said["proof"], said["unproven"]) == (host, None, "template")
+    yard.ids = [job["id"] for job in done["jobs"]]
+
+
+def test_a_name_on_the_private_server_is_seen_while_it_does_not_run(place: Path, say: Say, yard: Yard) -> None:
+    manifests = models_folder(yard.paths) / "manifests"
+    for name in ("registry.ollama.ai/library/robin/latest", "registry.ollama.ai/me/wren/v1"):
+        (manifests / name).parent.mkdir(parents=True)
+        (manifests / name).write_text("{}")
+    paths = Paths.under(yard.root)
+    names = ["robin", "Robin:latest", "me/wren:v1", "robin:v1", "wren:v1", "other"]
+    assert [has_manifest(paths, parse_name(name)) for name in names] == [True, True, True, False, False, False]
+    assert say("x.gguf", "robin", status=2)["error"]["title"] == "There is a model robin:latest already"
