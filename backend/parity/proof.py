@@ -133,17 +133,28 @@ async def prove(
     *,
     on_case: OnCase = lambda done, total, name: None,
 ) -> Proof:
-    """Ask LLaMA-Factory and the server for every conversation and compare; raises AppError."""
+    """Ask LLaMA-Factory and the server for every conversation and compare; raises AppError.
+
+    Conversations that are longer than the model's context are left out.
+    """
     import asyncio  # noqa: PLC0415 - the offline proof needs none
 
     runner, served = await asked.runner_of(client, model)
     expected = await asyncio.to_thread(expect, lf, paths, trained, cases, runner)
+    asked_cases: list[Case] = []
     sent: list[Sent] = []
+    room = served.context
     for done, case in enumerate(cases):
         on_case(done, len(cases), case.name)
+        if room is not None and len(expected.prompts[case.name].ids) >= room:
+            continue  # the server cuts it off, and the training has, too: there is nothing to compare
+        asked_cases.append(case)
         sent.append(await asked.send(client, model, case, runner))
-    served = asked.with_context(served, await asked.context_of(client, model))
-    return judge(model, trained, expected, served, runner, cases, sent)
+        if len(sent) == 1:
+            held = await asked.context_of(client, model)  # a model may hold less than num_ctx asks for
+            served = asked.with_context(served, held)
+            room = min((context for context in (held, room) if context is not None), default=None)
+    return judge(model, trained, expected, served, runner, asked_cases, sent)
 
 
 def foretell(
