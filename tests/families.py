@@ -31,6 +31,7 @@ BASE: dict[str, Any] = {
 CHAT = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 GLM = ("<|endoftext|>", "[MASK]", "[gMASK]", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 EXPERTS = {"num_experts": 5, "num_local_experts": 5, "num_experts_per_tok": 2}
+MROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
 LATENT = {
     "num_key_value_heads": 4,
     "num_hidden_layers": 3,
@@ -69,6 +70,8 @@ class Model:
     """Id of the first token that is added to a SentencePiece vocabulary; behind its pieces where it is not given"""
     weights: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Of a model whose code transformers does not have"""
+    eyes: dict[str, Any] = field(default_factory=dict[str, Any])
+    """vision_config of a model that is more than its text"""
     types: tuple[str, ...] = TYPES
 
     @property
@@ -84,7 +87,9 @@ class Model:
         if self.weights:
             return {**common, "weights": self.weights, "config": {**config, "architectures": [self.kind + self.head]}}
         config_class, model_class = f"{self.config_kind or self.kind}Config", f"{self.kind}{self.head}"
-        if self.head == "ForConditionalGeneration":
+        if self.eyes:
+            config = {"text_config": config, "vision_config": self.eyes}
+        elif self.head == "ForConditionalGeneration":
             text = {**config, "sliding_window": 32}
             config = {"text_config": text, "vision_config": VISION, "mm_tokens_per_image": 4}
         return {**common, "config_class": config_class, "model_class": model_class, "config": config}
@@ -119,6 +124,32 @@ VISION = {
     "num_attention_heads": 1,
     "image_size": 28,
 }
+
+
+def qwen2_vl() -> dict[str, tuple[int, ...]]:
+    """Return the weights of a tiny Qwen2-VL as they were published: the text has no name of its own."""
+    found: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (700, 64),
+        "model.norm.weight": (64,),
+        "visual.patch_embed.proj.weight": (16, 3, 2, 14, 14),
+        "visual.merger.mlp.0.bias": (16,),
+    }
+    for layer in range(2):
+        inside = f"model.layers.{layer}."
+        found |= {
+            f"{inside}self_attn.{part}_proj.{kind}": ((rows, 64) if kind == "weight" else (rows,))
+            for part, rows in (("q", 64), ("k", 32), ("v", 32))
+            for kind in ("weight", "bias")
+        }
+        found |= {
+            f"{inside}self_attn.o_proj.weight": (64, 64),
+            f"{inside}mlp.gate_proj.weight": (96, 64),
+            f"{inside}mlp.up_proj.weight": (96, 64),
+            f"{inside}mlp.down_proj.weight": (64, 96),
+            f"{inside}input_layernorm.weight": (64,),
+            f"{inside}post_attention_layernorm.weight": (64,),
+        }
+    return found
 
 
 def internlm2() -> dict[str, tuple[int, ...]]:
@@ -222,6 +253,34 @@ MODELS = {
     "gemma-3-with-eyes": Model("Gemma3", {"head_dim": 32}, head="ForConditionalGeneration", real="llama-spm"),
     "mistral": Model("Mistral", {"sliding_window": None}, real="llama-spm"),
     "mistral-nemo": Model("Mistral", {"head_dim": 32}, rule="tekken", control=("<s>", "</s>", "[INST]", "[/INST]")),
+    "qwen2-vl": Model(
+        "Qwen2VL",
+        {"rope_parameters": MROPE},
+        head="ForConditionalGeneration",
+        eyes={"depth": 1, "embed_dim": 16, "hidden_size": 64, "num_heads": 1, "mlp_ratio": 1, "patch_size": 14},
+        types=("auto", "q8_0"),
+    ),
+    "qwen2-vl as published": Model(
+        "Qwen2VL",
+        {
+            "model_type": "qwen2_vl",
+            "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+            "rope_theta": 1e6,
+            "rms_norm_eps": 1e-6,
+            "tie_word_embeddings": True,
+            "vision_config": {"depth": 1, "embed_dim": 16, "hidden_size": 64, "num_heads": 1},
+        },
+        head="ForConditionalGeneration",
+        weights=qwen2_vl(),
+        types=("auto", "q8_0"),
+    ),
+    "qwen2.5-vl": Model(
+        "Qwen2_5_VL",
+        {"rope_parameters": MROPE},
+        head="ForConditionalGeneration",
+        eyes={"depth": 1, "hidden_size": 16, "out_hidden_size": 64, "num_heads": 1, "intermediate_size": 16},
+        types=("auto", "q8_0"),
+    ),
     "qwen2-moe": Model(
         "Qwen2Moe",
         {**EXPERTS, "moe_intermediate_size": 64, "shared_expert_intermediate_size": 128},

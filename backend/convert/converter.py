@@ -82,6 +82,7 @@ class ConvertReport:
             "pre_tokenizer": self.pre_tokenizer,
             "pre_tokenizer_found_by": self.pre_tokenizer_found_by,
             "blake3": self.digests.target,
+            "left_out": self.plan.left_out,
         }
 
 

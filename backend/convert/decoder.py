@@ -48,6 +48,10 @@ _LAYER: Final = re.compile(r"model\.layers\.(\d{1,5})\.(.+?)(?:\.(weight|bias))?
 _UNUSED: Final = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 
 
+EYES: Final = ("visual.", "vision_tower.", "multi_modal_projector.")
+"""What the names of weights hold that belong to the pictures of a model of several media"""
+
+
 class Decoder:
     """The road through the converter that most families take; stateless. A family overrides what it does otherwise."""
 

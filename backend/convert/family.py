@@ -57,6 +57,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "MixtralForCausalLM": llama.Mixtral(),
     "Qwen2ForCausalLM": qwen.Qwen2(),
     "Qwen2MoeForCausalLM": qwen.Qwen2Moe(),
+    "Qwen2VLForConditionalGeneration": qwen.Qwen2VL(),
+    "Qwen2_5_VLForConditionalGeneration": qwen.Qwen2VL(),
     "Qwen3ForCausalLM": qwen.Qwen3(),
     "Qwen3MoeForCausalLM": qwen.Qwen3Moe(),
     "GemmaForCausalLM": gemma.Gemma(),

@@ -209,12 +209,15 @@ def _add_rope(keys: Keys, arch: str, hparams: HParams) -> None:
                 keys.real(f"{arch}.rope.scaling.{name}", hparams.rope_real(present))
     if kind in ("su", "longrope"):
         keys.text(f"{arch}.rope.scaling.type", "longrope")
-    if kind not in ("default", "linear", "yarn", "su", "longrope", "llama3", "dynamic"):
+    if kind not in ("default", "linear", "yarn", "su", "longrope", "llama3", "dynamic", "mrope"):
         raise RequestError(
             _("The model scales its rope in an unknown way ({kind})", kind=str(kind)),
             _("Written without that scaling, it would answer wrongly beyond its first context length."),
             _("Convert it with llama.cpp's own convert_hf_to_gguf.py."),
         )
+    sections = [int(number) for number in hparams.rope_reals("mrope_section")]
+    if sections:  # of time, height, width, and a fourth
+        keys.array(f"{arch}.rope.dimension_sections", [*sections, 0, 0, 0, 0][:4])
     if rope.get("rope_theta") is not None:
         keys.real(f"{arch}.rope.freq_base", hparams.rope_real("rope_theta"))
     local = hparams.local_theta()

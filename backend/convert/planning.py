@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from backend.convert.decoder import EYES
 from backend.convert.family import Family, family_of
 from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
@@ -32,6 +33,8 @@ class Plan:
     """Weights to be read"""
     data_bytes: int
     """Weights to be written, without header and padding"""
+    left_out: int = 0
+    """How many weights belong to pictures: the GGUF holds the text"""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -62,7 +65,14 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
     _check_vocabulary(tensors, hparams)
     source_bytes = sum(part.weight.size_bytes for tensor in tensors for part in tensor.parts)
     return Plan(
-        folder, family, hparams, chosen, tensors, source_bytes, sum(tensor.size_bytes(chosen) for tensor in tensors)
+        folder,
+        family,
+        hparams,
+        chosen,
+        tensors,
+        source_bytes,
+        sum(tensor.size_bytes(chosen) for tensor in tensors),
+        sum(any(part in weight.name for part in EYES) for weight in weights),
     )
 
 

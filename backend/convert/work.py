@@ -4,7 +4,8 @@ Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_
 and optionally ``imatrix`` (file of an importance matrix), ``name`` (``general.name``) and ``training`` (what the run
 decided: its template decides the chat template, ``add_bos_token`` and the tokens for the end of an answer); ``adapter``
 (true if the source is a LoRA adapter) and ``base`` (its base model's folder). Result: ``gguf``, ``outtype``, ``bytes``,
-``blake3``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``sidecar``, ``seconds``.
+``blake3``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``left_out`` (how many weights
+belong to pictures), ``sidecar``, ``seconds``.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def main(reporter: Reporter) -> None:
     except Stopped:
         sys.stderr.write("Stopped; nothing was left behind.\n")
         raise SystemExit(_STOPPED) from None
+    if report.plan.left_out:
+        sys.stdout.write(f"The text only: {report.plan.left_out} weights of the model's eyes were left out.\n")
     reporter.artifact(target, "gguf")
     sidecar = write_sidecar(report, changed=_changed(name, facts), moment=now())
     reporter.artifact(sidecar, "sidecar")

@@ -78,6 +78,23 @@ def test_a_tied_model_has_no_output_matrix_even_when_its_file_has_one(tmp_path: 
     assert len(weights) - 1 == len(read_header(tmp_path / "a.gguf").tensors)
 
 
+def test_the_text_of_a_model_with_eyes_is_converted_and_the_rest_counted(tmp_path: Path) -> None:
+    rope = {"type": "mrope", "mrope_section": [1, 2, 1]}
+    config = {"architectures": ["Qwen2VLForConditionalGeneration"], "rope_scaling": rope, "vision_config": {"depth": 1}}
+    weights = write_model(tmp_path / "model", config=config)
+    eyes = {
+        "visual.patch_embed.proj.weight": np.ones((4, 3), np.float32),
+        "visual.merger.ln_q.weight": np.ones(4, np.float32),
+    }
+    write_weights(tmp_path / "model", weights | eyes)
+    report = convert(tmp_path / "model", tmp_path / "a.gguf")
+    header = read_header(tmp_path / "a.gguf")
+    assert (header.architecture, report.plan.left_out, len(header.tensors)) == ("qwen2vl", 2, len(weights))
+    sections = header.array("qwen2vl.rope.dimension_sections")
+    assert sections is not None
+    assert list(sections.values()) == [1, 2, 1, 0]
+
+
 def test_an_older_file_stays_until_the_new_one_is_whole(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out" / "model.gguf"
     target.parent.mkdir()

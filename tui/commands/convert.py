@@ -127,6 +127,11 @@ def convert(
     )
     status = run_jobs(console, services, [spec], wait=wait)
     if status == 0 and wait and not adapter:
+        left_out = services.library.get(spec.id).state.result.get("left_out")
+        if left_out:
+            console.say(
+                _("The GGUF holds the model's text: {count} weights of its eyes were left out.", count=left_out)
+            )
         console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
     return status
 

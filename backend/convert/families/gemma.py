@@ -10,7 +10,7 @@ from typing import ClassVar, Final, cast
 
 from backend.convert import hparams as common
 from backend.convert import sentencepiece, tokenizer, vocabulary
-from backend.convert.decoder import ATTENTION, EMBEDDING, MLP, QK_NORMS, Decoder
+from backend.convert.decoder import ATTENTION, EMBEDDING, EYES, MLP, QK_NORMS, Decoder
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
@@ -138,7 +138,7 @@ class Gemma3(Gemma2):
 
     def source_name(self, name: str) -> str | None:
         """Return the name of a text model's weight; None for the eyes of a larger one."""
-        if any(part in name for part in ("vision_tower.", "multi_modal_projector.")):
+        if any(part in name for part in EYES):
             return None
         return super().source_name(name.replace("model.language_model.", "model.").replace("language_model.", ""))
 

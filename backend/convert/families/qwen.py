@@ -1,6 +1,7 @@
-"""The Qwen family: Qwen2 (and 1.5, 2.5), Qwen3, and the mixtures Qwen2-MoE and Qwen3-MoE.
+"""The Qwen family: Qwen2 (and 1.5, 2.5), the text of Qwen2-VL, Qwen3, and the mixtures Qwen2-MoE and Qwen3-MoE.
 
-Source: llama.cpp `conversion/qwen.py` ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3Model``, ``Qwen3MoeModel``.
+Source: llama.cpp `conversion/qwen.py` ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3Model``, ``Qwen3MoeModel``,
+`conversion/qwenvl.py` ``Qwen2VLModel``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from backend.convert import tokenizer
-from backend.convert.decoder import ATTENTION, MLP, NORMS, QK_NORMS, STACKED, Decoder
+from backend.convert.decoder import ATTENTION, EYES, MLP, NORMS, QK_NORMS, STACKED, Decoder
 from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
@@ -38,6 +39,18 @@ class Qwen2(Decoder):
     def vocabulary(self, folder: ModelFolder, hparams: HParams) -> Vocabulary:
         """Return a byte-level BPE vocabulary, or the SentencePiece one of models that took Qwen2's form."""
         return tokenizer.read_pieces_or_byte_level(folder, hparams.whole("vocab_size"))
+
+
+class Qwen2VL(Qwen2):
+    """Qwen2-VL and Qwen2.5-VL: their text, whose positions have three parts."""
+
+    arch = "qwen2vl"
+
+    def source_name(self, name: str) -> str | None:
+        """Return the name of a text model's weight; None for the eyes."""
+        if any(part in name for part in EYES):
+            return None
+        return super().source_name(name.replace("language_model.", ""))
 
 
 class Qwen3(Qwen2):
