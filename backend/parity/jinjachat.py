@@ -89,15 +89,27 @@ class JinjaChat:
 
 
 def _message(message: Json) -> dict[str, object]:
-    """Return a message as Ollama gives it to llama.cpp: without thoughts, arguments of calls as objects."""
+    """Return a message as Ollama's and llama.cpp's ways give it to a template: without thoughts and empty ids."""
     made: dict[str, object] = {"role": message["role"], "content": message.get("content") or ""}
+    for theirs, ours in (("name", "tool_name"), ("tool_call_id", "tool_call_id")):
+        if message.get(ours):
+            made[theirs] = message[ours]
     calls = cast("Sequence[Json]", message.get("tool_calls") or ())
     if calls:
         made["tool_calls"] = [
-            {"type": "function", "id": call.get("id") or "", "function": dict(cast("Json", call["function"]))}
+            {
+                "type": "function",
+                "function": dict(cast("Json", call["function"])),
+                **({"id": call["id"]} if call.get("id") else {}),
+            }
             for call in calls
         ]
     return made
+
+
+def _written(value: object) -> object:
+    """Return what llama.cpp writes of a value: nothing of none."""
+    return "" if value is None else value
 
 
 @functools.lru_cache(maxsize=16)
@@ -129,7 +141,7 @@ def _compiled(source: str) -> Template:
                 return right
             return cast("object", super().call_binop(context, operator, left, right))
 
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], finalize=_written)
     cast("dict[str, object]", environment.filters)["tojson"] = as_json
     cast("dict[str, object]", environment.globals).update({"raise_exception": refuse, "strftime_now": now})
     try:

@@ -16,6 +16,7 @@ from backend.parity.gochat import GoChat
 from backend.parity.jinjachat import CHATML, JinjaChat
 from backend.parity.predict import forecast
 from backend.parity.select import Way, is_current, jinja_abilities, known_for, way_of
+from backend.parity.tokenizer import Runner
 from data.errors import AppError
 from tests import tiny_gguf
 from tests.unit.test_parity_proof import vocabulary
@@ -119,6 +120,34 @@ def test_llama_cpps_own_ways_with_jinja() -> None:
         JinjaChat("{{ raise_exception('no') }}", made, adds_bos=False).prompt(TALK.messages(), (), think=None)
     with pytest.raises(AppError, match="refuses"):  # a stranger's template reaches nothing of Python
         JinjaChat("{{ ''.__class__.__mro__ }}", made, adds_bos=False).prompt(TALK.messages(), (), think=None)
+
+
+def test_jinja_takes_nothing_for_an_empty_text_and_calls_without_ids_as_llama_cpp_does() -> None:
+    calls = (
+        "{% for call in messages[1].tool_calls %}{{ call.get('id') == messages[2].get('tool_call_id') }}{% endfor %}"
+    )
+    source = "{{ 'a' + none + missing + 'b' }}{{ none }}{{ messages[2].name }}|" + calls
+    messages = [
+        {"role": "user", "content": "Q"},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look", "arguments": {}}}]},
+        {"role": "tool", "content": "seen", "tool_name": "look"},
+    ]
+    assert JinjaChat(source, vocabulary(), adds_bos=False).prompt(messages, (), think=None) == "ablook|True"
+
+
+def test_a_line_that_does_not_know_how_a_vocabulary_is_cut_takes_its_default() -> None:
+    made = dataclasses.replace(
+        vocabulary(pre="qwen35", add_bos=False),
+        tokens=(*vocabulary().tokens, "ĠĠ", "ĠĠĠ"),
+        types=(*vocabulary().types, 1, 1),
+        merges=("Ġ Ġ", "ĠĠ Ġ"),
+    )
+    old, new = Runner(made, OLD), Runner(made, NEW)
+    assert old.cuts_otherwise
+    assert not new.cuts_otherwise
+    assert old.encode("12") == new.encode("12")
+    assert old.encode("a   +") != new.encode("a   +") or old.encode("x'S") != new.encode("x'S")
+    assert not Runner(dataclasses.replace(made, architecture="qwen35"), OLD).cuts_otherwise  # by Ollama's own engine
 
 
 def test_a_forecast_of_a_file_has_the_system_prompt_the_stops_and_the_room_of_its_modelfile(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from backend.parity.guess import guess
 from backend.parity.proof import judge
 from backend.parity.template import snapshot
 from backend.parity.tokenizer import Runner
+from backend.parity.toolloss import loss_of
 from backend.parity.vocabulary import Vocabulary
 from data.errors import AppError, RequestError
 from tests.tiny_gguf import byte_tokens
@@ -130,6 +131,32 @@ def test_a_refusal_differs_unless_the_training_refuses_as_well() -> None:
     )
     assert [verdict.cause.id for verdict in proof.verdicts if verdict.cause] == ["no-tools"]
     assert part(Prompt((), "", "ValueError"), Sent((), "", error=refusal)) is None
+
+
+def test_what_ollama_loses_of_tools_is_told_where_nothing_else_differs() -> None:
+    given = {
+        "name": "look",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"z": {"type": "number", "default": 5.0, "enum": [5.0]}, "a": {}},
+        },
+    }
+    kept = {
+        "name": "look",
+        "parameters": {"type": "object", "properties": {"a": {}, "z": {"type": "number", "enum": [5]}}},
+    }
+    case = Case("row-1", (Turn("user", "Hi"),), tools=(given,))
+    trained, sent = (f"<s>{json.dumps(one)}{USER}" for one in (given, kept))
+    assert verdict_of(trained, sent.removeprefix("<s>"), case) == "tools-lost"
+    assert verdict_of(trained, sent.removeprefix("<s>").replace("Hi", "Ho"), case) == "tools"
+    plain = replace(case, tools=(kept,))
+    assert verdict_of(trained, sent.removeprefix("<s>"), plain) == "tools"
+    words = str(loss_of(case).message())
+    assert words == (
+        "keys of the schema (strict, default); the order of properties and arguments, which it sorts by name; "
+        "the form of 5.0, which it writes as 5"
+    )
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
