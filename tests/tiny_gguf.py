@@ -106,14 +106,15 @@ def write(
     chat_template: str | None = None,
     context_length: int = 8192,
     eot: int | None = None,
+    width: int = _WIDTH,
 ) -> Path:
     """Write the GGUF; ``add_bos`` None leaves the key out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(1)
     writer.add_context_length(context_length)
-    writer.add_embedding_length(_WIDTH)
-    writer.add_feed_forward_length(_WIDTH)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(width)
     writer.add_head_count(1)
     writer.add_head_count_kv(1)
     writer.add_layer_norm_rms_eps(1e-5)
@@ -123,14 +124,14 @@ def write(
         writer.add_chat_template(chat_template)
     random = np.random.default_rng(7)
     shapes: dict[str, Sequence[int]] = {
-        "token_embd": (len(vocabulary.tokens), _WIDTH),
-        **{f"blk.0.{part}": (_WIDTH, _WIDTH) for part in ("attn_q", "attn_k", "attn_v", "attn_output")},
-        **{f"blk.0.{part}": (_WIDTH, _WIDTH) for part in ("ffn_gate", "ffn_up", "ffn_down")},
+        "token_embd": (len(vocabulary.tokens), width),
+        **{f"blk.0.{part}": (width, width) for part in ("attn_q", "attn_k", "attn_v", "attn_output")},
+        **{f"blk.0.{part}": (width, width) for part in ("ffn_gate", "ffn_up", "ffn_down")},
     }
     for name, shape in shapes.items():
         writer.add_tensor(f"{name}.weight", random.normal(0, 0.05, shape).astype(np.float16))
     for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
-        writer.add_tensor(f"{name}.weight", np.ones(_WIDTH, dtype=np.float32))
+        writer.add_tensor(f"{name}.weight", np.ones(width, dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

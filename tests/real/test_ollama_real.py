@@ -41,6 +41,7 @@ from data.jobs.library import Job
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings, load_settings
+from tests import tiny_gguf
 from tests.support import Yard, wait_until
 from tests.unit.model_folder import write_model
 
@@ -363,6 +364,37 @@ async def test_a_server_that_is_killed_is_noticed_and_its_models_survive(home: H
     assert again.job != job.id
     async with Client(again.host) as client:
         assert await client.has("survivor")
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A GGUF of one layer that takes Ollama seconds to quantise."""
+    path = tmp_path / "large.gguf"
+    vocabulary = tiny_gguf.Vocabulary.of_bytes()
+    vocabulary.tokens += [f"word{number}" for number in range(50_000)]
+    vocabulary.types += [1] * 50_000
+    return tiny_gguf.write(path, vocabulary, add_bos=False, width=1024)
+
+
+async def test_a_server_that_dies_in_the_middle_of_create_is_started_again(home: Home, large: Path) -> None:
+    server = await home.server()
+    serving = home.job(server.job or "")
+    spec = replace(chatml(large, "twice-begun", quantize="q4_K_M"), private=True).spec(workspace=home.root)
+    home.launch(spec)
+    report = home.job(spec.id).folder.report
+
+    def is_creating() -> bool:
+        return report.exists() and b'"stage":"create"' in report.read_bytes()
+
+    await asyncio.to_thread(wait_until, is_creating, timeout_s=60, what="the creation")
+    os.kill(int(str(serving.state.result["pid"])), signal.SIGKILL)
+    job = await asyncio.to_thread(home.until, spec.id, timeout_s=240)
+    assert job.status is Status.SUCCEEDED, job.state
+    assert b'"stage":"restart"' in report.read_bytes()
+    assert home.job(serving.id).status is Status.FAILED
+    async with Client((await home.server()).host) as client:
+        names = [model.name for model in await client.list()]
+    assert [name for name in names if name.startswith("twice-begun")] == ["twice-begun:latest"]
 
 
 async def test_the_server_stays_while_a_model_is_loaded_and_ends_when_idle(home: Home, tiny: Path) -> None:
