@@ -151,6 +151,9 @@ def _written(
         output.begin_sync()
         digests = Digests(output.digest(), {path: passed.result(path) for path in plan.files})
         verify.verify(output.temporary, plan, sources, size)
+        output.wait_for_sync()
+        if stop_requested():
+            raise stream.Stopped
     return ConvertReport(
         target,
         plan.family.arch,

@@ -20,7 +20,7 @@ from backend.convert.converter import ConvertReport, Digests, Quantised
 from backend.convert.digest import digest_of
 from backend.convert.quants import forecast_bytes
 from backend.convert.stream import Stopped
-from backend.convert.writer import require_space
+from backend.convert.writer import publish, require_space
 from data.errors import AppError
 from data.files import sync_folder
 from data.gguf import Header, check, read_header
@@ -79,7 +79,7 @@ def _publish(part: Path, target: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-    part.replace(target)
+    publish(part, target)
     sync_folder(target.parent)
 
 

@@ -138,13 +138,21 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
             output = Output(target, temporary, handle, digest, disk)
             yield output
             output.wait_for_sync()
-        temporary.replace(target)
+        publish(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(handle)
     sync_folder(target.parent)
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Give a whole file its name; AppError where a folder has it, or the file system refuses."""
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        raise _failed(target, error) from error
 
 
 def _failed(target: Path, error: OSError) -> AppError:

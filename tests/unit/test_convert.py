@@ -115,6 +115,26 @@ def test_a_stop_leaves_nothing(folder: Path, tmp_path: Path, after: int) -> None
     assert not (tmp_path / "out").exists() or left_in(tmp_path / "out") == []
 
 
+def test_a_stop_after_the_last_byte_leaves_nothing_either(folder: Path, tmp_path: Path) -> None:
+    seen: list[bool] = []
+    with pytest.raises(Stopped):
+        convert(
+            folder,
+            tmp_path / "out" / "model.gguf",
+            progress=lambda done, total: seen.append(done == total),
+            stop_requested=lambda: any(seen),
+        )
+    assert left_in(tmp_path / "out") == []
+
+
+def test_a_folder_that_has_the_targets_name_is_said_to_be_in_the_way(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "model.gguf"
+    target.mkdir(parents=True)
+    with pytest.raises(AppError, match="cannot be written"):
+        convert(folder, target)
+    assert left_in(target.parent) == ["model.gguf"]
+
+
 @pytest.mark.parametrize("room", [100, 5_000, 60_000])
 def test_a_disk_that_refuses_leaves_nothing(folder: Path, tmp_path: Path, room: int) -> None:
     """A limit on the size of files fails the write in the middle, as a full disk does."""
