@@ -7,7 +7,7 @@ from typing import Final
 
 from data.i18n import Message, _
 from tui.action import Action
-from tui.place_actions import CHAT, EXPORT, GGUF, HOME, JOB, PROOF, RUN
+from tui.place_actions import CHAT, EXPORT, GGUF, HOME, JOB, MODELFILE, PROOF, RUN
 
 WHERE: Final[Mapping[str, Message]] = {
     "app": _("Everywhere"),
@@ -19,6 +19,7 @@ WHERE: Final[Mapping[str, Message]] = {
     "log": _("In the log"),
     "chat": _("Chat"),
     "export": _("Export"),
+    "modelfile": _("In the Modelfile"),
     "gguf": _("In the viewer of GGUFs"),
     "form": _("In forms"),
     "dialog": _("In dialogs"),
@@ -178,6 +179,17 @@ _FORMS: Final[tuple[Action, ...]] = (
     ),
 )
 
-ACTIONS: Final[tuple[Action, ...]] = (*_EVERYWHERE, *HOME, *JOB, *RUN, *CHAT, *EXPORT, *GGUF, *PROOF, *_FORMS)
+ACTIONS: Final[tuple[Action, ...]] = (
+    *_EVERYWHERE,
+    *HOME,
+    *JOB,
+    *RUN,
+    *CHAT,
+    *EXPORT,
+    *GGUF,
+    *PROOF,
+    *MODELFILE,
+    *_FORMS,
+)
 
 BY_ID: Final[Mapping[str, Action]] = {action.id: action for action in ACTIONS}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.errors import AppError, RequestError
 from data.i18n import Message
 from data.jobs.library import Job
 from data.jobs.spec import JobSpec
@@ -77,3 +79,25 @@ def look_ahead(
     name = parse_name(wanted.deployment.name) if wanted.deployment else None
     replaces = name is not None and any(name.same_as(model) for model in models)
     return Prospect(tuple(specs), disks, replaces, tuple(warnings(wanted, lf)))
+
+
+def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:
+    """Return the Modelfile that the deployment of ``wanted`` would write of itself, without what a person wrote.
+
+    Takes up to half a minute where LLaMA-Factory has to be asked for its templates. Raises AppError.
+    """
+    from backend.export.modelfile import draft  # noqa: PLC0415
+
+    deployment = dataclasses.replace(wanted.deployment, edited="") if wanted.deployment else None
+    return str(draft(dataclasses.replace(wanted, deployment=deployment), settings, paths))
+
+
+def modelfile_problem(text: str) -> AppError | None:
+    """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is."""
+    from backend.deploy.request import Deployment  # noqa: PLC0415
+
+    try:
+        Deployment(gguf="model.gguf", name="model", edited=text).check()
+    except RequestError as error:
+        return error
+    return None

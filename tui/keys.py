@@ -23,6 +23,7 @@ _TOGETHER: Final[Sequence[frozenset[str]]] = (
     frozenset({"app", "export", "list"}),
     frozenset({"app", "gguf", "list"}),
     frozenset({"app", "proof", "list"}),
+    frozenset({"app", "modelfile"}),
     frozenset({"app", "form", "list"}),
     frozenset({"dialog", "list"}),
 )

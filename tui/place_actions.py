@@ -289,6 +289,15 @@ EXPORT: Final[tuple[Action, ...]] = (
         footer=True,
     ),
     Action(
+        "export.modelfile",
+        _("Modelfile"),
+        ("e",),
+        ("export",),
+        _("Shows the Modelfile that goes with the weights, in an editor."),
+        "modelfile",
+        footer=True,
+    ),
+    Action(
         "export.inspect",
         _("Look inside"),
         ("v",),
@@ -329,5 +338,18 @@ PROOF: Final[tuple[Action, ...]] = (
         _("Turns a page of what is said of a conversation."),
         "read_on",
         footer=True,
+    ),
+)
+
+MODELFILE: Final[tuple[Action, ...]] = (
+    Action(
+        "modelfile.draft",
+        _("Back to the draft"),
+        ("ctrl+r",),
+        ("modelfile",),
+        _("Writes again what the training says."),
+        "back_to_draft",
+        footer=True,
+        priority=True,
     ),
 )

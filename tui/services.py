@@ -243,6 +243,14 @@ class Services:
         models = [offer.name for offer in offers]
         return await asyncio.to_thread(exporting.look_ahead, self.paths, self.settings, self.environ, plan, models)
 
+    def export_modelfile(self, plan: ExportPlan) -> str:
+        """Return the Modelfile that the deployment of ``plan`` would write of itself; raises AppError."""
+        return exporting.modelfile(self.paths, self.settings, plan)
+
+    def modelfile_problem(self, text: str) -> AppError | None:
+        """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is."""
+        return exporting.modelfile_problem(text)
+
     # -- GGUF -----------------------------------------------------------------------------------------------------
 
     def inspect_gguf(self, path: str) -> Inspection:

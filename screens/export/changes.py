@@ -12,6 +12,7 @@ from backend.export.plan import Device, ExportPlan, Gptq, draft
 from backend.ollama.name import parse_name
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
+from tui.exporting import modelfile_problem
 from tui.widgets.form import ON
 
 
@@ -31,6 +32,9 @@ def problems(plan: ExportPlan) -> dict[str, Message]:
             parse_name(plan.deployment.name)
         except AppError as error:
             found["name"] = _("{title}. {hint}", title=error.title, hint=error.hint)
+        wrong = modelfile_problem(plan.deployment.edited) if plan.deployment.edited else None
+        if wrong is not None:
+            found["modelfile"] = _("{title}. {detail}", title=wrong.title, detail=wrong.detail)
     if plan.source.kind == "adapter" and not plan.base:
         found["base"] = _("The adapter names no base model; name the one it was trained on.")
     if plan.gptq is not None and not plan.gptq.dataset:

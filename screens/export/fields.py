@@ -262,6 +262,14 @@ def _ollama(plan: ExportPlan, usual: ExportPlan) -> list[Field]:
                 help=_("What you will type after `ollama run`; a model of that name stays until the new one is whole."),
             ),
             Field(
+                "modelfile",
+                _("Modelfile"),
+                str(_("edited")) if deployment.edited else "",
+                empty=_("what the training says"),
+                help=_("TEMPLATE, SYSTEM, PARAMETER, LICENSE and MESSAGE that go with the weights."),
+                locked=_("e shows it, in an editor."),
+            ),
+            Field(
                 "quantize",
                 _("Quantise"),
                 deployment.quantize,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from backend.export.plan import ExportPlan
     from backend.export.source import Run
     from tui.exporting import Prospect
+
+_MODELFILE: Final = "modelfile"
 
 
 class ExportScreen(Place):
@@ -162,8 +164,8 @@ class ExportScreen(Place):
                 return in_list and bool(self._runs)
             case "add_weights":
                 return in_list and self._plan is not None and self._plan.source.kind == "adapter"
-            case "start":
-                return self._plan is not None
+            case "start" | "modelfile":
+                return self._plan is not None and (action == "start" or self._plan.deployment is not None)
             case "inspect":
                 return self._gguf() is not None
             case "unlock":
@@ -257,13 +259,28 @@ class ExportScreen(Place):
         if not self.is_there or self._plan is None:
             return None
         field = self.query_one("#form", Form).field
-        return field.key if field is not None and field.locked is not None else None
+        # The Modelfile is no fact of the training: its own key opens it.
+        return field.key if field is not None and field.locked is not None and field.key != _MODELFILE else None
 
     def action_unlock(self) -> None:
         """Let what the training decided be changed."""
         key = self._locked_field()
         if key is not None:
             self._unlocked.add(key)
+            self._show_plan()
+
+    async def action_modelfile(self) -> None:
+        """Show the Modelfile in an editor."""
+        from screens.export.modelfile import ModelfileScreen  # noqa: PLC0415 - what it needs of backend comes with it
+
+        if self._plan is not None and self._plan.deployment is not None:
+            await self.app.push_screen(ModelfileScreen(self._plan, self._edited))  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
+
+    def _edited(self, text: str) -> None:
+        """Keep what was made of the Modelfile; "" is the draft."""
+        plan = self._plan
+        if plan is not None and plan.deployment is not None and text != plan.deployment.edited:
+            self._plan = dataclasses.replace(plan, deployment=dataclasses.replace(plan.deployment, edited=text))
             self._show_plan()
 
     def _gguf(self) -> Path | None:

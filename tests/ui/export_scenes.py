@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from textual.pilot import Pilot
+from textual.widgets import TextArea
 
 from backend.convert.converter import convert
 from backend.deploy.request import Deployment
@@ -52,6 +53,18 @@ def run(name: str, *steps: int | None, facts: RunFacts | None = None, ago_s: flo
     return Run(path, tuple(found), known, folders.NOW.timestamp() - ago_s)
 
 
+MODELFILE: Final = '''FROM /home/mei/work/models/Qwen2.5-0.5B-Instruct-sft/Qwen2.5-0.5B-Instruct-sft.gguf
+TEMPLATE """{{- if .System }}<|im_start|>system
+{{ .System }}<|im_end|>
+{{ end }}
+{{- range .Messages }}<|im_start|>{{ .Role }}
+{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+"""
+SYSTEM """You are Qwen, created by Alibaba Cloud. You are a helpful assistant."""
+PARAMETER stop "<|im_end|>"
+PARAMETER num_ctx 2048
+'''
 SFT: Final = run("Qwen2.5-0.5B-Instruct/lora/sft", None, 1000, 500)
 DPO: Final = run("Qwen2.5-0.5B-Instruct/lora/dpo", None, facts=RunFacts(), ago_s=90_000)
 LONG: Final = run(
@@ -98,6 +111,10 @@ class Written(Exports):
             return Source("gguf", path, RunFacts())
         run = next(run for run in self.found if path in {one.path for one in run.checkpoints})
         return Source("adapter", path, run.facts, self.base)
+
+    def modelfile(self, plan: ExportPlan) -> str:
+        """Return what is written down."""
+        return MODELFILE
 
     def prospect(self, plan: ExportPlan) -> Prospect:
         """Return what the plan takes."""
@@ -170,6 +187,28 @@ def asks(way: Walk, kind: type[object], *names: str) -> Walk:
     return walk
 
 
+def modelfile(*names: str) -> Walk:
+    """Wait for the draft, then press keys."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await until(pilot, lambda: app.screen.query_one("#text", TextArea).text == MODELFILE)
+        await pilot.press(*names)
+        await settled(pilot, app)
+
+    return walk
+
+
+def at_field(field: str) -> Walk:
+    """Put the cursor of the form on ``field``."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await until(pilot, lambda: isinstance(app.screen, ExportScreen))
+        screen_of(app, ExportScreen).query_one("#form", Form).select(field)
+        await settled(pilot, app)
+
+    return walk
+
+
 def gguf(*names: str) -> Walk:
     """Look into a GGUF that was just made, then press keys."""
 
@@ -219,6 +258,11 @@ EXPORT_SCENES: Final = (
     Scene("run-refused", folders.refused_deployment, ways(keys("enter"))),
     Scene("proof", folders.refused_deployment, ways(keys("enter"), keys("p"))),
     Scene("proof-context", folders.refused_deployment, ways(keys("enter"), keys("p"), keys("G"))),
+    Scene("modelfile", walk=ways(export("e"), modelfile()), exports=USUAL),
+    Scene("modelfile-mistake", walk=ways(export("e"), modelfile(*"TEMPLTE")), exports=USUAL),
+    Scene("modelfile-edited", walk=ways(export("e"), modelfile(*"SYSTEM short", "enter")), exports=USUAL),
+    Scene("export-edited", walk=ways(export("e"), modelfile(*"SYSTEM short", "enter", "escape"), at_field("modelfile")),
+          exports=USUAL),
     Scene("gguf", walk=gguf()),
     Scene("gguf-template", walk=gguf(*["j"] * 6)),
     Scene("gguf-tensors", walk=gguf("G")),

@@ -82,6 +82,10 @@ class Exports:
         """Return what lies at ``path``."""
         raise NotImplementedError
 
+    def modelfile(self, plan: ExportPlan) -> str:
+        """Return the Modelfile of ``plan``."""
+        raise NotImplementedError
+
     def prospect(self, plan: ExportPlan) -> Prospect:
         """Return what ``plan`` takes."""
         raise NotImplementedError
@@ -126,3 +130,7 @@ class ScriptedServices(Services):
     async def export_prospect(self, plan: ExportPlan) -> Prospect:
         """Return what is written down."""
         return self.exports.prospect(plan)
+
+    def export_modelfile(self, plan: ExportPlan) -> str:
+        """Return what is written down."""
+        return self.exports.modelfile(plan)

@@ -53,7 +53,7 @@ async def test_the_newest_weights_are_drafted_and_fields_change_by_keys(
         await until(pilot, shows(pilot, "● checkpoint-5"))
         await pilot.press("G", "k", "right")
         await until(pilot, shows(pilot, "q8_0"))
-        await pilot.press("k", "enter", "ctrl+u", *"mine", "enter")
+        await pilot.press("k", "k", "enter", "ctrl+u", *"mine", "enter")
         await until(pilot, shows(pilot, "• mine"))
         screen = app.screen
         assert isinstance(screen, ExportScreen)

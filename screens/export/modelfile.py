@@ -1,0 +1,118 @@
+"""The Modelfile of an export in an editor: the draft as the job would write it, and what a person makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.widgets import TextArea
+
+from backend.export.plan import ExportPlan
+from data.i18n import _
+from data.text import inert
+from screens.place import Place
+from tui.keys import bindings
+from tui.widgets.cells import Parts, part
+from tui.widgets.pane import entitle
+from tui.widgets.prose import Prose
+
+
+class ModelfileScreen(Place):
+    """Edits the Modelfile of ``plan``; tells ``take`` each text, an empty one where it is the draft."""
+
+    PLACE = "modelfile"
+    CSS_PATH = "modelfile.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("modelfile")
+
+    def __init__(self, plan: ExportPlan, take: Callable[[str], None]) -> None:
+        super().__init__()
+        self._plan = plan
+        self._take = take
+        self._draft: str | None = None
+
+    def body(self) -> ComposeResult:
+        """Lay out the text above what is wrong with it."""
+        with Vertical(id="modelfile", classes="pane"):
+            text = TextArea(id="text", show_line_numbers=True, soft_wrap=True, disabled=True)
+            text.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
+            yield text
+        yield Prose([part(str(_("Writing the draft…")), "muted")], id="verdict")
+
+    def on_mount(self) -> None:
+        """Write the draft."""
+        entitle(self.query_one("#modelfile"), "Modelfile")
+        self._write()
+
+    def where(self) -> str:
+        """Name the model."""
+        return inert(self._plan.deployment.name) if self._plan.deployment else ""
+
+    @property
+    def is_typing(self) -> bool:
+        """Letters are text here."""
+        return isinstance(self.focused, TextArea)
+
+    def language_changed(self) -> None:
+        """Say everything again."""
+        super().language_changed()
+        self._judge()
+
+    @work(exclusive=True, group="draft")
+    async def _write(self) -> None:
+        draft = await self.attempt(lambda: self.services.export_modelfile(self._plan))
+        if not self.is_there:
+            return
+        edited = self._plan.deployment.edited if self._plan.deployment else ""
+        if draft is None and not edited:
+            self.query_one("#verdict", Prose).show([part(str(_("There is no draft to be shown yet.")), "muted")])
+            return
+        self._draft = draft or ""
+        text = self.query_one("#text", TextArea)
+        text.text = edited or self._draft
+        text.disabled = False
+        text.focus()
+        self._judge()
+
+    @on(TextArea.Changed, "#text")
+    def _judge(self) -> None:
+        """Say what is wrong with the text, and hand it on."""
+        if self._draft is None:
+            return
+        text = self.query_one("#text", TextArea).text
+        is_draft = text == self._draft
+        self._take("" if is_draft else text)
+        problem = self.services.modelfile_problem(text)
+        verdict: Parts
+        if problem is not None:
+            words = problem.detail or problem.title
+            verdict = (("✗ ", "failed"), (inert(str(words)), "text"))
+        elif is_draft:
+            verdict = (
+                ("✓ ", "done"),
+                (str(_("The draft: what the training says. Write in it to change it.")), "muted"),
+            )
+        else:
+            verdict = (
+                ("• ", "accent"),
+                (str(_("Edited: it goes to Ollama as it stands, if the proof holds.")), "text"),
+            )
+        self.query_one("#verdict", Prose).show([verdict])
+        entitle(self.query_one("#modelfile"), subtitle="" if is_draft else str(_("edited")))
+        self.refresh_keys()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a key only where it does something."""
+        if action == "back_to_draft":
+            is_there = self.is_there and bool(self._draft)
+            return is_there and self.query_one("#text", TextArea).text != self._draft
+        return super().check_action(action, parameters)
+
+    def action_back_to_draft(self) -> None:
+        """Write the draft again."""
+        text = self.query_one("#text", TextArea)
+        if self._draft is not None:
+            text.replace(self._draft, text.document.start, text.document.end)

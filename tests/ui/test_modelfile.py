@@ -1,0 +1,93 @@
+"""The Modelfile of an export by keys: the draft, a mistake with its place, what is edited, and the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import pytest
+from textual.widgets import TextArea
+
+from backend.export.plan import ExportPlan
+from data.errors import AppError
+from screens.export.modelfile import ModelfileScreen
+from screens.export.screen import ExportScreen
+from screens.failure import FailureDialog
+from tests.ui import folders
+from tests.ui.driving import screen_of, settled, shows, until
+from tests.ui.export_scenes import MODELFILE, USUAL, export
+from tests.ui.scenes import Scene
+from tui.app import PaddockApp
+from tui.widgets.form import Form
+
+WIDE, NARROW = (140, 40), (80, 24)
+
+
+@pytest.fixture
+def app(make: folders.Stable, tmp_path: Path) -> PaddockApp:
+    return PaddockApp(Scene("export", exports=USUAL).services(tmp_path / "home", threading.Event()))
+
+
+def plan_of(screen: ExportScreen) -> ExportPlan:
+    assert screen._plan is not None
+    return screen._plan
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_the_draft_is_edited_and_goes_into_the_plan(app: PaddockApp, size: tuple[int, int]) -> None:
+    async with app.run_test(size=size) as pilot:
+        await export()(pilot, app)
+        screen = screen_of(app, ExportScreen)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, ModelfileScreen))
+        await until(pilot, shows(pilot, "FROM", "PARAMETER num_ctx 2048", "what the training says"))
+        text = app.screen.query_one("#text", TextArea)
+        text.move_cursor(text.document.end)
+        await pilot.press(*"PARAMETER q 3")
+        await until(pilot, shows(pilot, "Modelfile:", ":1: Ollama knows no parameter 'q'."))
+        await pilot.press("backspace", "backspace", "backspace", *"temperature 0.5")
+        await until(pilot, shows(pilot, "• Edited"))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        deployment = plan_of(screen).deployment
+        assert deployment is not None
+        assert deployment.edited == f"{MODELFILE}PARAMETER temperature 0.5"
+        screen.query_one("#form", Form).select("modelfile")
+        await until(pilot, shows(pilot, "edited"))
+        await pilot.press("e")
+        await until(pilot, shows(pilot, "PARAMETER temperature 0.5"))
+        await pilot.press("ctrl+r")
+        await until(pilot, shows(pilot, "what the training says"))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        deployment = plan_of(screen).deployment
+        assert deployment is not None
+        assert deployment.edited == ""
+
+
+async def test_a_mistake_that_is_left_is_marked_in_the_form(app: PaddockApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await export()(pilot, app)
+        screen = screen_of(app, ExportScreen)
+        plan = plan_of(screen)
+        assert plan.deployment is not None
+        screen._take(dataclasses.replace(plan, deployment=dataclasses.replace(plan.deployment, edited="TEMPLTE x")))
+        screen.query_one("#form", Form).select("modelfile")
+        await until(pilot, shows(pilot, "✗ edited", "Modelfile:1:1"))
+
+
+async def test_where_no_draft_can_be_written_it_is_said(app: PaddockApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(plan: ExportPlan) -> str:
+        raise AppError("The Modelfile is not known yet", "The base is not here", "Start the export")
+
+    monkeypatch.setattr(app.services, "export_modelfile", refuse)
+    async with app.run_test(size=NARROW) as pilot:
+        await export()(pilot, app)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, FailureDialog))
+        await pilot.press("escape")
+        await until(pilot, shows(pilot, "There is no draft to be shown yet."))
+        await pilot.press("escape")
+        await settled(pilot, app)
+        assert isinstance(app.screen, ExportScreen)
