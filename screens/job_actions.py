@@ -10,12 +10,13 @@ from data.errors import AppError
 from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.status import Status
+from data.text import inert
 from screens.choice import Choice, ChoiceDialog
 from screens.job_lines import name_of
 from screens.place import Place
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
-from tui.wording import size
+from tui.wording import chain_title, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,12 @@ class JobActions(Place):
     def selected_job(self) -> Job | None:
         """The job that the keys are about."""
         raise NotImplementedError
+
+    @property
+    def jobs_to_remove(self) -> tuple[Job, ...]:
+        """The jobs that a removal is about: the selected one, or a pipeline as a whole."""
+        job = self.selected_job
+        return () if job is None else (job,)
 
     @property
     def copy_text(self) -> str:
@@ -44,7 +51,7 @@ class JobActions(Place):
         allowed: Mapping[str, bool] = {
             "stop_job": job.status.is_live and job.status is not Status.UNREACHABLE,
             "resume_job": job.status in (Status.FAILED, Status.STOPPED, Status.LOST),
-            "remove_job": job.status.is_ended,
+            "remove_job": all(each.status.is_ended for each in self.jobs_to_remove),
             "copy_job": True,
             "export_job": job.spec.kind == "train" and job.status in (Status.SUCCEEDED, Status.STOPPED),
         }
@@ -108,25 +115,32 @@ class JobActions(Place):
 
     @work
     async def action_remove_job(self) -> None:
-        """Say what a removal deletes, then do it; what the job made is kept by default."""
-        job = self.selected_job
-        if job is None:
+        """Say what a removal deletes, then do it; what was made is kept by default."""
+        jobs = self.jobs_to_remove
+        if not jobs:
             return
-        kept = await self.attempt(lambda: self.services.removal_consequence(job, with_artifacts=False))
-        all_gone = await self.attempt(lambda: self.services.removal_consequence(job, with_artifacts=True))
+        kept = await self.attempt(lambda: self.services.removal_consequence(jobs, with_artifacts=False))
+        all_gone = await self.attempt(lambda: self.services.removal_consequence(jobs, with_artifacts=True))
         if kept is None or all_gone is None:
             return
-        choices = [Choice("keep", "k", _("Remove the job, keep what it made"), kept)]
-        if job.state.artifacts:
-            choices.append(Choice("all", "a", _("Remove the job and what it made"), all_gone, danger=True))
-        chosen = await self.choose(
-            ChoiceDialog(_("Remove {job}?", job=name_of(job)), _("This cannot be undone."), choices)
-        )
+        chain = jobs[0].spec.chain
+        if len(jobs) == 1 or chain is None:
+            question = _("Remove {job}?", job=name_of(jobs[0]))
+            keep, both = _("Remove the job, keep what it made"), _("Remove the job and what it made")
+        else:
+            question = _(
+                "Remove the pipeline {job} with its {count} jobs?", job=inert(chain_title(chain)), count=len(jobs)
+            )
+            keep, both = _("Remove the jobs, keep what they made"), _("Remove the jobs and what they made")
+        choices = [Choice("keep", "k", keep, kept)]
+        if any(job.state.artifacts for job in jobs):
+            choices.append(Choice("all", "a", both, all_gone, danger=True))
+        chosen = await self.choose(ChoiceDialog(question, _("This cannot be undone."), choices))
         if chosen in ("keep", "all"):
-            freed = await self.attempt(lambda: self.services.remove(job, with_artifacts=chosen == "all"))
+            freed = await self.attempt(lambda: self.services.remove(jobs, with_artifacts=chosen == "all"))
             if freed is not None:
                 self.say(_("Removed; {size} are free again", size=size(freed)))
-                self.removed(job)
+                self.removed(jobs[0])
             self.paddock.look_soon()
 
     def removed(self, job: Job) -> None:

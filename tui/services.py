@@ -181,18 +181,27 @@ class Services:
         with self._lock:
             return launch.resume(self.library, job.id, keep=self.settings.environment_keep, environ=self.environ)
 
-    def removal_consequence(self, job: Job, *, with_artifacts: bool) -> Message:
+    def pipeline(self, word: str) -> list[Job]:
+        """Return the jobs of the pipeline with the id ``word``, or the only one that has it as a part; none is []."""
+        chains: dict[str, list[Job]] = {}
+        for job in self.jobs():
+            if job.spec.chain is not None:
+                chains.setdefault(job.spec.chain.id, []).append(job)
+        found = [word] if word in chains else [name for name in chains if word in name]
+        return chains[found[0]] if len(found) == 1 else []
+
+    def removal_consequence(self, jobs: Sequence[Job], *, with_artifacts: bool) -> Message:
         """Say what a removal deletes and what stays."""
         from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
 
         with self._lock:
-            return launch.removal_consequence(job, self.library, with_artifacts=with_artifacts)
+            return launch.removal_consequence(jobs, self.library, with_artifacts=with_artifacts)
 
-    def remove(self, job: Job, *, with_artifacts: bool) -> int:
-        """Remove ``job``; return the bytes freed. Raises AppError."""
+    def remove(self, jobs: Sequence[Job], *, with_artifacts: bool) -> int:
+        """Remove ``jobs``; return the bytes freed. Raises AppError."""
         from backend.jobs import launch  # noqa: PLC0415 - not needed for the first frame
 
-        return launch.remove(job, with_artifacts=with_artifacts)
+        return launch.remove(jobs, with_artifacts=with_artifacts)
 
     def remove_unreadable(self, folder: JobFolder) -> int:
         """Remove the folder of a job that cannot be read; return the bytes freed. Raises AppError."""

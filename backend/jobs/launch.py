@@ -197,53 +197,70 @@ def clean_unpublished(jobs: Path) -> None:
             os.close(lock)
 
 
-def removal_consequence(job: Job, library: Library, *, with_artifacts: bool) -> Message:
-    """Say what removing the job deletes, in bytes, and what stays."""
+def removal_consequence(jobs: Sequence[Job], library: Library, *, with_artifacts: bool) -> Message:
+    """Say what removing ``jobs`` together deletes, in bytes, and what stays."""
     from data.jobs.report import size_bytes  # noqa: PLC0415 - only asked before a removal
 
-    folder_bytes = size_bytes(job.folder.path)
-    artifacts = [a for a in job.state.artifacts.values() if Path(a.path).exists()]
-    total = sum(size_bytes(Path(a.path)) for a in artifacts)
-    waiting = [child.spec.name for child in library.dependents(job.id) if child.status.is_live]
-    parts = [_("Deletes the job's folder ({folder} bytes: log, events).", folder=f"{folder_bytes:,}")]
-    if artifacts:
-        made = {"bytes": f"{total:,}", "paths": ", ".join(a.path for a in artifacts)}
-        if with_artifacts:
-            parts.append(_("Deletes what it made ({bytes} bytes): {paths}.", **made))
-        else:
-            parts.append(_("Keeps what it made ({bytes} bytes): {paths}.", **made))
+    folders = f"{sum(size_bytes(job.folder.path) for job in jobs):,}"
+    paths = [path for path in _made_by(jobs) if Path(path).exists()]
+    ids = {job.id for job in jobs}
+    children = {child.id: child for job in jobs for child in library.dependents(job.id)}
+    waiting = [child.spec.name for child in children.values() if child.status.is_live and child.id not in ids]
+    parts = [
+        _("Deletes the job's folder ({folder} bytes: log, events).", folder=folders)
+        if len(jobs) == 1
+        else _("Deletes the folders of {count} jobs ({folder} bytes: logs, events).", count=len(jobs), folder=folders)
+    ]
+    if paths:
+        made = {"bytes": f"{sum(size_bytes(Path(path)) for path in paths):,}", "paths": ", ".join(paths)}
+        match len(jobs) == 1, with_artifacts:
+            case True, True:
+                parts.append(_("Deletes what it made ({bytes} bytes): {paths}.", **made))
+            case True, False:
+                parts.append(_("Keeps what it made ({bytes} bytes): {paths}.", **made))
+            case False, True:
+                parts.append(_("Deletes what they made ({bytes} bytes): {paths}.", **made))
+            case _:
+                parts.append(_("Keeps what they made ({bytes} bytes): {paths}.", **made))
     if waiting:
         parts.append(_("Jobs that wait for it will fail: {waiting}.", waiting=", ".join(waiting)))
     names = [f"part{index}" for index in range(len(parts))]
     return Message(" ".join(f"{{{name}}}" for name in names), dict(zip(names, parts, strict=True)))
 
 
-def remove(job: Job, *, with_artifacts: bool) -> int:
-    """Remove an ended job's folder, and on request what it made; return the bytes freed.
+def _made_by(jobs: Sequence[Job]) -> list[str]:
+    """Return the paths of what ``jobs`` made, each once, and none that lies in another of them."""
+    paths = dict.fromkeys(artifact.path for job in jobs for artifact in job.state.artifacts.values())
+    return [path for path in paths if not any(str(parent) in paths for parent in Path(path).parents)]
 
-    Raises RequestError for a live job. The folder first gets a dot-name, so that it is gone at once or not at all.
+
+def remove(jobs: Sequence[Job], *, with_artifacts: bool) -> int:
+    """Remove the folders of ended jobs, and on request what they made; return the bytes freed.
+
+    Raises RequestError where one is live; then all stay. A folder first gets a dot-name, so that it is gone at once or
+    not at all; the last job goes first, so that none is left that waits for one that is gone.
     """
     from data.jobs.report import size_bytes  # noqa: PLC0415 - only used here and above
 
-    if job.status.is_live:
-        raise RequestError(
-            _("This job is still alive"),
-            _("{job} is {status}.", job=job.id, status=STATUS_WORDS[job.status]),
-            _("Stop it first."),
-        )
+    for job in jobs:
+        if job.status.is_live:
+            raise RequestError(
+                _("This job is still alive"),
+                _("{job} is {status}.", job=job.id, status=STATUS_WORDS[job.status]),
+                _("Stop it first."),
+            )
     freed = 0
-    if with_artifacts:
-        for artifact in job.state.artifacts.values():
-            path = Path(artifact.path)
-            freed += size_bytes(path)
-            try:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-            except OSError as error:
-                raise AppError(
-                    _("What the job made cannot be removed"), str(error), _("The job itself was kept.")
-                ) from error
-    freed += size_bytes(job.folder.path)
-    _dispose(job.folder)
+    for path in map(Path, _made_by(jobs) if with_artifacts else ()):
+        freed += size_bytes(path)
+        try:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        except OSError as error:
+            raise AppError(
+                _("What the job made cannot be removed"), str(error), _("The job itself was kept.")
+            ) from error
+    for job in reversed(jobs):
+        freed += size_bytes(job.folder.path)
+        _dispose(job.folder)
     return freed
 
 

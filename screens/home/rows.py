@@ -13,7 +13,7 @@ from data.jobs.pace import Pace
 from data.jobs.status import Status
 from data.text import inert
 from screens.job_lines import doing, left_s, name_of, progress_parts, single_name, status_parts, step_name
-from tui.widgets.cells import Parts, part
+from tui.widgets.cells import Parts, part, width_of
 from tui.widgets.table import Column, Row
 from tui.wording import age, chain_title, clock_span, fraction, kind_word
 
@@ -29,6 +29,17 @@ COLUMNS: Final = (
     Column(_("loss or stage"), 16, from_width=84),
     Column(_("age"), 6, right=True, from_width=58),
 )
+
+
+def columns_for(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """Return the columns, each no wider than what ``rows`` have in it: what is free goes to the names of the jobs."""
+    made: list[Column] = []
+    for index, column in enumerate(COLUMNS):
+        widest = max((width_of(row.cells[index]) for row in rows if index < len(row.cells)), default=0)
+        # Numbers that run keep their room, so that the names do not move with every second.
+        needed = column.width if widest and column.right else max(widest, width_of(part(str(column.title))))
+        made.append(column._replace(width=min(column.width, needed)))
+    return tuple(made)
 
 
 @dataclass(frozen=True, slots=True)

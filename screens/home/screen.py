@@ -15,7 +15,7 @@ from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.status import STATUS_WORDS, Status
 from data.log import last_exception, log_end
-from screens.home.rows import COLUMNS, Group, groups, is_folded, job_rows
+from screens.home.rows import COLUMNS, Group, columns_for, groups, is_folded, job_rows
 from screens.job_actions import JobActions
 from screens.job_lines import JobDetail, answers, artifact_lines, deployed_model, detail_lines, failure_lines, headline
 from screens.place import Place
@@ -89,6 +89,7 @@ class HomeScreen(JobActions, Place):
         self.set_class(empty, "-empty")
         if empty:
             self.query_one("#welcome", Prose).show(welcome_lines())
+        table.set_columns(columns_for(rows))
         table.show(rows)
         if self._fresh and rows:
             self._fresh = False
@@ -183,6 +184,14 @@ class HomeScreen(JobActions, Place):
             return None
         key = self.query_one("#table", Table).cursor_key
         return next((job for job in group.jobs if job.id == key), group.current)
+
+    @property
+    def jobs_to_remove(self) -> tuple[Job, ...]:
+        """All of a pipeline where the cursor is on its own line."""
+        group = self.selected_group
+        if group is not None and group.is_chain and self.query_one("#table", Table).cursor_key == group.key:
+            return group.jobs
+        return super().jobs_to_remove
 
     @on(Table.Moved)
     def _moved(self) -> None:

@@ -74,7 +74,7 @@ def test_removing_what_a_job_made_removes_the_sidecar(yard: Yard, tmp_path: Path
     write_model(folder)
     job = yard.job(converted(yard, folder, target))
     assert sorted(path.name for path in target.parent.iterdir()) == ["a.gguf", "a.gguf.json"]
-    remove(job, with_artifacts=True)
+    remove([job], with_artifacts=True)
     assert list(target.parent.iterdir()) == []
 
 

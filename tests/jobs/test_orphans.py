@@ -90,12 +90,12 @@ def test_a_lost_job_can_be_stopped_for_good_and_removed(yard: Yard) -> None:
     job_id = yard.run(["/bin/sleep", "600"])
     yard.until(job_id, Status.RUNNING)
     with pytest.raises(RequestError):
-        remove(yard.job(job_id), with_artifacts=False)
+        remove([yard.job(job_id)], with_artifacts=False)
     yard.kill(job_id)
     wait_until(lambda: yard.job(job_id).status is Status.LOST)
     request_stop(yard.job(job_id), "graceful")
     assert yard.job(job_id).status is Status.STOPPED
-    assert remove(yard.job(job_id), with_artifacts=False) > 0
+    assert remove([yard.job(job_id)], with_artifacts=False) > 0
     assert yard.library.list() == []
     with pytest.raises(RequestError):
         yard.job(job_id)

@@ -182,3 +182,14 @@ async def test_a_slow_line_is_drawn_frugally(build: Build) -> None:
 
 def last_line(app: PaddockApp) -> str:
     return screen_text(app).splitlines()[-1]
+
+
+async def test_a_pipeline_is_removed_as_a_whole_from_its_own_line(build: Build, make: folders.Stable) -> None:
+    chain = folders.demo_chain(make, ago_s=150, until="after")
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "7 of 7 steps"))
+        await pilot.press("x")
+        await until(pilot, shows(pilot, "Remove the pipeline demo with its 7 jobs?", "Deletes the folders of 7 jobs"))
+        await pilot.press("k")
+        await until(pilot, lambda: not any(job.folder.path.exists() for job in chain.values()))

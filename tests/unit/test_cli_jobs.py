@@ -188,6 +188,21 @@ def test_stop_resume_and_remove(here: Yard, capsys: pytest.CaptureFixture[str]) 
     assert run(["jobs", "show", job_id]) == 2
 
 
+def test_a_pipeline_is_removed_by_its_id(here: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    first = here.spec(["/bin/true"], name="first", chain=Chain("demo-7", "demo", 0, 2))
+    second = here.spec(["/bin/true"], name="second", after=(first.id,), chain=Chain("demo-7", "demo", 1, 2))
+    other = here.run(["/bin/true"])
+    for job_id in (*here.launch(first, second), other):
+        here.until(job_id)
+    assert run(["jobs", "show", first.id]) == 0
+    assert "demo-7" in capsys.readouterr().out
+    assert run(["jobs", "remove", "demo-8"]) == 2
+    assert run(["jobs", "remove", "demo-7", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert {entry["id"] for entry in json.loads(captured.out)["removed"]} == {first.id, second.id}
+    assert [job.id for job in here.library.list()] == [other]
+
+
 def test_artefacts_are_only_deleted_when_somebody_agrees(here: Yard, capsys: pytest.CaptureFixture[str]) -> None:
     made = here.root / "made.bin"
     script = (

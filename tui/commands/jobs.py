@@ -123,6 +123,7 @@ def _facts(job: Job, home: str) -> list[tuple[str, str]]:
         (_("Numbers"), ", ".join(f"{name} {number(value)}" for name, value in state.metrics.items())),
         (_("Took"), _span(job)),
         (_("Attempt"), state.attempt if state.attempt > 1 else ""),
+        (_("Pipeline"), spec.chain.id if spec.chain else ""),
         (_("After"), ", ".join((*spec.after, *spec.after_any))),
         (_("Error"), state.title),
         (_("Why"), state.detail),
@@ -291,7 +292,8 @@ def resume(session: Session, job: str, dry_run: bool, wait: bool) -> int:
 @command(
     "remove",
     _(
-        "Remove ended jobs: their folders with log and events.\n\nWhat they made (adapters, models) is kept, unless "
+        "Remove ended jobs: their folders with log and events; a pipeline's id stands for all of its jobs.\n\n"
+        "What they made (adapters, models) is kept, unless "
         "--artifacts is given. On a terminal it asks first."
     ),
     argument("jobs", many=True, label="JOB…"),
@@ -308,12 +310,12 @@ def remove(session: Session, jobs: tuple[str, ...], artifacts: bool, yes: bool) 
             _("This job is still alive"), ", ".join(live), _("`paddock jobs stop {job}` ends it.", job=live[0])
         )
     for job in found:
-        console.tell(f"{job.id}: {services.removal_consequence(job, with_artifacts=artifacts)}")
+        console.tell(f"{job.id}: {services.removal_consequence([job], with_artifacts=artifacts)}")
     for name, why in unreadable.items():
         console.tell(_("{job}: {why}. Deletes its folder; what it made is not known, and stays.", job=name, why=why))
     if not yes and not _agreed(console, artifacts=artifacts):
         return 1
-    removed = [{"id": job.id, "freed_bytes": services.remove(job, with_artifacts=artifacts)} for job in found]
+    removed = [{"id": job.id, "freed_bytes": services.remove([job], with_artifacts=artifacts)} for job in found]
     removed += [
         {"id": name, "freed_bytes": services.remove_unreadable(services.job_folder(name))} for name in unreadable
     ]
@@ -328,7 +330,15 @@ def _to_remove(services: Services, words: Sequence[str]) -> tuple[list[Job], dic
     found: dict[str, Job] = {}
     unreadable: dict[str, Message] = {}
     for word in words:
-        name = services.job_folder(word).id
+        try:
+            name = services.job_folder(word).id
+        except RequestError:
+            pipeline = services.pipeline(word)
+            if not pipeline:
+                raise
+            # The last first, so that no job is left that waits for one that is gone.
+            found |= {job.id: job for job in reversed(pipeline)}
+            continue
         try:
             found[name] = services.job(name)
         except AppError as error:

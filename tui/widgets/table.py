@@ -109,6 +109,13 @@ class Table(ScrollView, can_focus=True):
             self.refresh()
             self._keep_visible()
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Lay out the cells anew, where ``columns`` are other ones than before."""
+        if tuple(columns) != self.columns:
+            self.columns = tuple(columns)
+            self._layout = (-1, ())
+            self.refresh()
+
     @property
     def cursor_key(self) -> str:
         """The key of the row that the cursor is on; "" in an empty table."""
