@@ -107,15 +107,29 @@ async def send(client: Client, model: str, case: Case, runner: Runner, *, counts
     tools = case.functions()
     try:
         text = await client.render(model, case.messages(), think=case.thinking, tools=tools, options=options)
-        counted = None
-        if counts:
-            async for delta in client.chat(model, case.messages(), think=case.thinking, tools=tools, options=options):
-                counted = delta.stats.prompt_tokens if delta.stats is not None else counted
+        counted = await _count(client, model, case, options) if counts else None
     except AppError as error:
         if not await client.has(model):  # the server is gone, or the model: no answer of the template's
             raise
         return Sent((), "", error=error)
     return Sent(runner.encode(text), runner.whole(text), counted)
+
+
+async def _count(client: Client, model: str, case: Case, options: Mapping[str, object]) -> int | None:
+    """Return how many tokens the server counts for ``case``, by one token's work.
+
+    None where tools are offered and the server cannot read that token: from 0.30 on, the engine holds an answer against
+    the form of its template's calls, and one token need not have it.
+    """
+    counted: int | None = None
+    try:
+        deltas = client.chat(model, case.messages(), think=case.thinking, tools=case.functions(), options=options)
+        async for delta in deltas:
+            counted = delta.stats.prompt_tokens if delta.stats is not None else counted
+    except AppError:
+        if not case.tools or not await client.has(model):
+            raise
+    return counted
 
 
 def with_context(served: Served, context: int | None) -> Served:
