@@ -152,6 +152,11 @@ class ExportScreen(Place):
     def _row_clicked(self) -> None:
         self.action_choose_weights()
 
+    @on(Table.Moved)
+    def _moved(self) -> None:
+        """Name the keys of the field or the weights that the cursor is on now."""
+        self.refresh_keys()
+
     @on(Table.SearchAsked)
     def _search_asked(self) -> None:
         self.query_one("#search", SearchField).open()

@@ -140,6 +140,8 @@ async def nothing_there(pilot: Pilot[None], app: PaddockApp) -> None:
     """Open Export where there is nothing; the hidden list gives the keys back."""
     await export()(pilot, app)
     await until(pilot, lambda: app.screen.focused is None, "nothing has the keys")
+    screen_of(app, ExportScreen).refresh_keys()
+    await settled(pilot, app)
 
 
 async def idle(pilot: Pilot[None], app: PaddockApp) -> None:
@@ -203,7 +205,9 @@ def at_field(field: str) -> Walk:
 
     async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
         await until(pilot, lambda: isinstance(app.screen, ExportScreen))
-        screen_of(app, ExportScreen).query_one("#form", Form).select(field)
+        screen = screen_of(app, ExportScreen)
+        screen.query_one("#form", Form).select(field)
+        screen.refresh_keys()
         await settled(pilot, app)
 
     return walk
