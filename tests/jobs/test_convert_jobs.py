@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from backend.convert.sidecar import read_sidecar, sidecar_of
 from backend.jobs.launch import remove
@@ -40,7 +40,7 @@ def converted(yard: Yard, folder: Path, target: Path, **params: object) -> str:
 
 
 def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return blake3(path.read_bytes()).hexdigest()
 
 
 def test_the_sidecar_traces_a_gguf_to_its_weights_and_its_training(yard: Yard, tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_the_sidecar_traces_a_gguf_to_its_weights_and_its_training(yard: Yard, t
     assert made["changed_keys"] == ["general.name"]
     match made:
         case {
-            "gguf": {"sha256": str(sha256), "file": "a.gguf"},
+            "gguf": {"blake3": str(found), "file": "a.gguf"},
             "source": {"folder": str(source), "files": list(files)},
         }:
-            assert sha256 == digest(target) == job.state.result["sha256"]
+            assert found == digest(target) == job.state.result["blake3"]
             assert source == str(folder)
-            assert {file["file"]: file["sha256"] for file in files} == {
+            assert {file["file"]: file["blake3"] for file in files} == {
                 path.name: digest(path) for path in folder.glob("*.safetensors")
             }
         case _:
