@@ -14,6 +14,7 @@ from data.jobs.library import Job
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
 from data.jsontext import parse_json
+from data.paths import Paths
 
 KINDS: Final = ("deploy", "prove")
 _LIMIT_BYTES: Final = 32 << 20
@@ -169,13 +170,14 @@ def may_mend(job: Job) -> bool:
     return job.status is Status.SUCCEEDED or any(job.spec.params.get(name) for name in _OWN)
 
 
-def mending(job: Job, proof: ProofView) -> JobSpec:
+def mending(job: Job, proof: ProofView, paths: Paths) -> JobSpec:
     """Return the job that mends what ``job`` has found to differ; raises AppError for what no Modelfile can mend.
 
-    A model that has its name gets another Modelfile; a deployment that was refused is made anew without what a person
-    wrote, so that the training says everything.
+    A model that has its name gets another Modelfile; a deployment that was refused is made anew with what the training
+    says of prompts, and the rest of what a person wrote. Reads the GGUF.
     """
     from backend.deploy.request import Deployment  # noqa: PLC0415 - not needed for the first frame
+    from backend.export.modelfile import mended  # noqa: PLC0415
     from backend.export.prove import Request  # noqa: PLC0415
 
     workspace = Path(job.spec.workspace)
@@ -190,8 +192,7 @@ def mending(job: Job, proof: ProofView) -> JobSpec:
     if job.status is Status.SUCCEEDED:
         host = str(job.state.result.get("host") or deployment.host)
         return Request(deployment.name, host=host, mend=True).spec(workspace=workspace)
-    bare = dataclasses.replace(deployment, edited="", template="", modelfile="", system="", parameters={})
-    return bare.spec(workspace=workspace)
+    return mended(deployment, paths).spec(workspace=workspace)
 
 
 def proving(model: str, host: str, template: str, workspace: Path) -> JobSpec:

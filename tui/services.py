@@ -278,7 +278,7 @@ class Services:
 
     def mending(self, job: Job) -> JobSpec:
         """Return the job that makes right what ``job`` has found to differ; raises AppError."""
-        return proving.mending(job, self.proof(job))
+        return proving.mending(job, self.proof(job), self.paths)
 
     def proving(self, offer: ModelOffer, template: str) -> JobSpec:
         """Return the job that proves a model of a server; raises RequestError."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backend.ollama.modelfile import parse
 from data.errors import AppError
 from screens.failure import FailureDialog
 from screens.proof.screen import ProofScreen
 from screens.run.screen import RunScreen
+from tests import tiny_gguf
 from tests.ui import folders
 from tests.ui.conftest import Build
 from tests.ui.driving import shows, until
@@ -43,17 +47,29 @@ async def test_a_refused_deployment_shows_both_prompts_where_they_part(
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
 
 
-def test_a_deployment_is_mended_without_the_persons_own_modelfile(build: Build, make: folders.Stable) -> None:
+def test_a_deployment_is_mended_without_what_a_person_said_of_its_prompts(
+    build: Build, make: folders.Stable, tmp_path: Path
+) -> None:
+    gguf = tiny_gguf.write(tmp_path / "sft.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=False)
     training = {"template": "qwen", "cutoff_len": 2048}
-    folders.refused_deployment(make, training=training, system="mine", quantize="q8_0")
+    own: dict[str, Any] = {
+        "edited": "",
+        "system": "mine",
+        "parameters": {"temperature": 0.5, "stop": ["zzz"]},
+        "quantize": "q8_0",
+    }
+    folders.refused_deployment(make, gguf=str(gguf), training=training, **own)
     services = build()
     (job,) = services.jobs()
     assert may_mend(job)
     spec = services.mending(job)
-    assert spec.kind == "deploy"
-    assert dict(spec.params) == {
-        "name": "qwen2.5-0.5b-sft", "gguf": "/home/mei/work/models/sft.gguf", "training": training, "quantize": "q8_0",
-    }  # fmt: skip
+    assert (spec.kind, spec.params["training"], spec.params["quantize"]) == ("deploy", training, "q8_0")
+    assert not {"system", "parameters"} & spec.params.keys()
+    said = parse(str(spec.params["edited"]))
+    assert "<|im_start|>user" in said.template
+    assert said.system != "mine"
+    assert (said.parameters["temperature"], said.parameters["num_ctx"]) == (0.5, 2048)
+    assert "zzz" not in str(said.parameters["stop"])
 
 
 def test_a_model_that_has_its_name_is_mended_in_place(build: Build, make: folders.Stable) -> None:
@@ -73,7 +89,7 @@ def test_what_no_modelfile_mends_is_said(build: Build, make: folders.Stable) -> 
     services = build()
     (found,) = services.jobs()
     with pytest.raises(AppError, match="cannot mend"):
-        mending(found, read_proof(job.folder.proof))
+        mending(found, read_proof(job.folder.proof), services.paths)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"ok": true, "cases": [3]}', "{" * 100])
