@@ -134,9 +134,13 @@ class RunScreen(JobActions):
         super().show(snapshot)
         if not self.paddock.has_looked:
             return
+        watched = self.selected_job
         group = next((one for one in groups(snapshot.jobs) if any(job.id == self._job_id for job in one.jobs)), None)
         self._jobs = group.jobs if group else ()
         job = self.selected_job
+        if watched is not None and job is not None and (successor := self._successor(watched, job)) is not None:
+            self.open(successor.id)
+            return
         self.set_class(job is None, "-gone")
         self.set_class(len(self._jobs) < 2, "-single")
         if job is None:
@@ -152,6 +156,17 @@ class RunScreen(JobActions):
         self.show_places()
         self._present(job, snapshot)
         self._read_on(job)
+
+    def _successor(self, watched: Job, job: Job) -> Job | None:
+        """Return the step to go on with when ``job`` has come well to its end while somebody watched it.
+
+        Whoever has scrolled up its log, which then no longer follows, is left where they read.
+        """
+        has_ended = job.status is Status.SUCCEEDED and watched.id == job.id and not watched.status.is_ended
+        if not has_ended or not self.query_one("#log", LogView).follow:
+            return None
+        later = self._jobs[self._jobs.index(job) + 1 :]
+        return next((one for one in later if not one.status.is_ended), None)
 
     def _forget_log(self) -> None:
         """Let the next reading begin at the end of the log again."""

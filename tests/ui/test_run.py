@@ -202,3 +202,30 @@ async def test_resume_says_its_consequence_first(build: Build, make: folders.Sta
         await pilot.press("r")
         await until(pilot, shows(pilot, "Resume lost one?", "starts again from step 0", "attempt 2"))
         await pilot.press("escape")
+
+
+async def test_who_watches_a_step_to_its_end_watches_the_next(build: Build, make: folders.Stable) -> None:
+    chain = folders.demo_chain(make, ago_s=62, until="train", steps=13)
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "training"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "demo › LoRA", "following"))
+        chain["train"].event("result", values={}).end("succeeded")
+        await app.look()
+        await until(pilot, shows(pilot, "demo › merge"))
+
+
+async def test_who_reads_the_log_of_a_step_stays_with_it(build: Build, make: folders.Stable) -> None:
+    chain = folders.demo_chain(make, ago_s=62, until="train", steps=13)
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "training"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "demo › LoRA", "following"))
+        await pilot.press("f")
+        await until(pilot, shows(pilot, "standing still"))
+        chain["train"].end("succeeded")
+        await app.look()
+        await until(pilot, shows(pilot, "✓ done  training"))
+        assert "demo › LoRA" in screen_text(app)
