@@ -64,8 +64,8 @@ class Place(Screen[None]):
 
     @property
     def is_there(self) -> bool:
-        """Its widgets exist: it is composed, and not yet taken away."""
-        return self.is_attached and bool(self.query("#keys"))
+        """Its widgets exist, those within others, too: it is mounted, and not yet taken away."""
+        return self.is_mounted and self.is_attached and bool(self.query("#keys"))
 
     def show(self, snapshot: Snapshot) -> None:
         """Show what has changed; subclasses do their own part, too."""
