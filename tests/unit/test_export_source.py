@@ -98,7 +98,8 @@ def test_what_cannot_be_exported_says_what_to_name_instead(tmp_path: Path) -> No
         read_source(tmp_path / "absent")
 
 
-def test_a_model_of_a_hub_is_found_in_its_cache(tmp_path: Path) -> None:
+def test_a_model_of_a_hub_is_found_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a folder that is really there is a model's place, too
     snapshots = tmp_path / "hf" / "hub" / "models--owner--base" / "snapshots"
     for commit in ("aaa", "bbb"):
         (snapshots / commit).mkdir(parents=True)
