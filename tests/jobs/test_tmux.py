@@ -3,68 +3,26 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from data.jobs.status import Status
-from data.paths import HOME_VARIABLE
 from tests.support import Yard, program, wait_until
+from tests.tmux import Tmux
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
-PADDOCK = Path(__file__).parents[2] / ".venv" / "bin" / "paddock"
-
-
-class Tmux:
-    """A tmux server of its own, with one window that runs ``paddock``."""
-
-    def __init__(self, socket: Path, yard: Yard) -> None:
-        self._base = ["tmux", "-S", str(socket), "-f", "/dev/null"]
-        self._call(
-            "new-session", "-d", "-x", "80", "-y", "24", "-e", f"{HOME_VARIABLE}={yard.root}", "-e", "LANG=C.UTF-8",
-            str(PADDOCK), str(yard.root),
-        )  # fmt: skip
-
-    def _call(self, *argv: str) -> str:
-        return subprocess.run([*self._base, *argv], check=True, capture_output=True, text=True, timeout=20).stdout
-
-    def press(self, *keys: str) -> None:
-        self._call("send-keys", *keys)
-
-    def type(self, text: str) -> None:
-        self._call("send-keys", "-l", text)
-
-    def screen(self) -> str:
-        return self._call("capture-pane", "-p")
-
-    def shows(self, *texts: str) -> None:
-        """Wait until all of ``texts`` are on the screen."""
-        try:
-            wait_until(lambda: all(text in self.screen() for text in texts), what=str(texts))
-        except AssertionError as error:
-            error.add_note(self.screen())
-            raise
-
-    def hides(self, text: str) -> None:
-        wait_until(lambda: text not in self.screen(), what=f"no {text}")
-
-    def is_running(self) -> bool:
-        return subprocess.run([*self._base, "has-session"], capture_output=True, check=False).returncode == 0
-
-    def close(self) -> None:
-        subprocess.run([*self._base, "kill-server"], capture_output=True, check=False)
 
 
 @pytest.fixture
 def tmux(tmp_path: Path, yard: Yard) -> Iterator[Tmux]:
     """Paddock in a tmux of the test's own."""
     yard.root.mkdir(parents=True, exist_ok=True)
-    server = Tmux(tmp_path / "tmux", yard)
+    server = Tmux(tmp_path / "tmux", yard.environ, yard.root)
     yield server
     server.close()
 
