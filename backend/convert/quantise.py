@@ -22,7 +22,6 @@ from backend.convert.quants import forecast_bytes
 from backend.convert.stream import Stopped
 from backend.convert.writer import publish, require_space
 from data.errors import AppError
-from data.files import sync_folder
 from data.gguf import Header, check, read_header
 from data.i18n import Message, _
 
@@ -80,7 +79,6 @@ def _publish(part: Path, target: Path) -> None:
     finally:
         os.close(handle)
     publish(part, target)
-    sync_folder(target.parent)
 
 
 def _run(argv: list[str], progress: Callable[[int, int], None], stop_requested: Callable[[], bool]) -> None:

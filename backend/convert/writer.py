@@ -144,15 +144,15 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
         raise
     finally:
         os.close(handle)
-    sync_folder(target.parent)
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Give a whole file its name; AppError where a folder has it, or the file system refuses."""
+    """Give a whole file its name, for good; AppError where a folder has it, or the file system refuses."""
     try:
         temporary.replace(target)
     except OSError as error:
         raise _failed(target, error) from error
+    sync_folder(target.parent)
 
 
 def _failed(target: Path, error: OSError) -> AppError:

@@ -96,10 +96,7 @@ class ProofGate:
 
     def _remedy(self, found: Proof) -> Message:
         asked = self.deployment
-        first = proving.first_difference(found)
-        if not found.can_be_mended and first is not None and first.cause is not None:
-            remedy = first.cause.remedy
-        elif asked.edited or asked.template or asked.modelfile or asked.system or asked.parameters:
+        if asked.edited or asked.template or asked.modelfile or asked.system or asked.parameters:
             remedy = _("Leave your own template or Modelfile out: Paddock then writes what the training says.")
         else:
             remedy = _(
@@ -108,7 +105,7 @@ class ProofGate:
         return _(
             "{remedy} `paddock jobs log {job}` shows both prompts. A former model has kept the name; --unproven "
             "publishes the new one all the same.",
-            remedy=remedy,
+            remedy=proving.remedy_of(found, remedy),
             job=self.folder.id,
         )
 

@@ -130,11 +130,8 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
     sys.stdout.writelines(f"{line}\n" for line in proving.report(found))
     reporter.result(model=request.model, host=server.host, proof=proving.summary(found), mended=mended)
     if not found.holds:
-        remedy = _("Let Paddock write the template anew and prove it again: --mend.")
-        first = proving.first_difference(found)
-        if not found.can_be_mended and first is not None and first.cause is not None:
-            remedy = first.cause.remedy
-        raise proving.refusal(found, remedy)
+        mend = _("Let Paddock write the template anew and prove it again: --mend.")
+        raise proving.refusal(found, proving.remedy_of(found, mend))
 
 
 if __name__ == "__main__":

@@ -163,6 +163,14 @@ def first_difference(found: Proof) -> Verdict | None:
     return next((verdict for verdict in wrong if verdict.is_grave), wrong[0] if wrong else None)
 
 
+def remedy_of(found: Proof, otherwise: Message) -> Message:
+    """Return the remedy of what no Modelfile can mend; ``otherwise`` where one can."""
+    first = first_difference(found)
+    if not found.can_be_mended and first is not None and first.cause is not None:
+        return first.cause.remedy
+    return otherwise
+
+
 def write_proof(folder: JobFolder, found: Proof, **more: object) -> None:
     """Leave the proof in the job's folder: the object of ``paddock verify --json``."""
     write_atomic(folder.proof, json.dumps({**found.as_json(), **more}, ensure_ascii=False, indent=1) + "\n")

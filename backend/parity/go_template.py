@@ -13,7 +13,7 @@ from typing import Final
 from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, starts_with_bos, tools_of
 from backend.parity.go_text import literal, quoted, when
 from backend.parity.go_tools import calls_text, definitions, tools_text
-from backend.parity.seam import begins_special, ends_plainly, start_of
+from backend.parity.seam import begins_special, flag, joined
 from backend.parity.template import Slots, Template
 from data.i18n import Message
 
@@ -71,7 +71,7 @@ class _Writer:
         special = self._tokens.special
         if special is None:
             return ""
-        return f"{{{{ $seam := {str(ends_plainly(self._template.prefix, special)).lower()} }}}}"
+        return f"{{{{ $seam := {flag(self._template.prefix, special)} }}}}"
 
     def _part(self, slots: Slots, text: str, content: str = "", opening: str = "") -> str:
         """Return the text of a part with the blank before it that its tokens need; see ``seam``.
@@ -79,13 +79,14 @@ class _Writer:
         For parts that begin with the content, ``content`` is the condition under which that wants the blank, and
         ``opening`` what it begins with, where that is known.
         """
-        special = self._tokens.special
-        if special is None:
-            return text
-        start = "token" if opening and begins_special(opening, special) else start_of(slots, special)
-        condition = f"and $seam {content}" if start == "content" and content else "$seam"
-        blank = "" if start == "token" else when(condition, " ")
-        return blank + text + f"{{{{ $seam = {str(ends_plainly(slots, special)).lower()} }}}}"
+        return joined(
+            text,
+            slots,
+            self._tokens.special,
+            opening=opening,
+            blank=lambda start: when(f"and $seam {content}" if start == "content" and content else "$seam", " "),
+            remember=lambda plain: f"{{{{ $seam = {plain} }}}}",
+        )
 
     def _has_system(self) -> str:
         return f"or {self._system} $.Tools" if self._tools else self._system

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, tools_of
 from backend.parity.jinja_text import calls_text, macros, own_macro, quoted, tools_text, when, write
-from backend.parity.seam import begins_special, ends_plainly, start_of
+from backend.parity.seam import begins_special, flag, joined
 from backend.parity.template import Slots, Template
 from data.i18n import Message
 
@@ -36,7 +36,7 @@ class _Writer:
         )
         default = f"{{% set ns.system = {quoted(template.default_system)} %}}"
         special = self._tokens.special
-        seam = "" if special is None else f", seam={str(ends_plainly(template.prefix, special)).lower()}"
+        seam = "" if special is None else f", seam={flag(template.prefix, special)}"
         return (
             named + f"{{% set ns = namespace(system='', first=true, tool=false{seam}) %}}" + collect + "{% endfor %}"
             + (when("not ns.system", default) if template.default_system else "")
@@ -51,13 +51,16 @@ class _Writer:
         For parts that begin with the content, ``content`` is the condition under which that wants the blank, and
         ``opening`` what it begins with, where that is known.
         """
-        special = self._tokens.special
-        if special is None:
-            return text
-        start = "token" if opening and begins_special(opening, special) else start_of(slots, special)
-        condition = f"ns.seam and {content}" if start == "content" and content else "ns.seam"
-        blank = "" if start == "token" else when(condition, write(" "))
-        return blank + text + f"{{% set ns.seam = {str(ends_plainly(slots, special)).lower()} %}}"
+        return joined(
+            text,
+            slots,
+            self._tokens.special,
+            opening=opening,
+            blank=lambda start: when(
+                f"ns.seam and {content}" if start == "content" and content else "ns.seam", write(" ")
+            ),
+            remember=lambda plain: f"{{% set ns.seam = {plain} %}}",
+        )
 
     def _system_text(self) -> str:
         return "{{ ns.system }}" + (when("tools", tools_text(self._tools.shape)) if self._tools else "")

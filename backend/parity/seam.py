@@ -8,7 +8,7 @@ by one that begins with it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from backend.parity.template import CONTENT, Slots, Token
@@ -37,6 +37,32 @@ def ends_plainly(slots: Slots, special: Collection[str]) -> bool:
 def begins_special(text: str, special: Collection[str]) -> bool:
     """Say whether ``text`` begins with a token, before which no tokenizer puts a blank."""
     return any(text.startswith(token) for token in special)
+
+
+def joined(
+    text: str,
+    slots: Slots,
+    special: Collection[str] | None,
+    *,
+    opening: str,
+    blank: Callable[[Start], str],
+    remember: Callable[[str], str],
+) -> str:
+    """Return the template ``text`` of a part with the blank before it that its tokens need, in either language.
+
+    ``blank`` writes the blank of a part that begins so; ``remember`` writes for the next part whether this one ends in
+    plain text ("true" or "false"). ``opening`` is what the part begins with, where its slots do not tell.
+    """
+    if special is None:
+        return text
+    start = "token" if opening and begins_special(opening, special) else start_of(slots, special)
+    before = "" if start == "token" else blank(start)
+    return before + text + remember(flag(slots, special))
+
+
+def flag(slots: Slots, special: Collection[str]) -> str:
+    """Return ``ends_plainly`` as both template languages write it."""
+    return str(ends_plainly(slots, special)).lower()
 
 
 def whole(pieces: Sequence[str], special: Collection[str]) -> str:
