@@ -16,7 +16,7 @@ from typing import Final
 
 from backend.setup import pip, source, tools
 from backend.setup.failure import failed
-from backend.setup.process import LineTaker, run
+from backend.setup.process import Idle, LineTaker, run
 from backend.setup.tools import Toolbox
 from data.i18n import _
 from data.jobs.report import Reporter
@@ -40,6 +40,7 @@ _CMAKE: Final = (
 )
 _NINJA: Final = re.compile(r"\[(?P<done>\d+)/(?P<total>\d+)\]")
 _GO_PACKAGE: Final = re.compile(r"[\w.\-]+(/[\w.\-~]+)*$")
+_STALLED_S: Final = 180.0
 _MEMORY_PER_COMPILER_BYTES: Final = 1_500_000_000
 
 
@@ -49,7 +50,7 @@ def build(version: str, target: Path, paths: Paths, reporter: Reporter, environ:
     Raises AppError with the reason of the stage that failed.
     """
     env = pip.environment(paths, environ)
-    python = tools.environment(paths, env)
+    python = tools.environment(paths, env, reporter)
     box = tools.gather(paths, env, reporter)
     llama_cpp = source.llama_cpp(paths, python, env, reporter)
     ollama = _build_go(version, box, paths, reporter)
@@ -84,7 +85,10 @@ def _build_go(version: str, box: Toolbox, paths: Paths, reporter: Reporter) -> P
 
     module = "github.com/ollama/ollama"
     argv = [str(box.go), "install", "-v", "-trimpath", "-ldflags", f"-X={module}/version.Version={version}"]
-    ended = run([*argv, f"{module}@v{version}"], env=_go_environment(box.env, place), cwd=place, take_line=count)
+    env = _go_environment(box.env, place)
+    # Go has no time limit of its own for a mirror.
+    idle = Idle(_STALLED_S, Path(env["GOMODCACHE"], "cache", "download"))
+    ended = run([*argv, f"{module}@v{version}"], env=env, cwd=place, take_line=count, idle=idle)
     program = place / "go-bin" / "ollama"
     if ended.status != 0 or not program.is_file():
         raise failed(_("Ollama's Go part cannot be built"), ended.lines)

@@ -91,7 +91,7 @@ def install(paths: Paths, settings: Settings, reporter: Reporter, environ: Mappi
     _room(paths, begun=(place / "pyvenv.cfg").exists())
     env = pip.environment(paths, environ)
     reporter.stage("llamafactory-environment", _("Making an environment for LLaMA-Factory"))
-    python = pip.make_environment(place, env)
+    python = pip.make_environment(place, env, reporter)
     _fetch(python, env, reporter, paths)
     _compile(python, env, reporter)
     version = _prove(python, env, reporter)

@@ -15,17 +15,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from backend.setup.failure import failed
-from backend.setup.process import Ended, answer_of, run
+from backend.setup.failure import NO_INDEX, NO_PACKAGES, failed
+from backend.setup.process import Ended, answer_of, run, say
 from data.errors import AppError
 from data.i18n import Message, _
 from data.jobs.report import Reporter
 from data.paths import Paths
 
 VERSION: Final = "26.3"
+RAW_PROGRESS: Final = ("--progress-bar", "raw")
 _DOWNLOADING: Final = re.compile(r"\s*Downloading (?P<file>\S+)(?: \((?P<size>[\d.]+) (?P<unit>[kMG]?B|bytes)\))?")
 _CACHED: Final = re.compile(r"\s*Using cached (?P<file>\S+)(?: \((?P<size>[\d.]+) (?P<unit>[kMG]?B|bytes)\))?")
 _PROGRESS: Final = re.compile(r"Progress (?P<done>\d+)(?: of (?P<total>\d+))?\s*$")
+_RETRYING: Final = re.compile(r"WARNING: Retrying \(Retry\(total=(?P<left>\d+)")
+# What pip says, when it is asked to say all (-vv), of an index that had nothing for it; and of one that it could read.
+_COULD_NOT_FETCH: Final = re.compile(r"\s*Could not fetch URL (?P<why>.+?)(?: - skipping)?$")
+_FETCHED: Final = re.compile(r"\s*Fetched page (?P<url>\S+) as (?P<what>\S+)")
+_NOTHING_FOUND: Final = "(from versions: none)"
+_ASK_AGAIN_TIMEOUT_S: Final = 10
 _INSTALLING: Final = re.compile(r"Installing collected packages: (?P<names>.+)")
 _UNITS: Final = {"bytes": 1, "B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 _FEW_PACKAGES: Final = 3  # are unpacked too soon for a progress of their own
@@ -55,11 +62,12 @@ def environment(paths: Paths, environ: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
-def make_environment(folder: Path, env: Mapping[str, str]) -> Path:
+def make_environment(folder: Path, env: Mapping[str, str], reporter: Reporter) -> Path:
     """Make a virtual environment with a current pip in ``folder`` and return its Python; does nothing when it is there.
 
-    One whose Python does not run any more (the system's was replaced) is made anew.
-    Raises AppError where this Python cannot make one: Debian and Ubuntu package the module apart.
+    ``reporter`` has been told what the environment is for. One whose Python does not run any more (the system's was
+    replaced) is made anew. Raises AppError where this Python cannot make one: Debian and Ubuntu package the module
+    apart.
     """
     python = folder / "bin" / "python"
     if answer_of([str(python), "-P", "-m", "pip", "--version"], env=env) is None:
@@ -71,9 +79,10 @@ def make_environment(folder: Path, env: Mapping[str, str]) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             raise failed(_("The virtual environment cannot be made"), ended.lines, fallback=_venv_remedy())
     if f"pip {VERSION} " not in (answer_of([str(python), "-P", "-m", "pip", "--version"], env=env) or ""):
-        ended = run([str(python), "-P", "-m", "pip", "install", "--upgrade", f"pip=={VERSION}"], env=env)
+        progress = PipProgress(reporter, total_bytes=0, site_packages=site_packages(python))
+        ended = call(python, ["install", "--upgrade", f"pip=={VERSION}"], env=env, progress=progress)
         if ended.status != 0:
-            raise failed(_("pip cannot be brought up to date"), ended.lines)
+            raise failed(_("pip {version} cannot be fetched", version=VERSION), ended.lines)
     return python
 
 
@@ -101,15 +110,56 @@ def install(
     options: Sequence[str] = (),
 ) -> Ended:
     """Install ``wanted`` (requirements) into ``python``'s environment and return how pip ended."""
-    argv = [str(python), "-P", "-m", "pip", "install", "--progress-bar", "raw", "--prefer-binary", *options, *wanted]
-    return run(argv, env=env, take_line=progress.take_line, tick=progress.tick)
+    return call(python, ["install", *RAW_PROGRESS, "--prefer-binary", *options, *wanted], env=env, progress=progress)
+
+
+def call(python: Path, arguments: Sequence[str], *, env: Mapping[str, str], progress: PipProgress) -> Ended:
+    """Run pip with ``arguments`` (a command that fetches, first) and return how it ended.
+
+    Where pip found no version of something at all, the last lines say why: what the registry answered.
+    """
+    argv = [str(python), "-P", "-m", "pip", *arguments]
+    ended = run(argv, env=env, take_line=progress.take_line, tick=progress.tick)
+    if ended.status != 0 and (missing := _not_found(ended.lines)) is not None:
+        return Ended(ended.status, (*ended.lines, *_answers(python, missing, env)))
+    return ended
+
+
+def _not_found(lines: Sequence[str]) -> str | None:
+    """Return the requirement of which pip found no version whatsoever."""
+    for line in lines:
+        if _NOTHING_FOUND in line and (match := re.search(r"satisfies the requirement (\S+)", line)):
+            return match[1]
+    return None
+
+
+def _answers(python: Path, requirement: str, env: Mapping[str, str]) -> list[str]:
+    """Ask the indexes once more for ``requirement`` and return what each answered, which pip tells only with -vv."""
+    scratch = Path(env["TMPDIR"]) / "asked-again"
+    argv = [str(python), "-P", "-m", "pip", "download", "-vv", "--no-input", "--no-deps", "--dest", str(scratch)]
+    limits = ["--retries", "0", "--timeout", str(_ASK_AGAIN_TIMEOUT_S)]
+    answers: list[str] = []
+
+    def listen(line: str) -> bool:
+        if match := _COULD_NOT_FETCH.match(line):
+            answers.append(f"{NO_INDEX}: {match['why']}")
+        elif match := _FETCHED.match(line):
+            answers.append(f"{NO_PACKAGES}: {match['url']} ({match['what']})")
+        return True
+
+    run([*argv, *limits, requirement], env=env, take_line=listen)
+    shutil.rmtree(scratch, ignore_errors=True)
+    for answer in answers:
+        say(answer)
+    return answers
 
 
 class PipProgress:
     """pip's output as progress: bytes while it fetches, packages while it unpacks them.
 
     ``total_bytes`` is what all runs that share this object will fetch together; when pip fetches more, the total
-    grows, so that it is never passed.
+    grows, so that it is never passed. While the registry does not answer, the stage says so: pip waits up to
+    a minute and a half, in silence.
     """
 
     def __init__(self, reporter: Reporter, *, total_bytes: int, site_packages: Path) -> None:
@@ -124,6 +174,11 @@ class PipProgress:
 
     def take_line(self, line: str) -> bool:
         """Read one line of pip's output; True for a raw progress line."""
+        if match := _RETRYING.match(line):
+            left = int(match["left"])
+            self._reporter.aside(_("The package registry does not answer: asking again (tries left: {n})", n=left))
+            return False
+        self._reporter.aside(None)
         if match := _PROGRESS.match(line):
             self._current = float(match["done"])
             self._current_total = float(match["total"] or 0)

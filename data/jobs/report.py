@@ -25,6 +25,8 @@ class Reporter:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._last_progress = 0.0
+        self._stage: tuple[str, Message] | None = None
+        self._aside: Message | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Reporter:
@@ -34,7 +36,15 @@ class Reporter:
 
     def stage(self, stage: str, label: Message) -> None:
         """Say which part of the work begins; ``stage`` is a stable id, ``label`` its words."""
+        self._stage, self._aside = (stage, label), None
         self._write("stage", stage=stage, label=label.as_json())
+
+    def aside(self, words: Message | None) -> None:
+        """Say what the stage is held up by, instead of its own words; None when it goes on."""
+        if self._stage is not None and words != self._aside:
+            stage, label = self._stage
+            self._aside = words
+            self._write("stage", stage=stage, label=(words or label).as_json())
 
     def progress(self, done: float, total: float | None, unit: str) -> None:
         """Say how far the stage is, in ``unit`` (bytes, steps, shards, tensors …); thinned to five a second."""

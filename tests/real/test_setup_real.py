@@ -27,7 +27,7 @@ def paths(tmp_path: Path) -> Paths:
 def test_llama_cpp_comes_from_the_registry_and_nothing_of_its_archive_runs(paths: Paths, tmp_path: Path) -> None:
     report = tmp_path / "report.jsonl"
     env = pip.environment(paths, os.environ)
-    python = tools.environment(paths, env)
+    python = tools.environment(paths, env, Reporter(tmp_path / "report.jsonl"))
     folder = source.llama_cpp(paths, python, env, Reporter(report))
     assert (folder / "CMakeLists.txt").is_file()
     assert (folder / "tools" / "server").is_dir()
@@ -49,7 +49,7 @@ def test_an_archive_with_another_digest_is_refused(
         info = tarfile.TarInfo(f"{first.name}-{first.version}/PKG-INFO")
         tar.addfile(info)
     env = pip.environment(paths, os.environ)
-    python = tools.environment(paths, env)
+    python = tools.environment(paths, env, Reporter(tmp_path / "report.jsonl"))
     monkeypatch.setattr(source, "ARCHIVES", (first,))
     closed = {**env, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(mirror)}
     with pytest.raises(AppError) as caught:
