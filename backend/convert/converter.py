@@ -109,8 +109,10 @@ def convert(
     and ``stream.Stopped`` soon after ``stop_requested`` says so. Nothing is left behind in any of these cases.
     """
     plan = make_plan(source, outtype)
-    head, vocabulary = _head(plan, name, Overrides(chat_template, add_bos, eos, eot))
-    return _written(plan, head, vocabulary, source, target, progress, stop_requested)
+    with SourceDigests() as passed:
+        passed.begin(next(part.weight.path for tensor in plan.tensors for part in tensor.parts))
+        head, vocabulary = _head(plan, name, Overrides(chat_template, add_bos, eos, eot))
+        return _written(plan, head, vocabulary, source, target, passed, progress, stop_requested)
 
 
 def convert_adapter(
@@ -130,7 +132,8 @@ def convert_adapter(
     found = adapter.read_adapter(source, base)
     plan = adapter.plan_adapter(found, outtype)
     head = writer.header(adapter.adapter_keys(found, plan, name), plan.tensors, plan.outtype)
-    return _written(plan, head, ("", ""), source, target, progress, stop_requested)
+    with SourceDigests() as passed:
+        return _written(plan, head, ("", ""), source, target, passed, progress, stop_requested)
 
 
 def _written(
@@ -139,13 +142,14 @@ def _written(
     vocabulary: tuple[str, str],
     source: Path,
     target: Path,
+    passed: SourceDigests,
     progress: Callable[[int, int], None],
     stop_requested: Callable[[], bool],
 ) -> ConvertReport:
     size = len(head) + sum(writer.padded(tensor.size_bytes(plan.outtype)) for tensor in plan.tensors)
     if stop_requested():
         raise stream.Stopped
-    with stream.Sources() as sources, SourceDigests() as passed, writer.replacing(target, size) as output:
+    with stream.Sources() as sources, writer.replacing(target, size) as output:
         output.write(head)
         _write_tensors(plan, stream.stream(sources, plan, stop_requested, passed), output, progress)
         output.begin_sync()

@@ -6,6 +6,7 @@ Not SHA-256: both files of a conversion would cost three times what all the rest
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -66,18 +67,26 @@ class SourceDigests(_Turns):
     def __init__(self) -> None:
         super().__init__()
         self._files: dict[Path, _File] = {}
+        self._overtaken = threading.Event()
 
     def __exit__(self, *_unused: object) -> None:
+        self._overtaken.set()
         super().__exit__()
         for file in self._files.values():
             file.close()
 
+    def begin(self, path: Path) -> None:
+        """Begin to read ``path``, which will pass by first, while nothing passes by yet."""
+        self._take_turn(lambda: self._file(path).read_until(self._overtaken))
+
     def pass_by(self, path: Path, offset: int, data: memoryview) -> None:
         """Take note of bytes of ``path``, which nobody may change any more. The order of the file costs least."""
+        self._overtaken.set()
         self._take_turn(lambda: self._file(path).add(offset, data))
 
     def result(self, path: Path) -> str:
         """Return the digest of the whole file, in hexadecimal."""
+        self._overtaken.set()
         self._take_turn(lambda: self._file(path).read_up_to(None))
         self._wait(0)
         return self._files[path].state.hexdigest()
@@ -107,17 +116,25 @@ class _File:
             self.state.update(data[known:])
             self.position = offset + len(data)
 
+    def read_until(self, overtaken: threading.Event) -> None:
+        """Read on until ``overtaken``, or to the end of the file."""
+        while not overtaken.is_set() and self._read(_READ_BYTES):
+            pass
+
     def read_up_to(self, offset: int | None) -> None:
         """Read what lies before ``offset`` and was not added; everything to the end of the file where it is None."""
         while offset is None or self.position < offset:
-            wanted = _READ_BYTES if offset is None else min(_READ_BYTES, offset - self.position)
-            data = os.pread(self._handle, wanted, self.position)
-            if not data and offset is None:
+            read = self._read(_READ_BYTES if offset is None else min(_READ_BYTES, offset - self.position))
+            if not read and offset is None:
                 return
-            if not data:
+            if not read:
                 raise changed(self.path)
-            self.state.update(data)
-            self.position += len(data)
+
+    def _read(self, wanted: int) -> int:
+        data = os.pread(self._handle, wanted, self.position)
+        self.state.update(data)
+        self.position += len(data)
+        return len(data)
 
 
 def digest_of(path: Path) -> str:

@@ -102,6 +102,8 @@ _TOOL: Final[Json] = {
         "required": ["city"],
     },
 }
+COUNTED: Final = frozenset({"user", "system-turns", "unicode", "tools", "thinking-off"})
+"""The conversations among ``built_in`` whose tokens a proof lets the server count: one of each shape"""
 _SYSTEM: Final = "You are a careful assistant."
 _TALK: Final = _talk("Who are you?", "I am a model.", "What can you do?", "I can answer.", "Then tell me more.")
 _CALLED: Final = (
