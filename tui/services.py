@@ -27,12 +27,9 @@ from data.jobs.spec import JobSpec, now
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings, load_settings
-from tui import chatting, exporting, inspecting, proving
+from tui import chatting
 from tui.chatting import ModelOffer, OllamaState
-from tui.exporting import Prospect
-from tui.inspecting import Inspection
 from tui.machine import Machine, MachineReader
-from tui.proving import ProofView
 from tui.wording import amount
 
 if TYPE_CHECKING:
@@ -40,6 +37,9 @@ if TYPE_CHECKING:
     from backend.export.plan import ExportPlan
     from backend.export.source import Run
     from backend.setup.sizes import Forecast
+    from tui.exporting import Prospect
+    from tui.inspecting import Inspection
+    from tui.proving import ProofView
 
 _LOG_BYTES: Final = 1 << 20
 
@@ -240,48 +240,68 @@ class Services:
 
     def export_runs(self) -> list[Run]:
         """Return the runs that left weights, newest first."""
+        from tui import exporting  # noqa: PLC0415 - not needed for the first frame
+
         return exporting.runs(self.workspace, self.jobs())
 
     def export_draft(self, path: Path) -> ExportPlan:
         """Return what a person most likely wants of the weights at ``path``; raises RequestError."""
+        from tui import exporting  # noqa: PLC0415 - not needed for the first frame
+
         return exporting.plan(exporting.source((self.workspace / path.expanduser()).absolute()), self.workspace)
 
     async def export_prospect(self, plan: ExportPlan) -> Prospect:
         """Say what ``plan`` would do and take; raises RequestError for what makes it impossible."""
+        from tui import exporting  # noqa: PLC0415 - not needed for the first frame
+
         offers = await self.model_offers() if plan.deployment else []
         models = [offer.name for offer in offers]
         return await asyncio.to_thread(exporting.look_ahead, self.paths, self.settings, self.environ, plan, models)
 
     def export_modelfile(self, plan: ExportPlan) -> str:
         """Return the Modelfile that the deployment of ``plan`` would write of itself; raises AppError."""
+        from tui import exporting  # noqa: PLC0415 - not needed for the first frame
+
         return exporting.modelfile(self.paths, self.settings, plan)
 
     def modelfile_problem(self, text: str) -> AppError | None:
         """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is."""
+        from tui import exporting  # noqa: PLC0415 - not needed for the first frame
+
         return exporting.modelfile_problem(text)
 
     # -- GGUF -----------------------------------------------------------------------------------------------------
 
     def inspect_gguf(self, path: str) -> Inspection:
         """Read the header of a GGUF, relative to the workspace, and check it; raises AppError."""
+        from tui import inspecting  # noqa: PLC0415 - not needed for the first frame
+
         return inspecting.inspect((self.workspace / Path(path).expanduser()).absolute())
 
     def gguf_value(self, seen: Inspection, name: str) -> list[str]:
         """Return all of one key as lines; raises AppError where the file is gone."""
+        from tui import inspecting  # noqa: PLC0415 - not needed for the first frame
+
         return inspecting.whole_value(seen.header, name)
 
     # -- proofs ---------------------------------------------------------------------------------------------------
 
     def proof(self, job: Job) -> ProofView:
         """Return what ``job`` has proven; raises AppError."""
+        from tui import proving  # noqa: PLC0415 - not needed for the first frame
+
         return proving.read_proof(job.folder.proof)
 
     def mending(self, job: Job) -> JobSpec:
         """Return the job that makes right what ``job`` has found to differ; raises AppError."""
+        from tui import proving  # noqa: PLC0415 - not needed for the first frame
+
         return proving.mending(job, self.proof(job), self.paths)
 
     def proving(self, offer: ModelOffer, template: str) -> JobSpec:
         """Return the job that proves a model of a server; raises RequestError."""
+        from tui import proving  # noqa: PLC0415 - not needed for the first frame
+
         return proving.proving(offer.name, offer.host, template, self.workspace)
 
     # -- Ollama ---------------------------------------------------------------------------------------------------
