@@ -9,6 +9,9 @@ PYTEST ?= $(BIN)/python -m pytest
 # Fast tests at the same time; more than small machines have cores, since many of them wait for processes.
 WORKERS ?= 4
 
+# Some containers set it: then each worker of each run of the tests would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test check parity bench lock pictures catalogue keys clean
 .DEFAULT_GOAL := help
 

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from data import i18n
 from data.paths import HOME_VARIABLE
 from data.settings import PREFIX
 from tests.support import Yard
+
+# How long an example takes says something about the machine and what else it does, not about the code.
+settings.register_profile("paddock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("paddock")
 
 
 @pytest.fixture(autouse=True)

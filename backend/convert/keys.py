@@ -86,7 +86,10 @@ def _pack_array(values: Sequence[Item]) -> bytes:
     first = values[0]
     head = _LENGTH.pack(len(values))
     if isinstance(first, (str, bytes)):
-        raw = [value.encode("utf-8") if isinstance(value, str) else value for value in cast("Sequence[str | bytes]", values)]
+        raw = [
+            value.encode("utf-8") if isinstance(value, str) else value
+            for value in cast("Sequence[str | bytes]", values)
+        ]
         # Without a call of ours for each: there may be half a million.
         packed = b"".join(itertools.chain.from_iterable(zip(map(_LENGTH.pack, map(len, raw)), raw, strict=True)))
         return _TYPE.pack(layout.STRING) + head + packed

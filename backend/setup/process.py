@@ -112,19 +112,18 @@ class Idle:
     def __init__(self, limit_s: float, downloads: Path) -> None:
         self._limit_s = limit_s
         self._downloads = downloads
-        self._looked_at = self._moved_at = time.monotonic()
-        self._seen: tuple[int, int, int] = (0, 0, 0)
+        self._seen: tuple[int, int, int] | None = None
+        self._looked_at = self._moved_at = 0.0
 
-    def asleep(self, pid: int, lines: int) -> bool:
-        """Say whether the program ``pid``, which wrote ``lines`` until now, has been asleep for too long."""
-        moment = time.monotonic()
-        if moment - self._looked_at < min(_LOOK_S, self._limit_s / 4):
+    def asleep(self, pid: int, lines: int, moment_s: float) -> bool:
+        """Say whether ``pid``, which wrote ``lines`` until ``moment_s`` (monotonic), has been asleep for too long."""
+        if self._seen is not None and moment_s - self._looked_at < min(_LOOK_S, self._limit_s / 4):
             return False
-        self._looked_at = moment
+        self._looked_at = moment_s
         seen = (lines, _processor_s(pid), _size_bytes(self._downloads))
         if seen != self._seen:
-            self._seen, self._moved_at = seen, moment
-        return moment - self._moved_at > self._limit_s
+            self._seen, self._moved_at = seen, moment_s
+        return moment_s - self._moved_at > self._limit_s
 
 
 def _size_bytes(folder: Path) -> int:
@@ -168,7 +167,7 @@ def _drain(
         if not ready:
             if process.poll() is not None:
                 break
-            if idle is not None and idle.asleep(process.pid, count):
+            if idle is not None and idle.asleep(process.pid, count, time.monotonic()):
                 _take(STALLED, kept, None)
                 return kept
             continue

@@ -140,6 +140,16 @@ class ExportScreen(Place):
         self.set_class(self._plan is None, "-no-plan")
         if not rows:
             self.query_one("#nothing", Prose).show(empty_lines())
+        self.call_after_refresh(self._settle_keys)
+
+    def _settle_keys(self) -> None:
+        """Give the keys to the list when there is one, and take them from what is hidden."""
+        if not self.is_there:
+            return
+        if self.has_class("-nothing") and self.has_class("-no-plan"):
+            self.set_focus(None)
+        elif self.focused is None and not self.has_class("-nothing"):
+            self.query_one("#table", Table).focus()
 
     async def _choose(self, path: Path) -> None:
         plan = await self.attempt(lambda: self.services.export_draft(path))

@@ -70,7 +70,7 @@ def test_halves_round_away_from_zero_and_their_neighbours_to_the_nearest(scale: 
     assert np.array_equal(ours(flat, "F32", Q8_0), reference(flat, Q8_0))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=60)
 @given(
     arrays.arrays(
         np.float32,

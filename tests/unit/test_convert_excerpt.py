@@ -42,7 +42,7 @@ def described(*, ignore_merges: bool, normal: bool, **changes: object) -> dict[s
 
 @pytest.mark.parametrize("ignore_merges", [False, True])
 @pytest.mark.parametrize("normal", [False, True])
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(" ".join(CORPUS).split(" ")) | st.text(max_size=12), max_size=12).map(" ".join))
 def test_a_text_gets_the_same_ids(ignore_merges: bool, normal: bool, text: str) -> None:
     description = described(ignore_merges=ignore_merges, normal=normal)

@@ -281,7 +281,7 @@ any_tensor = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     keys=st.lists(any_key, max_size=4),
     tensors=st.lists(any_tensor, max_size=4),
@@ -322,7 +322,7 @@ any_entry = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=st.one_of(json_values, st.dictionaries(st.text(max_size=6), any_entry, max_size=5)),
     length=st.one_of(st.none(), st.integers(0, 2**64 - 1)),

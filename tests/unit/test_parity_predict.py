@@ -61,6 +61,7 @@ def test_lines_and_abilities_are_told_by_version_and_words() -> None:
     assert jinja_abilities("content.split('</think>') reasoning_content") == frozenset()
 
 
+@pytest.mark.slow
 def test_every_known_template_is_found_by_its_own_jinja_and_by_one_that_differs_little() -> None:
     value = json.loads((Path(backend.parity.__path__[0]) / "known-templates.json").read_bytes())
     for entry in value["known"]:

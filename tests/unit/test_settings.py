@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from data.errors import RequestError
@@ -103,7 +102,6 @@ def test_a_file_that_is_not_text_or_may_not_be_read_is_explained(tmp_path: Path)
         load_settings(path, {})
 
 
-@hypothesis_settings(deadline=None)
 @given(content=st.binary(max_size=200))
 def test_no_file_makes_it_crash(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("settings") / "settings.toml"

@@ -66,7 +66,7 @@ def test_a_recorded_training_gives_its_stages_metrics_and_progress(tmp_path: Pat
     assert not of(events, "failed")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=30))
 def test_the_events_do_not_depend_on_where_the_writing_paused(cuts: list[int]) -> None:
     import tempfile
