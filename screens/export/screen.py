@@ -50,6 +50,8 @@ class ExportScreen(Place):
         self._runs: list[Run] = []
         self._plan: ExportPlan | None = None
         self._unlocked: set[str] = set()
+        self._drafts: dict[Path, tuple[ExportPlan, set[str]]] = {}
+        """What was made of the plan of other weights, and what was unlocked in it, by where they lie"""
         self._prospect: Prospect | None = None
         self._has_read = False
 
@@ -154,8 +156,10 @@ class ExportScreen(Place):
     async def _choose(self, path: Path) -> None:
         plan = await self.attempt(lambda: self.services.export_draft(path))
         if plan is not None and self.is_there:
-            self._unlocked.clear()
-            self._take(plan)
+            if self._plan is not None:
+                self._drafts[self._plan.source.path] = (self._plan, self._unlocked)
+            kept, self._unlocked = self._drafts.get(plan.source.path, (plan, set()))
+            self._take(dataclasses.replace(kept, source=plan.source))
             self.query_one("#table", Table).select(str(plan.source.path))
 
     @on(Table.Chosen, "#table")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.export.plan import ExportPlan
 from screens.choice import ChoiceDialog
 from screens.export.screen import ExportScreen
 from screens.failure import FailureDialog
@@ -17,6 +18,7 @@ from tests.unit.model_folder import write_model
 from tui.app import PaddockApp
 from tui.services import Services
 from tui.widgets.form import Form
+from tui.widgets.table import Table
 
 WIDE, NARROW = (140, 40), (80, 24)
 
@@ -61,6 +63,27 @@ async def test_the_newest_weights_are_drafted_and_fields_change_by_keys(
         assert screen._plan.deployment is not None
         assert (screen._plan.deployment.name, screen._plan.deployment.quantize) == ("mine", "q8_0")
         assert screen._plan.source.path.name == "checkpoint-5"
+
+
+async def test_what_was_changed_is_there_again_when_the_weights_are_chosen_again(build: Build, workspace: Path) -> None:
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "base/lora/run", "checkpoint-5", "qwen"))
+        await pilot.press("enter", "G", "k", "right")
+        await until(pilot, shows(pilot, "q8_0"))
+        changed = plan_of(app)
+        for keys, name in ((("enter",), "run"), (("j", "enter"), "checkpoint-5"), (("k", "enter"), "run")):
+            app.screen.query_one("#table", Table).focus()
+            await pilot.press(*keys)
+            await until(pilot, lambda name=name: plan_of(app).source.path.name == name, name)
+        await until(pilot, lambda: plan_of(app) == changed, "the plan as it was left")
+
+
+def plan_of(app: PaddockApp) -> ExportPlan:
+    assert isinstance(app.screen, ExportScreen)
+    assert app.screen._plan is not None
+    return app.screen._plan
 
 
 async def test_a_locked_field_says_why_and_is_unlocked(build: Build, workspace: Path) -> None:
