@@ -30,6 +30,7 @@ class Prospect:
     replaces: bool
     """A model of that name is there already"""
     warnings: tuple[Message, ...]
+    """What speaks against it, and what the GGUF will be unlike others in"""
 
 
 def runs(workspace: Path, jobs: Iterable[Job]) -> list[Run]:
@@ -61,7 +62,8 @@ def look_ahead(
 
     Looks at files only; takes some tens of milliseconds.
     """
-    from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415
+    from backend.convert.llama_cpp import find_script, quantizer_for  # noqa: PLC0415
+    from backend.export.conversion import foresee  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
     from backend.export.plan import chain, warnings  # noqa: PLC0415
@@ -71,14 +73,15 @@ def look_ahead(
     from backend.ollama.private import models_folder  # noqa: PLC0415
 
     if "convert" in wanted.steps:
-        quantizer_for(wanted.outtype, None, paths, settings, environ)
+        quantizer_for(wanted.outtype, wanted.imatrix, paths, settings, environ)
+    road = foresee(wanted, lambda: find_script(paths, settings, wanted.workspace, environ))
     lf = find(settings, paths, wanted.workspace, environ)
     specs = chain(wanted, lf=lf, schema=schema_for(lf, paths))
     is_elsewhere = wanted.deployment is not None and bool(wanted.deployment.host)
     disks = forecast(needs(wanted, None if is_elsewhere else models_folder(paths)))
     name = parse_name(wanted.deployment.name) if wanted.deployment else None
     replaces = name is not None and any(name.same_as(model) for model in models)
-    return Prospect(tuple(specs), disks, replaces, tuple(warnings(wanted, lf)))
+    return Prospect(tuple(specs), disks, replaces, (*road.notes(), *warnings(wanted, lf)))
 
 
 def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:

@@ -19,6 +19,7 @@ from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
 from backend.convert.plan import QUANTIZATION_VERSION, Part, Tensor, guess_outtype
 from backend.convert.planning import Plan, check_outtype, refuse_types
+from backend.convert.refusal import UnknownHereError
 from backend.convert.weights import Weight, read_file
 from data.errors import RequestError
 from data.i18n import Message, _
@@ -82,7 +83,11 @@ def plan_adapter(adapter: Adapter, outtype: str) -> Plan:
     """Say what would be written; RequestError for a weight that has no place in the base model."""
     check_outtype(outtype)
     chosen = guess_outtype(adapter.weights) if outtype == "auto" else outtype
-    family = family_of(adapter.base)
+    try:
+        family = family_of(adapter.base)
+    except UnknownHereError as error:
+        hint = _("Merge it into its base (paddock export), and convert the whole model.")
+        raise RequestError(error.title, error.detail, hint) from error
     hparams = family.hparams(adapter.base)
     changes = tuple(_changes(adapter.weights))
     dropped = next((change for change in changes if family.is_dropped(change.name, hparams)), None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from backend.convert.excerpt import excerpt
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.pretokenizer import CHECK_TEXT, recognise
+from backend.convert.refusal import UnknownHereError
 from backend.convert.special import read_special
 from backend.convert.vocabulary import (
     TOKENIZER_JSON,
@@ -65,13 +66,12 @@ def read_byte_level(
         raise no_tokenizer(folder)
     model = description.get("model")
     if not isinstance(model, dict) or cast("Json", model).get("type") != "BPE":
-        raise RequestError(
+        raise UnknownHereError(
             _("The kind of tokenizer is not known to this converter"),
             _(
                 "tokenizer.json holds {kind}.",
                 kind=str(cast("Json", model).get("type") if isinstance(model, dict) else None),
             ),
-            _("Use convert_hf_to_gguf.py of a recent llama.cpp."),
         )
     entries = list(_added_tokens(description))
     tokenizer = _load(folder, description, [entry.content for entry in entries])

@@ -53,6 +53,16 @@ class Quantised:
 
 
 @dataclass(frozen=True, slots=True)
+class Scripted:
+    """The script of llama.cpp that made a GGUF, where it was not this converter."""
+
+    path: Path
+    digest: str
+    """BLAKE3 in hexadecimal"""
+    python: Path
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertReport:
     """What a conversion made."""
 
@@ -68,7 +78,11 @@ class ConvertReport:
     digests: Digests
     source: Path
     """The folder of the model, or of the adapter"""
-    plan: Plan
+    source_architecture: str
+    """What config.json calls it"""
+    left_out: int = 0
+    """How many weights belong to pictures: the GGUF holds the text"""
+    script: Scripted | None = None
     quantised: Quantised | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -82,7 +96,8 @@ class ConvertReport:
             "pre_tokenizer": self.pre_tokenizer,
             "pre_tokenizer_found_by": self.pre_tokenizer_found_by,
             "blake3": self.digests.target,
-            "left_out": self.plan.left_out,
+            "left_out": self.left_out,
+            "converter": "llama.cpp" if self.script else "paddock",
         }
 
 
@@ -167,7 +182,8 @@ def _written(
         *vocabulary,
         digests=digests,
         source=source,
-        plan=plan,
+        source_architecture=plan.folder.architecture,
+        left_out=plan.left_out,
     )
 
 
@@ -189,6 +205,12 @@ def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: 
     plan.family.add_keys(keys, plan.hparams, FILE_TYPES[plan.outtype])
     keys.whole("general.quantization_version", QUANTIZATION_VERSION)
     vocabulary.add_keys(keys)
+    override(keys, overrides, vocabulary.id_of)
+    return keys
+
+
+def override(keys: Keys, overrides: Overrides, id_of: Callable[[str], int | None]) -> None:
+    """Set what ``overrides`` changes; ``id_of`` knows the vocabulary. RequestError for a token that it lacks."""
     if overrides.chat_template is not None:
         keys.text(CHAT_TEMPLATE, overrides.chat_template)
     if overrides.add_bos is not None:
@@ -196,7 +218,7 @@ def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: 
     for role, text in (("eos", overrides.eos), ("eot", overrides.eot)):
         if text is None:
             continue
-        number = vocabulary.id_of(text)
+        number = id_of(text)
         if number is None:
             raise RequestError(
                 _("The model has no token {text}", text=text),
@@ -204,7 +226,6 @@ def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: 
                 _("Use the template that the model was trained with."),
             )
         keys.whole(ID_KEYS[role], number)
-    return keys
 
 
 def _write_tensors(

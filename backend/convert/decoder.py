@@ -18,6 +18,7 @@ from backend.convert.folder import Json, ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import Tensor, single
+from backend.convert.refusal import UnknownHereError
 from backend.convert.vocabulary import Vocabulary
 from backend.convert.weights import Weight
 from data.errors import RequestError
@@ -161,12 +162,12 @@ class Decoder:
         """Return the tensors that ``layer`` must have, without the layer's number."""
         return set(self.in_layer.values()) - self.optional
 
-    def no_place(self, weight: Weight) -> RequestError:
+    def no_place(self, weight: Weight) -> UnknownHereError:
         """Return the refusal of a weight that the family does not know."""
-        return RequestError(
+        return UnknownHereError(
             _("The weight {name} has no place in a model of the family {arch}", name=weight.name, arch=self.arch),
             _("The folder may hold a different architecture, or parts of an adapter."),
-            _("Merge the adapter first (paddock export), or use llama.cpp's convert_hf_to_gguf.py."),
+            _("Merge the adapter first (paddock export), or name a recent llama.cpp in the setting llama_cpp_dir."),
         )
 
     def add_early_keys(self, keys: Keys, hparams: HParams) -> None:

@@ -10,9 +10,9 @@ from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import Tensor
+from backend.convert.refusal import UnknownHereError
 from backend.convert.vocabulary import Vocabulary
 from backend.convert.weights import Weight
-from data.errors import RequestError
 from data.i18n import _
 
 
@@ -85,12 +85,11 @@ FAMILIES: Final[Mapping[str, Family]] = {
 
 
 def family_of(folder: ModelFolder) -> Family:
-    """Return the family of the folder's architecture; RequestError with the fallbacks for an unknown one."""
+    """Return the family of the folder's architecture; UnknownHereError for an unknown one."""
     family = FAMILIES.get(folder.architecture)
     if family is None:
-        raise RequestError(
+        raise UnknownHereError(
             _("The architecture {name} is not known to this converter", name=folder.architecture),
             _("It converts: {names}", names=", ".join(FAMILIES)),
-            _("Use convert_hf_to_gguf.py of a recent llama.cpp, or let Ollama import the folder itself."),
         )
     return family

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from backend.convert.folder import Json
 from backend.convert.keys import Keys
+from backend.convert.refusal import UnknownHereError
 from data.errors import RequestError
 from data.i18n import _
 
@@ -181,10 +182,9 @@ def _add_gating(keys: Keys, arch: str, hparams: HParams) -> None:
     if function is None:
         return
     if function not in _GATING_FUNCTIONS:
-        raise RequestError(
+        raise UnknownHereError(
             _("The model chooses its experts in an unknown way ({function})", function=str(function)),
             _("Known are: {names}", names=", ".join(_GATING_FUNCTIONS)),
-            _("Convert it with llama.cpp's own convert_hf_to_gguf.py."),
         )
     keys.whole(f"{arch}.expert_gating_func", _GATING_FUNCTIONS[str(function)])
 
@@ -210,10 +210,9 @@ def _add_rope(keys: Keys, arch: str, hparams: HParams) -> None:
     if kind in ("su", "longrope"):
         keys.text(f"{arch}.rope.scaling.type", "longrope")
     if kind not in ("default", "linear", "yarn", "su", "longrope", "llama3", "dynamic", "mrope"):
-        raise RequestError(
+        raise UnknownHereError(
             _("The model scales its rope in an unknown way ({kind})", kind=str(kind)),
             _("Written without that scaling, it would answer wrongly beyond its first context length."),
-            _("Convert it with llama.cpp's own convert_hf_to_gguf.py."),
         )
     sections = [int(number) for number in hparams.rope_reals("mrope_section")]
     if sections:  # of time, height, width, and a fourth

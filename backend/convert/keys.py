@@ -63,7 +63,11 @@ class Keys:
 
     def packed(self) -> bytes:
         """Return all keys as they stand in the file."""
-        return b"".join(_string(name) + _pack(entry) for name, entry in self._entries.items())
+        return b"".join(self.each_packed().values())
+
+    def each_packed(self) -> dict[str, bytes]:
+        """Return each key, with its name, as it stands in the file."""
+        return {name: _string(name) + _pack(entry) for name, entry in self._entries.items()}
 
 
 def _string(value: str | bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A llama.cpp on this machine: where its llama-quantize is, which makes the types that we do not make ourselves."""
+"""A llama.cpp on this machine: its llama-quantize for the types that we do not make, its script for other models."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from backend.convert.quants import BITS, NEED_IMATRIX
+from backend.convert.imatrix import check_file, misfit
+from backend.convert.quants import BITS
+from backend.lf.find import find
 from backend.ollama.discover import engine_folder, managed_binaries
 from data.errors import RequestError
 from data.i18n import _
 from data.paths import Paths
 from data.settings import Settings
 
+AUTO: Final = "auto"
+OURS: Final = "paddock"
+LLAMA_CPP: Final = "llama.cpp"
+CONVERTERS: Final = (AUTO, OURS, LLAMA_CPP)
+"""Who makes a GGUF of a folder; ``auto`` is the third for what the second does not know"""
 QUANTIZE: Final = "llama-quantize"
 SCRIPT: Final = "convert_hf_to_gguf.py"
+_LIBRARY: Final = "gguf-py"
 _BELOW: Final = (".", "bin", "build/bin")
 """Where a folder of llama.cpp may have its programs: a release, an installation, a build"""
 
@@ -28,6 +36,46 @@ class Found:
 
     path: Path
     origin: Literal["settings", "PATH", "Ollama"]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """convert_hf_to_gguf.py of a whole llama.cpp, and the Python that has the torch and transformers it needs."""
+
+    path: Path
+    python: Path
+
+    @property
+    def library(self) -> Path:
+        """The folder of the ``gguf`` package that belongs to it."""
+        return self.path.with_name(_LIBRARY)
+
+
+def find_script(
+    paths: Paths, settings: Settings, workspace: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Script | None:
+    """Return the script of the setting llama_cpp_dir; None where it names none.
+
+    Raises RequestError where the script is there and cannot be run: its own gguf is missing, or a Python for it.
+    """
+    path = Path(settings.llama_cpp_dir).expanduser().absolute() / SCRIPT
+    if not settings.llama_cpp_dir or not path.is_file():
+        return None
+    script = Script(path, Path())
+    if not (script.library / "gguf" / "__init__.py").is_file():
+        raise RequestError(
+            _("{script} lacks the gguf package that belongs to it", script=SCRIPT),
+            _("There is no {path}.", path=str(script.library / "gguf")),
+            _("Name a whole checkout of llama.cpp in the setting llama_cpp_dir."),
+        )
+    lf = find(settings, paths, workspace, environ)
+    if lf is None:
+        raise RequestError(
+            _("There is no Python that could run {script}", script=SCRIPT),
+            _("It needs torch and transformers; LLaMA-Factory's Python has them, and there is no LLaMA-Factory."),
+            _("Run: paddock setup llamafactory"),
+        )
+    return Script(path, lf.python)
 
 
 def find_quantize(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> Found | None:
@@ -65,28 +113,15 @@ def quantizer_for(
 ) -> Path | None:
     """Return the program that makes ``outtype``; None for a type that needs none.
 
-    Raises RequestError where there is none, or where the type and the importance matrix do not go together.
+    Raises RequestError where there is none, where type and importance matrix do not go together, or it is none.
     """
+    wrong = misfit(outtype, imatrix)
+    if wrong is not None:
+        raise wrong
     if outtype not in BITS:
-        if imatrix is not None:
-            raise RequestError(
-                _("An importance matrix has no use for the type {type}", type=outtype),
-                _("It tells llama-quantize which weights matter most; this type keeps them all alike."),
-                _("Leave --imatrix out, or choose a type such as q4_k_m or iq4_xs."),
-            )
         return None
-    if imatrix is None and outtype in NEED_IMATRIX:
-        raise RequestError(
-            _("The type {type} needs an importance matrix", type=outtype),
-            _("With so few bits a weight, llama-quantize has to know which weights matter."),
-            _("Give one with --imatrix FILE (llama.cpp's llama-imatrix makes it), or choose iq4_xs or q4_k_m."),
-        )
-    if imatrix is not None and not imatrix.is_file():
-        raise RequestError(
-            _("There is no importance matrix {path}", path=str(imatrix)),
-            "",
-            _("Give the file that llama.cpp's llama-imatrix wrote."),
-        )
+    if imatrix is not None:
+        check_file(imatrix)
     found = find_quantize(paths, settings, environ)
     if found is None:
         raise RequestError(

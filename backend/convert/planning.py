@@ -72,8 +72,13 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
         tensors,
         source_bytes,
         sum(tensor.size_bytes(chosen) for tensor in tensors),
-        sum(any(part in weight.name for part in EYES) for weight in weights),
+        count_eyes(weights),
     )
+
+
+def count_eyes(weights: Sequence[Weight]) -> int:
+    """Return how many weights belong to the pictures of a model of several media."""
+    return sum(any(part in weight.name for part in EYES) for weight in weights)
 
 
 def _check_vocabulary(tensors: Sequence[Tensor], hparams: HParams) -> None:

@@ -16,8 +16,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from backend.convert.folder import Json
+from backend.convert.refusal import UnknownHereError
 from backend.convert.rules import RULES, Rule
-from data.errors import RequestError
 from data.i18n import _
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class PreTokenizer:
 
 
 def recognise(tokenizer: Tokenizer, description: Json, bos: int | None, preferred: Sequence[str] = ()) -> PreTokenizer:
-    """Return the rule of ``tokenizer``, whose tokenizer.json is ``description``; RequestError where nothing fits.
+    """Return the rule of ``tokenizer``, whose tokenizer.json is ``description``; UnknownHereError where nothing fits.
 
     ``preferred`` are the names that models of the family have, for rules that have several. The check text cannot tell
     all rules apart: where the tokenizer cuts by another rule than its ids say, it is the cuts that count.
@@ -65,12 +65,12 @@ def recognise(tokenizer: Tokenizer, description: Json, bos: int | None, preferre
     name = _name(rule, description, preferred) if rule else None
     if name:
         return PreTokenizer(name, "structure")
-    raise RequestError(
+    raise UnknownHereError(
         _("This tokenizer's pre-tokenizer is not recognised"),
         _("Neither the ids of the check text ({hash}) nor the way it is cut is known.", hash=fingerprint(plain)),
         _(
             "Copy tokenizer.json and tokenizer_config.json of the base model into the folder if the vocabulary was not "
-            "changed, or use convert_hf_to_gguf.py of a recent llama.cpp."
+            "changed, or name the folder of a recent llama.cpp in the setting llama_cpp_dir."
         ),
     )
 

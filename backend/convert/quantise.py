@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-import select
-import subprocess
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from backend.convert.converter import ConvertReport, Digests, Quantised
 from backend.convert.digest import digest_of
+from backend.convert.program import run, unwritable
 from backend.convert.quants import forecast_bytes
-from backend.convert.stream import Stopped
-from backend.convert.writer import publish, require_space
+from backend.convert.writer import require_space, settle
 from data.errors import AppError
 from data.gguf import Header, check, read_header
 from data.i18n import Message, _
 
 _STEP: Final = re.compile(r"\[ *(\d+)/ *(\d+)\]")
-_TICK_S: Final = 0.2
-_END_WAIT_S: Final = 5.0
-_KEPT_LINES: Final = 6
-_MAX_LINE_BYTES: Final = 65_536
 
 
 def quantise(
@@ -55,10 +47,12 @@ def quantise(
         begin()
         require_space(target, forecast_bytes(outtype, report.size_bytes))
         argv = [str(program), *(["--imatrix", str(imatrix)] if imatrix else [])]
-        _run([*argv, str(wide), str(part), outtype.upper(), str(os.cpu_count() or 1)], progress, stop_requested)
+        argv += [str(wide), str(part), outtype.upper(), str(os.cpu_count() or 1)]
+        _run(argv, target, progress, stop_requested)
         _verify(read_header(part), read_header(wide))
-        digest = digest_of(part)
-        _publish(part, target)
+        made = Quantised(program, imatrix, digest_of(imatrix) if imatrix else "")
+        digest, size_bytes = digest_of(part), part.stat().st_size
+        settle(part, target)
     finally:
         wide.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
@@ -66,73 +60,26 @@ def quantise(
         report,
         target=target,
         outtype=outtype,
-        size_bytes=target.stat().st_size,
+        size_bytes=size_bytes,
         digests=Digests(digest, report.digests.sources),
-        quantised=Quantised(program, imatrix, digest_of(imatrix) if imatrix else ""),
+        quantised=made,
     )
 
 
-def _publish(part: Path, target: Path) -> None:
-    handle = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    publish(part, target)
+def _run(
+    argv: list[str], target: Path, progress: Callable[[int, int], None], stop_requested: Callable[[], bool]
+) -> None:
+    """Run llama-quantize to its end; AppError where it fails."""
 
+    def take_line(line: str) -> bool:
+        found = _STEP.search(line)
+        if found:
+            progress(int(found[1]), int(found[2]))
+        return found is not None
 
-def _run(argv: list[str], progress: Callable[[int, int], None], stop_requested: Callable[[], bool]) -> None:
-    """Run llama-quantize to its end; what it says goes into the log, its last lines into the error."""
-    last: deque[str] = deque(maxlen=_KEPT_LINES)
-    try:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    except OSError as error:
-        raise _failed(argv[0], error.strerror or str(error)) from error
-    try:
-        for line in _lines(process, stop_requested):
-            sys.stdout.write(line + "\n")
-            found = _STEP.search(line)
-            if found:
-                progress(int(found[1]), int(found[2]))
-            elif line.strip():
-                last.append(line.strip())
-        status = process.wait()
-    finally:
-        _end(process)
-    if stop_requested():
-        raise Stopped
-    if status:
-        raise _failed(argv[0], "\n".join(last) or f"{status}")
-
-
-def _lines(process: subprocess.Popen[bytes], stop_requested: Callable[[], bool]) -> Iterator[str]:
-    """Yield what the program says line by line until it ends; Stopped soon after a stop was asked for."""
-    assert process.stdout is not None  # noqa: S101 - it was opened with a pipe
-    handle, rest = process.stdout.fileno(), b""
-    while True:
-        if stop_requested():
-            raise Stopped
-        if not select.select([handle], [], [], _TICK_S)[0]:
-            continue
-        data = os.read(handle, _MAX_LINE_BYTES)
-        *whole, rest = (rest + data).split(b"\n")
-        yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
-        if not data:
-            yield rest.decode(errors="replace")
-            return
-        rest = rest[-_MAX_LINE_BYTES:]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_END_WAIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    ended = run(argv, take_line, stop_requested)
+    if ended.status:
+        raise unwritable(target, ended.last) or _failed(argv[0], ended.said)
 
 
 def _verify(made: Header, wide: Header) -> None:

@@ -19,6 +19,8 @@ NEED_IMATRIX: Final = frozenset({"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s",
 """Those that llama-quantize refuses to make without an importance matrix"""
 USUAL: Final = ("q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q3_k_m", "iq4_xs", "iq3_m")
 """What people choose from when they have no importance matrix, largest first"""
+WITH_IMATRIX: Final = ("iq3_xxs", "iq2_m", "iq2_xxs", "iq1_m")
+"""What they choose from, too, when they have one"""
 # Embedding and output get more bits, and rows that do not divide by 256 a larger type: most of a small model.
 _ALLOWANCE: Final = 1.5
 

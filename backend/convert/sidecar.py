@@ -20,7 +20,7 @@ from data.i18n import _
 from data.jobs.spec import rfc3339
 
 if TYPE_CHECKING:  # numpy is not needed to read a sidecar
-    from backend.convert.converter import ConvertReport, Quantised
+    from backend.convert.converter import ConvertReport, Quantised, Scripted
 
 VERSION: Final = 1
 RUN_FILE: Final = "paddock.json"
@@ -40,7 +40,6 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
     Raises AppError where it cannot be written.
     """
     path = sidecar_of(report.target)
-    folder = report.plan.folder
     value = {
         "version": VERSION,
         "made_at": rfc3339(moment),
@@ -53,10 +52,11 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             "architecture": report.architecture,
             "tensors": report.tensors,
         },
+        "script": _script(report.script),
         "quantised": _quantised(report.quantised),
         "source": {
             "folder": str(report.source.absolute()),
-            "architecture": folder.architecture,
+            "architecture": report.source_architecture,
             "files": [
                 {"file": file.name, "bytes": file.stat().st_size, "blake3": blake3}
                 for file, blake3 in report.digests.sources.items()
@@ -92,6 +92,11 @@ def read_sidecar(gguf: Path) -> Mapping[str, object] | None:
             return cast("Mapping[str, object]", value)
         case _:
             return None
+
+
+def _script(made: Scripted | None) -> Mapping[str, object] | None:
+    """Return which script of llama.cpp made the GGUF; None for our own converter."""
+    return made and {"program": str(made.path), "blake3": made.digest, "python": str(made.python)}
 
 
 def _quantised(made: Quantised | None) -> Mapping[str, object] | None:

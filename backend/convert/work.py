@@ -2,10 +2,11 @@
 
 Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto, or a type of llama-quantize),
 and optionally ``imatrix`` (file of an importance matrix), ``name`` (``general.name``) and ``training`` (what the run
-decided: its template decides the chat template, ``add_bos_token`` and the tokens for the end of an answer); ``adapter``
-(true if the source is a LoRA adapter) and ``base`` (its base model's folder). Result: ``gguf``, ``outtype``, ``bytes``,
-``blake3``, ``tensors``, ``architecture``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``left_out`` (how many weights
-belong to pictures), ``sidecar``, ``seconds``.
+decided: its template decides the chat template, ``add_bos_token`` and the tokens for the end of an answer);
+``converter`` (paddock, llama.cpp, or auto: the second for what the first does not know); ``adapter`` (true if the
+source is a LoRA adapter) and ``base`` (its base model's folder). Result: ``gguf``, ``outtype``, ``bytes``, ``blake3``,
+``tensors``, ``architecture``, ``converter``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``left_out`` (how many
+weights belong to pictures), ``sidecar``, ``seconds``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from backend.convert.llama_cpp import quantizer_for
+from backend.convert.llama_cpp import AUTO, LLAMA_CPP, Script, find_script, quantizer_for
 from backend.parity.training import GgufFacts, Training, gguf_facts
 from data.errors import RequestError
 from data.i18n import _
@@ -26,7 +28,7 @@ from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
 from data.jobs.spec import now
 from data.paths import Paths
-from data.settings import load_settings
+from data.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from backend.convert.converter import ConvertReport
@@ -49,11 +51,36 @@ class _StopFlag:
         return self.requested
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every step of a conversion needs."""
+
+    params: Mapping[str, object]
+    workspace: Path
+    paths: Paths
+    settings: Settings
+    reporter: Reporter
+    stop: _StopFlag
+    facts: GgufFacts | None = None
+
+    @property
+    def source(self) -> Path:
+        return Path(_text(self.params, "source"))
+
+    @property
+    def name(self) -> str | None:
+        return _text_or_none(self.params, "name")
+
+    def progress(self, done: int, total: int) -> None:
+        self.reporter.progress(done, total, "bytes")
+
+
 def main(reporter: Reporter) -> None:
     """Convert what the job folder named in the arguments asks for; exit status 143 when stopped."""
     stop = _StopFlag()
-    params = JobFolder(Path(sys.argv[1])).read_spec().params
-    outtype, name, imatrix = str(params.get("outtype") or "auto"), _text_or_none(params, "name"), params.get("imatrix")
+    spec = JobFolder(Path(sys.argv[1])).read_spec()
+    params, paths = spec.params, Paths.default()
+    outtype, imatrix = str(params.get("outtype") or "auto"), _text_or_none(params, "imatrix")
     training = Training.read(params.get("training"))
     reporter.stage("convert", _("Convert to GGUF"))
     # numpy takes a while; the stage is shown before
@@ -62,18 +89,19 @@ def main(reporter: Reporter) -> None:
     from backend.convert.stream import Stopped  # noqa: PLC0415
 
     began = time.monotonic()
-    paths = Paths.default()
     settings = load_settings(paths.settings).values
-    matrix = Path(imatrix) if isinstance(imatrix, str) and imatrix else None
+    matrix = Path(imatrix) if imatrix else None
     program = quantizer_for(outtype, matrix, paths, settings)
-    source, target = Path(_text(params, "source")), Path(_text(params, "target"))
-    facts = None if training is None else gguf_facts(training.resolve(settings, paths), source)
+    job = _Job(params, Path(spec.workspace), paths, settings, reporter, stop)
+    target = Path(_text(params, "target"))
+    if training is not None:
+        job = replace(job, facts=gguf_facts(training.resolve(settings, paths), job.source))
     try:
         if program is None:
-            report = _convert(params, target, outtype, facts, reporter, stop)
+            report = _convert(job, target, outtype)
         else:
             report = quantise(
-                lambda wide: _convert(params, wide, "auto", facts, reporter, stop),
+                lambda wide: _convert(job, wide, "auto"),
                 target,
                 outtype,
                 program,
@@ -85,51 +113,77 @@ def main(reporter: Reporter) -> None:
     except Stopped:
         sys.stderr.write("Stopped; nothing was left behind.\n")
         raise SystemExit(_STOPPED) from None
-    if report.plan.left_out:
-        sys.stdout.write(f"The text only: {report.plan.left_out} weights of the model's eyes were left out.\n")
+    if report.left_out:
+        sys.stdout.write(f"The text only: {report.left_out} weights of the model's eyes were left out.\n")
     reporter.artifact(target, "gguf")
-    sidecar = write_sidecar(report, changed=_changed(name, facts), moment=now())
+    sidecar = write_sidecar(report, changed=_changed(job.name, job.facts), moment=now())
     reporter.artifact(sidecar, "sidecar")
     reporter.result(**report.as_json(), sidecar=str(sidecar), seconds=round(time.monotonic() - began, 3))
 
 
-def _convert(
-    params: Mapping[str, object],
-    target: Path,
-    outtype: str,
-    facts: GgufFacts | None,
-    reporter: Reporter,
-    stop: _StopFlag,
-) -> ConvertReport:
+def _convert(job: _Job, target: Path, outtype: str) -> ConvertReport:
+    """Let the converter that was asked for write ``target``; with none, ours, else llama.cpp's script."""
+    from backend.convert.refusal import UnknownHereError  # noqa: PLC0415 - as in main
+    from backend.convert.road import asked_for, instead  # noqa: PLC0415
+
+    def find() -> Script | None:
+        return find_script(job.paths, job.settings, job.workspace)
+
+    converter = _text_or_none(job.params, "converter") or AUTO
+    if converter == LLAMA_CPP:
+        return _by_script(job, target, outtype, asked_for(find))
+    try:
+        return _by_ours(job, target, outtype)
+    except UnknownHereError as error:  # before anything was written
+        script = instead(error, job.source, converter, find)
+        sys.stdout.write(f"{error.title.english()}: llama.cpp's script takes over.\n")
+        return _by_script(job, target, outtype, script)
+
+
+def _by_script(job: _Job, target: Path, outtype: str, script: Script) -> ConvertReport:
+    from backend.convert.converter import Overrides  # noqa: PLC0415 - as in main
+    from backend.convert.script import convert_by_script  # noqa: PLC0415
+
+    facts = job.facts
+    job.reporter.stage("convert", _("Convert to GGUF with llama.cpp's script"))
+    return convert_by_script(
+        job.source,
+        target,
+        script,
+        outtype=outtype,
+        name=job.name,
+        overrides=Overrides(facts.chat_template, facts.add_bos, facts.eos, facts.eot) if facts else None,
+        progress=job.progress,
+        stop_requested=job.stop,
+    )
+
+
+def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
     from backend.convert.converter import convert, convert_adapter  # noqa: PLC0415 - as in main
 
-    source, name = Path(_text(params, "source")), _text_or_none(params, "name")
-
-    def progress(done: int, total: int) -> None:
-        reporter.progress(done, total, "bytes")
-
-    if params.get("adapter") is True:
-        base = _text_or_none(params, "base")
+    if job.params.get("adapter") is True:
+        base = _text_or_none(job.params, "base")
         return convert_adapter(
-            source,
+            job.source,
             target,
             base=Path(base) if base else None,
             outtype=outtype,
-            name=name,
-            progress=progress,
-            stop_requested=stop,
+            name=job.name,
+            progress=job.progress,
+            stop_requested=job.stop,
         )
+    facts = job.facts
     return convert(
-        source,
+        job.source,
         target,
         outtype=outtype,
-        name=name,
+        name=job.name,
         chat_template=facts.chat_template if facts else None,
         add_bos=facts.add_bos if facts else None,
         eos=facts.eos if facts else None,
         eot=facts.eot if facts else None,
-        progress=progress,
-        stop_requested=stop,
+        progress=job.progress,
+        stop_requested=job.stop,
     )
 
 

@@ -22,7 +22,8 @@ from data.gguf.layout import DEFAULT_ALIGNMENT, MAGIC
 from data.i18n import _
 
 VERSION: Final = 3
-_SPARE_BYTES: Final = 16 * 1024 * 1024
+SPARE_BYTES: Final = 16 * 1024 * 1024
+"""What must be left of a disk beside the file: with less, it counts as full"""
 _FLUSH_BYTES: Final = 32 * 1024 * 1024
 # For larger ones, newer kernels take memory in blocks of 2 MiB, which a virtual machine may have to get from its host
 # first: measured at 0.4 GB/s instead of 2.5 on such a one (ext4, Linux 6), and no slower anywhere else.
@@ -116,7 +117,7 @@ def require_space(target: Path, size_bytes: int) -> None:
         available = free.f_bavail * free.f_frsize
     except OSError as error:
         raise _failed(target, error) from error
-    if available < size_bytes + _SPARE_BYTES:
+    if available < size_bytes + SPARE_BYTES:
         raise AppError(
             _("There is not enough space for {path}", path=str(target)),
             _("The file needs {needed} bytes, {available} are free.", needed=size_bytes, available=available),
@@ -132,10 +133,7 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
     """
     require_space(target, size_bytes)
     temporary = target.parent / f".{target.name}.{os.getpid()}.part"
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise _failed(target, error) from error
+    handle = create(temporary, target)
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="disk") as disk, OutputDigest() as digest:
             output = Output(target, temporary, handle, digest, disk)
@@ -147,6 +145,27 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
         raise
     finally:
         os.close(handle)
+
+
+def create(temporary: Path, target: Path) -> int:
+    """Make the file that is to become ``target``, and return its descriptor; AppError where that is not possible."""
+    try:
+        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _failed(target, error) from error
+
+
+def settle(temporary: Path, target: Path) -> None:
+    """Put a whole file that another program wrote on the disk, and give it its name; AppError where it fails."""
+    try:
+        handle = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise _failed(target, error) from error
+    publish(temporary, target)
 
 
 def publish(temporary: Path, target: Path) -> None:

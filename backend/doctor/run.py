@@ -31,7 +31,7 @@ def run_checks(
         if llamafactory is not None:
             checks += check_versions(llamafactory, gpus)
         ollama, ollama_checks = ollama_found.result()
-    checks += [*ollama_checks, check_llama_cpp(paths, settings, environ)]
+    checks += [*ollama_checks, *check_llama_cpp(paths, settings, workspace, environ)]
     checks.append(check_gpus(gpus))
     checks += check_acceleration(ollama, gpus)
     checks += check_disks(paths, workspace)

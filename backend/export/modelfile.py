@@ -11,7 +11,7 @@ from backend.export.plan import ExportPlan, base_folder, training_params
 from backend.ollama.modelfile import Modelfile, make
 from backend.parity.expression import Tokens
 from backend.parity.template import Template
-from backend.parity.training import Prompt, Training, gguf_facts, prompt_with
+from backend.parity.training import Prompt, Training, gguf_facts, prompt_with, tokens_of_folder
 from data.errors import RequestError
 from data.i18n import _
 from data.paths import Paths
@@ -47,9 +47,13 @@ def draft(plan: ExportPlan, settings: Settings, paths: Paths) -> Modelfile:
 def _tokens(template: Template, folder: Path) -> Tokens:
     """Return what ``tokens_of_gguf`` will say of the GGUF that is made of ``folder``."""
     from backend.convert.foretold import special_token  # noqa: PLC0415 - a GGUF that is there needs no converter
+    from backend.convert.refusal import UnknownHereError  # noqa: PLC0415
 
     facts = gguf_facts(template, folder)
-    bos = special_token(folder, "bos")
+    try:
+        bos = special_token(folder, "bos")
+    except UnknownHereError:  # another converter makes the GGUF
+        return tokens_of_folder(template, folder)
     return Tokens(bos, facts.eos, adds_bos=facts.add_bos and bos is not None)
 
 

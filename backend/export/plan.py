@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from backend.convert.llama_cpp import AUTO
 from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
@@ -80,6 +81,10 @@ class ExportPlan:
     gptq: Gptq | None = None
     gguf: Path | None = None
     outtype: str = "auto"
+    imatrix: Path | None = None
+    """An importance matrix, for a type that llama-quantize makes"""
+    converter: str = AUTO
+    """Who makes the GGUF: paddock, llama.cpp (its script), or auto"""
     gguf_name: str = ""
     """``general.name``"""
     deployment: Deployment | None = None
@@ -287,6 +292,10 @@ def convert_params(plan: ExportPlan) -> dict[str, object]:
         "target": str(plan.gguf),
         "outtype": plan.outtype,
     }
+    if plan.imatrix:
+        params["imatrix"] = str(plan.imatrix)
+    if plan.converter != AUTO:
+        params["converter"] = plan.converter
     if plan.gguf_name:
         params["name"] = plan.gguf_name
     if plan.template:

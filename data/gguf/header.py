@@ -34,6 +34,10 @@ class Header:
     alignment: int
     data_offset: int
     size_bytes: int
+    spans: Mapping[str, tuple[int, int]]
+    """Where each key stands in the file with its name and value: its first byte, and the one behind its last"""
+    table: tuple[int, int]
+    """The same of the table of tensors"""
 
     @property
     def architecture(self) -> str:
@@ -94,12 +98,15 @@ def _read(source: Source) -> Header:
     key_count = source.count(_U64, layout.MAX_KEYS, _("number of keys"))
     keys: dict[str, Value] = {}
     types: dict[str, str] = {}
+    spans: dict[str, tuple[int, int]] = {}
     strings = text_bytes = 0
     for _number in range(key_count):
+        begin = source.position
         name = _name(source, layout.MAX_KEY_BYTES)
         if name in keys:
             raise source.error(_("the key {name} occurs twice", name=name))
         keys[name], types[name] = _value(source)
+        spans[name] = (begin, source.position)
         value = keys[name]
         if isinstance(value, str):
             text_bytes += len(value)
@@ -108,9 +115,11 @@ def _read(source: Source) -> Header:
         if strings > layout.MAX_STRINGS or text_bytes > layout.MAX_TEXT_BYTES:
             raise source.error(_("it holds more text than any model needs"))
     alignment = _alignment(source, keys)
+    begin = source.position
     tensors = _tensors(source, tensor_count)
+    table = (begin, source.position)
     data_offset = -(-source.position // alignment) * alignment
-    return Header(source.path, version, keys, types, tensors, alignment, data_offset, source.size_bytes)
+    return Header(source.path, version, keys, types, tensors, alignment, data_offset, source.size_bytes, spans, table)
 
 
 def _name(source: Source, limit: int) -> str:

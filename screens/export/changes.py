@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
+from backend.convert.imatrix import misfit
+from backend.convert.llama_cpp import AUTO
 from backend.deploy.request import Deployment
 from backend.export.plan import Device, ExportPlan, Gptq, draft
 from backend.ollama.name import parse_name
@@ -37,6 +39,9 @@ def problems(plan: ExportPlan) -> dict[str, Message]:
             found["modelfile"] = _("{title}. {detail}", title=wrong.title, detail=wrong.detail)
     if plan.source.kind == "adapter" and not plan.base:
         found["base"] = _("The adapter names no base model; name the one it was trained on.")
+    wrong_matrix = misfit(plan.outtype, plan.imatrix) if plan.gguf is not None else None
+    if wrong_matrix is not None:
+        found["imatrix"] = _("{title}. {hint}", title=wrong_matrix.title, hint=wrong_matrix.hint)
     if plan.gptq is not None and not plan.gptq.dataset:
         found["gptq_dataset"] = _("GPTQ needs texts to calibrate with; name a file or a dataset.")
     return found
@@ -140,6 +145,10 @@ _CHANGES: Final[Mapping[str, _Change]] = {
     "gptq_dataset": lambda plan, value, _home: _set_gptq(plan, dataset=value),
     "gptq_nsamples": lambda plan, value, _home: _set_gptq(plan, nsamples=_whole(value, 1, 100_000)),
     "convert": _set_convert,
+    "imatrix": lambda plan, value, home: dataclasses.replace(
+        plan, imatrix=_path(value, home, plan.workspace) if value else None
+    ),
+    "converter": lambda plan, value, _home: dataclasses.replace(plan, converter=value or AUTO),
     "outtype": lambda plan, value, _home: dataclasses.replace(plan, outtype=value),
     "file": lambda plan, value, home: _set_file(plan, _path(value, home, plan.workspace)),
     "deploy": _set_deploy,

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from backend.convert.quants import USUAL
+from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS
+from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
 from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft
 from data.i18n import Message, _
 from tui.widgets.form import OFF, ON, Field
@@ -16,7 +17,7 @@ from tui.wording import home_relative
 FACTS: Final = ("template", "thinking", "system", "cutoff_len")
 """What the training decided: locked where its record says so"""
 QUANTIZATIONS: Final = ("", "q8_0", "q4_K_M", "q4_K_S")
-OUTTYPES: Final = ("auto", "bf16", "f16", "f32", "q8_0", *USUAL)
+OUTTYPES: Final = ("auto", "bf16", "f16", "f32", "q8_0", *USUAL, *WITH_IMATRIX)
 _DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 _DEVICES: Final = ("cpu", "auto")
 _THINKING: Final = ("", ON, OFF)
@@ -228,6 +229,19 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
                     "auto keeps the weights' own 16 bits. From q6_k on, llama-quantize makes it; Ollama's are below."
                 ),
             ),
+            *(_imatrix(plan, home) if plan.outtype in BITS or plan.imatrix else ()),
+            Field(
+                "converter",
+                _("Converter"),
+                "" if plan.converter == AUTO else plan.converter,
+                "choice",
+                "converter",
+                choices=("", OURS, LLAMA_CPP),
+                empty=_("Paddock's; llama.cpp's for what that does not know"),
+                help=_(
+                    "llama.cpp: its convert_hf_to_gguf.py (llama_cpp_dir) runs, with the code that a folder brings."
+                ),
+            ),
             Field(
                 "file",
                 _("File"),
@@ -237,6 +251,20 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
             ),
         ]
     return made
+
+
+def _imatrix(plan: ExportPlan, home: str) -> list[Field]:
+    needed = plan.outtype in NEED_IMATRIX
+    return [
+        Field(
+            "imatrix",
+            _("Importance matrix"),
+            _shown(plan.imatrix, plan, home) if plan.imatrix else "",
+            name="imatrix",
+            empty=_("none, and this type needs one") if needed else _("none"),
+            help=_("Says which weights matter most; llama.cpp's llama-imatrix makes the file from texts like yours."),
+        )
+    ]
 
 
 def _ollama(plan: ExportPlan, usual: ExportPlan) -> list[Field]:

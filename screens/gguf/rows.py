@@ -67,6 +67,11 @@ def _summary(seen: Inspection) -> Iterator[Row]:
         case _:
             pass
     match seen.made:
+        case {"script": {"program": str(program)}}:
+            about.append((_("Converted by"), program))
+        case _:
+            pass
+    match seen.made:
         case {"run": {"job": str(job)}}:
             about.append((_("Trained by"), job))
         case _:

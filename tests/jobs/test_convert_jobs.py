@@ -10,10 +10,11 @@ import pytest
 from blake3 import blake3
 
 from backend.convert.sidecar import read_sidecar, sidecar_of
-from backend.jobs.launch import remove
+from backend.jobs.launch import remove, request_stop
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
-from tests.support import Yard
+from tests.support import Yard, wait_until
+from tests.unit.llama_cpp_folder import write_settings, write_unknown_model
 from tests.unit.model_folder import write_model
 
 RUN = {
@@ -67,6 +68,40 @@ def test_the_sidecar_traces_a_gguf_to_its_weights_and_its_training(yard: Yard, t
             pytest.fail(str(made))
     assert [artifact["what"] for artifact in job.as_json()["artifacts"]] == ["gguf", "sidecar"]  # type: ignore[union-attr]
     assert job.state.result["sidecar"] == str(sidecar_of(target))
+
+
+def scripted(yard: Yard, tmp_path: Path, does: str) -> tuple[str, Path]:
+    """Start the conversion of a model that only llama.cpp's script knows."""
+    folder, target = write_unknown_model(tmp_path / "model", does), tmp_path / "out" / "a.gguf"
+    settings = write_settings(tmp_path)
+    environ = {
+        **yard.environ,
+        "PADDOCK_LLAMA_CPP_DIR": settings.llama_cpp_dir,
+        "PADDOCK_LLAMAFACTORY_PYTHON": settings.llamafactory_python,
+    }
+    params = {"source": str(folder), "target": str(target), "outtype": "bf16"}
+    (job_id,) = yard.launch(JobSpec.new("convert", "model", workspace=str(folder), params=params), environ=environ)
+    return job_id, target
+
+
+def test_what_our_converter_does_not_know_goes_to_llama_cpps_script(yard: Yard, tmp_path: Path) -> None:
+    job_id, target = scripted(yard, tmp_path, "")
+    job = yard.until(job_id)
+    assert job.status is Status.SUCCEEDED, f"{job.state.title.english()} {job.state.detail.english()}"
+    assert job.state.result["converter"] == "llama.cpp"
+    made = read_sidecar(target)
+    assert made is not None
+    assert made["script"] is not None
+    assert target.read_bytes() == (tmp_path / "model" / "ready.gguf").read_bytes()
+
+
+def test_a_script_that_is_stopped_leaves_nothing(yard: Yard, tmp_path: Path) -> None:
+    job_id, target = scripted(yard, tmp_path, "hangs")
+    wait_until(lambda: (found := yard.job(job_id).state.progress) and found.done == found.total, what="the script")
+    request_stop(yard.job(job_id), "graceful")
+    assert yard.until(job_id).status is Status.STOPPED
+    assert list(target.parent.iterdir()) == []
+    wait_until(lambda: not yard.alive(job_id), what="the end of the script")
 
 
 def test_removing_what_a_job_made_removes_the_sidecar(yard: Yard, tmp_path: Path) -> None:

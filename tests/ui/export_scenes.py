@@ -12,11 +12,14 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from backend.convert.converter import convert
+from backend.convert.llama_cpp import Script
+from backend.convert.road import Road
 from backend.deploy.request import Deployment
 from backend.export.forecast import FileSystem
 from backend.export.plan import ExportPlan, Step, warnings
 from backend.export.source import Checkpoint, Run, Source
 from backend.train.record import RunFacts
+from data.i18n import _
 from data.jobs.spec import JobSpec
 from screens.choice import ChoiceDialog
 from screens.entry import EntryDialog
@@ -100,6 +103,7 @@ class Written(Exports):
     base: str = BASE
     replaces: bool = False
     room: bool = True
+    road: Road = Road()  # noqa: RUF009 - a Road is never changed
 
     def runs(self) -> list[Run]:
         """Return what is written down."""
@@ -119,7 +123,7 @@ class Written(Exports):
     def prospect(self, plan: ExportPlan) -> Prospect:
         """Return what the plan takes."""
         made = prospect(plan.steps, plan.deployment, replaces=self.replaces, room=self.room)
-        return dataclasses.replace(made, warnings=tuple(warnings(plan, None)))
+        return dataclasses.replace(made, warnings=(*self.road.notes(), *warnings(plan, None)))
 
 
 def export(*names: str) -> Walk:
@@ -236,6 +240,12 @@ def make_gguf() -> Path:
 
 
 USUAL: Final = Written()
+SCRIPT: Final = Road(
+    Script(Path("/opt/llama.cpp/convert_hf_to_gguf.py"), Path("/opt/lf/bin/python")),
+    _("The architecture {name} is not known to this converter", name="Step3VLForConditionalGeneration"),
+    left_out=412,
+)
+"""Of a model that our converter does not know, and that has eyes"""
 CHATML: Final = (
     "{% for message in messages %}\n"
     "    {{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}\n"
@@ -256,6 +266,8 @@ EXPORT_SCENES: Final = (
     Scene("export-start", walk=asks(export("s"), ChoiceDialog), exports=Written(replaces=True)),
     Scene("export-start-long", walk=asks(on("template", "u", "enter", "ctrl+u", "enter", "s"), ChoiceDialog),
           exports=Written((LONG,), replaces=True, room=False)),
+    Scene("export-imatrix", walk=on("outtype", "left", "j"), exports=USUAL),
+    Scene("export-start-script", walk=asks(on("converter", "left", "s"), ChoiceDialog), exports=Written(road=SCRIPT)),
     Scene("export-prove", walk=asks(export("p"), Finder), exports=USUAL, offers=OTHERS, ollama=True),
     Scene("export-prove-how", walk=asks(asks(export("p"), Finder, "enter"), ChoiceDialog), exports=USUAL,
           offers=OTHERS, ollama=True),

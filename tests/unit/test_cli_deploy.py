@@ -19,6 +19,7 @@ from data.paths import HOME_VARIABLE, Paths
 from tests import tiny_gguf
 from tests.support import Yard, program, wait_until
 from tests.unit.model_folder import write_model
+from tests.unit.test_convert_imatrix import write_matrix
 from tui.commands.root import run
 
 Say = Callable[..., dict[str, Any]]
@@ -98,6 +99,30 @@ def test_a_model_is_converted_and_a_gguf_is_not(place: Path, say: Say, yard: Yar
     said = say("x.gguf", "robin", "--dry-run")
     assert [step["kind"] for step in said["steps"]] == ["deploy"]
     assert "template is not known" in said["warnings"][0]
+
+
+def test_what_the_words_say_of_the_conversion_is_in_its_job(place: Path, say: Say) -> None:
+    write_matrix(place / "imatrix.gguf")
+    quantize = place / "llama.cpp" / "llama-quantize"
+    quantize.parent.mkdir()
+    quantize.write_text("#!/bin/sh\n")
+    quantize.chmod(0o755)
+    os.environ["PADDOCK_LLAMA_CPP_DIR"] = str(quantize.parent)
+    words = ["--outtype", "IQ2_XXS", "--imatrix", "imatrix.gguf", "--converter", "paddock"]
+    made = params(say("base", "robin", "--dry-run", "--template", "llama3", *words), "convert")
+    assert made["target"] == str(place / "base" / "base-IQ2_XXS.gguf")
+    assert (made["outtype"], made["imatrix"]) == ("iq2_xxs", str(place / "imatrix.gguf"))
+    assert made["converter"] == "paddock"
+    for wrong, title in (
+        (["base", "m", "--outtype", "iq2_xxs"], "needs an importance matrix"),
+        (["base", "m", "--imatrix", "imatrix.gguf"], "no use for the type bf16"),
+        (["base", "m", "--outtype", "q4_k_m", "--imatrix", "base/config.json"], "is no importance matrix"),
+        (["base", "m", "--converter", "llama.cpp"], "no convert_hf_to_gguf.py"),
+        (["x.gguf", "m", "--outtype", "bf16"], "is a GGUF already"),
+        (["x.gguf", "m", "--converter", "llama.cpp"], "is a GGUF already"),
+    ):
+        said = say(*wrong, "--dry-run", status=2)
+        assert title in said["error"]["title"], said
 
 
 def test_a_modelfile_that_is_named_stands_for_the_training_which_serves_the_proof(place: Path, say: Say) -> None:

@@ -89,7 +89,7 @@ def test_the_text_of_a_model_with_eyes_is_converted_and_the_rest_counted(tmp_pat
     write_weights(tmp_path / "model", weights | eyes)
     report = convert(tmp_path / "model", tmp_path / "a.gguf")
     header = read_header(tmp_path / "a.gguf")
-    assert (header.architecture, report.plan.left_out, len(header.tensors)) == ("qwen2vl", 2, len(weights))
+    assert (header.architecture, report.left_out, len(header.tensors)) == ("qwen2vl", 2, len(weights))
     sections = header.array("qwen2vl.rope.dimension_sections")
     assert sections is not None
     assert list(sections.values()) == [1, 2, 1, 0]

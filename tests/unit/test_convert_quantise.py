@@ -22,6 +22,7 @@ from data.jobs.spec import now
 from data.paths import Paths
 from data.settings import Settings
 from tests.unit.model_folder import write_model
+from tests.unit.test_convert_imatrix import write_matrix
 
 # What each stand-in does with llama-quantize's last four arguments: wide, part, type, threads.
 COPIES = """
@@ -113,6 +114,9 @@ def test_a_type_without_its_program_or_matrix_is_refused_with_a_remedy(tmp_path:
             quantizer_for(outtype, imatrix, paths, Settings(), environ)
         assert caught.value.hint
     matrix.touch()
+    with pytest.raises(RequestError, match="is no importance matrix"):
+        quantizer_for("q4_k_m", matrix, paths, Settings(), with_program)
+    write_matrix(matrix)
     assert quantizer_for("iq2_xxs", matrix, paths, Settings(), with_program) == tmp_path / "path" / QUANTIZE
     assert quantizer_for("bf16", None, paths, Settings(), {"PATH": "/nowhere"}) is None
 

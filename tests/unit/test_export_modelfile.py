@@ -22,6 +22,7 @@ from data.errors import RequestError
 from data.paths import Paths
 from data.settings import Settings
 from tests import tiny_gguf
+from tests.unit.llama_cpp_folder import write_unknown_model
 from tests.unit.model_folder import write_model
 
 TEMPLATES = ["llama3", "llama2", "chatml", "qwen", "qwen3", "gemma", "mistral", "deepseek3", "alpaca", "default"]
@@ -55,6 +56,16 @@ def test_the_draft_of_a_folder_is_what_its_gguf_gives(bos: bool, tmp_path: Path)
         written = deployment.values(prompt_of(deployment, paths))
         assert (drafted.template, drafted.system) == (written.template, written.system), name
         assert {**drafted.parameters, "stop": 0} == {**written.parameters, "stop": 0}
+
+
+def test_the_draft_of_a_model_that_only_llama_cpps_script_knows_is_the_same(tmp_path: Path) -> None:
+    write_model(tmp_path / "known")
+    folders = (tmp_path / "known", write_unknown_model(tmp_path / "unknown"))
+    for name in TEMPLATES:
+        known, unknown = (
+            draft(plan_of(folder, tmp_path, name), Settings(), Paths.under(tmp_path / "home")) for folder in folders
+        )
+        assert known.commands[1:] == unknown.commands[1:], name
 
 
 def test_the_draft_of_a_gguf_reads_its_header(tmp_path: Path) -> None:

@@ -8,14 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from backend.convert.llama_cpp import Script
+from backend.convert.road import Road
+from backend.export.conversion import foresee
 from backend.export.needs import needs
-from backend.export.plan import ExportPlan, chain, draft, gptq_args, merge_args, model_name, warnings
+from backend.export.plan import (
+    ExportPlan,
+    chain,
+    convert_params,
+    draft,
+    gptq_args,
+    merge_args,
+    model_name,
+    warnings,
+)
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
 from data.errors import RequestError
 from screens.export.changes import apply, problems
 from screens.export.fields import FACTS, fields
-from tests.unit.model_folder import write_model
+from tests.unit.llama_cpp_folder import write_unknown_model
+from tests.unit.model_folder import write_model, write_weights
 from tui.widgets.form import ON, Field
 
 LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11.0", "torchaudio": "2.11.0"})
@@ -135,6 +148,50 @@ def test_the_room_is_counted_from_the_bases_shapes(plan: ExportPlan, workspace: 
     assert 0 < found["convert"].kept_bytes <= weights
     assert found["deploy"].peak_bytes == 2 * found["convert"].kept_bytes
     assert needs(dataclasses.replace(plan, base="owner/absent"), None) == []
+
+
+def test_a_type_with_few_bits_asks_for_its_matrix_at_its_field(plan: ExportPlan, workspace: Path) -> None:
+    assert "imatrix" not in by_key(plan)
+    wanted = apply(plan, "outtype", "iq2_xxs", home="")
+    assert "needs an importance matrix" in str(by_key(wanted)["imatrix"].problem)
+    given = apply(wanted, "imatrix", "~/imatrix.gguf", home="/home/mei")
+    assert problems(given) == {}
+    assert by_key(given)["imatrix"].value == "~/imatrix.gguf"
+    assert convert_params(given)["imatrix"] == "/home/mei/imatrix.gguf"
+    back = apply(given, "outtype", "bf16", home="")  # the path is kept, and the field says that it is of no use
+    assert "no use" in str(by_key(back)["imatrix"].problem)
+    assert "imatrix" not in by_key(apply(back, "imatrix", "", home=""))
+
+
+def test_the_converter_that_was_chosen_is_in_the_job(plan: ExportPlan) -> None:
+    assert by_key(plan)["converter"].value == ""
+    assert "converter" not in convert_params(plan)
+    chosen = apply(plan, "converter", "llama.cpp", home="")
+    assert by_key(chosen)["converter"].value == "llama.cpp"
+    assert convert_params(chosen)["converter"] == "llama.cpp"
+    assert apply(chosen, "converter", "", home="") == plan
+
+
+def test_who_converts_and_what_is_left_out_is_known_before_the_merge(plan: ExportPlan, workspace: Path) -> None:
+    assert foresee(plan, lambda: None).notes() == ()
+    write_unknown_model(workspace / "base")
+    with pytest.raises(RequestError, match="not known to this converter"):
+        foresee(plan, lambda: None)
+    script = Script(workspace / "script.py", workspace / "python")
+    assert foresee(plan, lambda: script).script == script
+    assert foresee(apply(plan, "convert", "off", home=""), lambda: None) == Road()
+    elsewhere = dataclasses.replace(plan, base="owner/absent")
+    assert foresee(elsewhere, lambda: None) == Road()
+    with pytest.raises(RequestError, match="There is no convert_hf"):
+        foresee(dataclasses.replace(elsewhere, converter="llama.cpp"), lambda: None)
+
+
+def test_a_model_with_eyes_is_said_to_lose_them_before_the_start(workspace: Path) -> None:
+    weights = write_model(workspace / "eyes", config={"architectures": ["Qwen2VLForConditionalGeneration"]})
+    patches = {f"visual.blocks.{number}.norm.weight": weights["model.norm.weight"] for number in range(3)}
+    write_weights(workspace / "eyes", weights | patches)
+    (note,) = foresee(draft(read_source(workspace / "eyes"), workspace), lambda: None).notes()
+    assert note.english() == "The GGUF will hold the model's text only: 3 weights of its eyes are left out."
 
 
 @pytest.mark.parametrize("outtype", ["q4_k_m", "q8_0"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from backend.convert.llama_cpp import quantizer_for
+from backend.convert.llama_cpp import AUTO, CONVERTERS, LLAMA_CPP, find_script, quantizer_for
 from backend.convert.quants import BITS
 from backend.lf.find import find
 from backend.parity.template import templates_for
@@ -16,12 +16,41 @@ from backend.train.record import read_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec
-from tui.commands.form import argument, command, flag, option, plain_option, wait_option
+from tui.commands.form import Option, argument, command, flag, option, plain_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.services import Services
 
+if TYPE_CHECKING:
+    from backend.convert.road import Road
+
 OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0", *BITS)
+
+
+def imatrix_option() -> Option:
+    """Return the option --imatrix."""
+    return option(
+        "--imatrix",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        about=_("An importance matrix of llama.cpp's llama-imatrix, for a type that llama-quantize makes."),
+    )
+
+
+def converter_option() -> Option:
+    """Return the option --converter."""
+    return option(
+        "--converter",
+        type=click.Choice(CONVERTERS),
+        default=AUTO,
+        show_default=True,
+        metavar="NAME",
+        about=_(
+            "Who makes the GGUF: paddock; llama.cpp, whose convert_hf_to_gguf.py (setting llama_cpp_dir) runs in "
+            "LLaMA-Factory's Python, with the code that a folder may bring; or auto: the second for what the first "
+            "does not know."
+        ),
+    )
 
 
 @command(
@@ -51,12 +80,8 @@ OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0", *BITS)
             theirs=", ".join(BITS),
         ),
     ),
-    option(
-        "--imatrix",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        about=_("An importance matrix of llama.cpp's llama-imatrix, for a type that llama-quantize makes."),
-    ),
+    imatrix_option(),
+    converter_option(),
     option(
         "--template",
         metavar="NAME",
@@ -85,6 +110,7 @@ def convert(
     outtype: str,
     *,
     imatrix: Path | None,
+    converter: str,
     template: str | None,
     model_name: str | None,
     adapter: bool,
@@ -113,7 +139,15 @@ def convert(
             _("Leave --outtype out: an adapter is small."),
         )
     quantizer_for(outtype, matrix, services.paths, services.settings, services.environ)
+    if adapter and converter == LLAMA_CPP:
+        raise RequestError(
+            _("An adapter is converted by Paddock's own converter only"),
+            _("convert_hf_to_gguf.py takes whole models only."),
+            _("Leave --converter out, or merge the adapter first (paddock export)."),
+        )
     training = None if adapter else training_of(source, template, services)
+    for note in () if adapter else foresee(source, converter, services).notes():
+        console.tell(f"{console.paint('!', 'warn')} {note}")
     spec = conversion(
         source,
         target,
@@ -121,17 +155,13 @@ def convert(
         workspace=services.workspace,
         training=training,
         imatrix=matrix,
+        converter=converter,
         name=model_name,
         adapter=adapter,
         base=services.workspace / base.expanduser() if base else None,
     )
     status = run_jobs(console, services, [spec], wait=wait)
     if status == 0 and wait and not adapter:
-        left_out = services.library.get(spec.id).state.result.get("left_out")
-        if left_out:
-            console.say(
-                _("The GGUF holds the model's text: {count} weights of its eyes were left out.", count=left_out)
-            )
         console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
     return status
 
@@ -144,6 +174,7 @@ def conversion(
     workspace: Path,
     training: Training | None = None,
     imatrix: Path | None = None,
+    converter: str = AUTO,
     chain: Chain | None = None,
     name: str | None = None,
     adapter: bool = False,
@@ -151,12 +182,15 @@ def conversion(
 ) -> JobSpec:
     """Return the job that converts ``source`` to ``target``.
 
-    ``training`` decides what the GGUF says of prompts, ``name`` is what it calls itself. An ``adapter`` has its
+    ``training`` decides what the GGUF says of prompts, ``name`` is what it calls itself, ``converter`` who makes it
+    (auto, paddock, llama.cpp). An ``adapter`` has its
     ``base``, where it is not the folder that the adapter names.
     """
     params: dict[str, object] = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
     if imatrix is not None:
         params["imatrix"] = str(imatrix)
+    if converter != AUTO:
+        params["converter"] = converter
     if adapter:
         params["adapter"] = True
     if base is not None:
@@ -166,6 +200,17 @@ def conversion(
     if name:
         params["name"] = name
     return JobSpec.new("convert", source.name, workspace=str(workspace), params=params, chain=chain)
+
+
+def foresee(source: Path, converter: str, services: Services) -> Road:
+    """Say who will make the GGUF; raises RequestError where nobody can."""
+    from backend.convert.road import road_of  # noqa: PLC0415 - all families come with it
+
+    return road_of(
+        source,
+        converter,
+        lambda: find_script(services.paths, services.settings, services.workspace, services.environ),
+    )
 
 
 def training_of(folder: Path, template: str | None, services: Services) -> Training | None:

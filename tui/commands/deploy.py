@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from backend.convert.llama_cpp import AUTO
 from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment
 from backend.export.plan import ExportPlan, draft, model_name
@@ -26,7 +27,7 @@ from data.errors import AppError, RequestError
 from data.i18n import _
 from tui import exporting
 from tui.commands.console import Console
-from tui.commands.convert import OUT_TYPES, default_target
+from tui.commands.convert import OUT_TYPES, converter_option, default_target, imatrix_option
 from tui.commands.form import argument, command, flag, option, plain_option, wait_option
 from tui.commands.model_servers import running
 from tui.commands.session import Session
@@ -48,6 +49,9 @@ class Wish:
     system: str | None
     parameter: tuple[str, ...]
     modelfile: str | None
+    outtype: str | None
+    imatrix: Path | None
+    converter: str
     quantize: str | None
     host: str | None
     unproven: bool
@@ -75,6 +79,14 @@ class Wish:
     option("--system", metavar="TEXT", about=_("System prompt.")),
     option("--parameter", "-p", multiple=True, metavar="KEY=VALUE", about=_("A parameter, as temperature=0.7.")),
     option("--modelfile", metavar="FILE", about=_("Take template, system prompt and parameters from this Modelfile.")),
+    option(
+        "--outtype",
+        type=click.Choice(OUT_TYPES, case_sensitive=False),
+        metavar="TYPE",
+        about=_("Type of the GGUF's weights, as in `paddock convert`; by default their own 16 bits."),
+    ),
+    imatrix_option(),
+    converter_option(),
     option("--quantize", metavar="TYPE", about=_("Let Ollama quantise it: q8_0, q4_K_M …")),
     option("--host", metavar="HOST", about=_("Ollama server, as in OLLAMA_HOST.")),
     flag("--unproven", about=_("Publish the model even if Ollama sends it something else than it was trained on.")),
@@ -111,8 +123,7 @@ def _plan(wish: Wish, services: Services) -> ExportPlan:
     path = (workspace / wish.weights.expanduser()).absolute()
     source = read_source(_gguf_in(path))
     plan = draft(source, workspace, name=model_name(wish.name) if source.kind == "adapter" else "")
-    if source.kind == "model":
-        plan = dataclasses.replace(plan, gguf=default_target(source.path, OUT_TYPES[0]), outtype=OUT_TYPES[0])
+    plan = dataclasses.replace(plan, **_conversion(wish, source, workspace))
     plan = dataclasses.replace(plan, **_facts(wish, source, services))
     written = _template_file(wish, services)
     file = (workspace / Path(wish.modelfile).expanduser()).absolute() if wish.modelfile else source.path / "Modelfile"
@@ -133,6 +144,27 @@ def _plan(wish: Wish, services: Services) -> ExportPlan:
     if deployment.modelfile:
         deployment = _with_modelfile(deployment, wish, is_trained=bool(plan.template))
     return dataclasses.replace(plan, deployment=deployment)
+
+
+def _conversion(wish: Wish, source: Source, workspace: Path) -> dict[str, object]:
+    """Return what the words say of the conversion; raises RequestError where there is none."""
+    if source.kind == "gguf":
+        if wish.outtype or wish.imatrix or wish.converter != AUTO:
+            raise RequestError(
+                _("{file} is a GGUF already", file=source.path.name),
+                _("It is not converted, so nothing can be said about its conversion."),
+                _("Leave --outtype, --imatrix and --converter out, or name the model's folder."),
+            )
+        return {}
+    words: dict[str, object] = {"converter": wish.converter}
+    if wish.imatrix:
+        words["imatrix"] = (workspace / wish.imatrix.expanduser()).absolute()
+    outtype = wish.outtype.lower() if wish.outtype else OUT_TYPES[0] if source.kind == "model" else ""
+    if outtype:
+        words["outtype"] = outtype
+    if source.kind == "model":
+        words["gguf"] = default_target(source.path, outtype)
+    return words
 
 
 def _gguf_in(path: Path) -> Path:

@@ -165,6 +165,11 @@ def _origin(made: Mapping[str, object]) -> list[tuple[str, str]]:
         case _:
             return []
     match made:
+        case {"script": {"program": str(program)}}:
+            rows.append((str(_("Converted by")), program))
+        case _:
+            pass
+    match made:
         case {"run": {"job": str(job), "template": str(template)}}:
             rows.append((str(_("Trained by")), f"{job}  {template}"))
         case {"run": {"job": str(job)}}:

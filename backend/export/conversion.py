@@ -1,0 +1,20 @@
+"""Who will make the GGUF of an export, and what it will lack, before the merge that it is made of."""
+
+from __future__ import annotations
+
+from backend.convert.llama_cpp import LLAMA_CPP
+from backend.convert.road import FindScript, Road, asked_for, road_of
+from backend.export.plan import ExportPlan, base_folder
+
+
+def foresee(plan: ExportPlan, find: FindScript) -> Road:
+    """Look at the model that is here now, which the merged one will be like.
+
+    Raises RequestError where nobody can convert it. Where it is not here yet, the conversion itself decides.
+    """
+    if "convert" not in plan.steps:
+        return Road()
+    folder = base_folder(plan)
+    if folder is None:
+        return Road(asked_for(find) if plan.converter == LLAMA_CPP else None)
+    return road_of(folder, plan.converter, find, is_base=plan.merge is not None)
