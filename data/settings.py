@@ -47,9 +47,10 @@ class Settings:
         "", _("The ollama program of the private server; empty takes PATH, then the managed one.")
     )
     llama_cpp_dir: str = _setting(
-        "", _(
-            "Folder of your own llama.cpp: its llama-quantize makes further types (empty takes PATH, then Ollama's), its "
-            "convert_hf_to_gguf.py converts what Paddock's converter does not know."
+        "",
+        _(
+            "Folder of your own llama.cpp: its llama-quantize makes further types (empty takes PATH, then Ollama's), "
+            "its convert_hf_to_gguf.py converts what Paddock's converter does not know."
         ),
     )
     ollama_idle_minutes: int = _setting(

@@ -32,6 +32,30 @@ CHAT = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 GLM = ("<|endoftext|>", "[MASK]", "[gMASK]", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 EXPERTS = {"num_experts": 5, "num_local_experts": 5, "num_experts_per_tok": 2}
 MROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "image_size": 28,
+}
+DEEP_EYES = {
+    "depth": 1,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_heads": 1,
+    "out_hidden_size": 64,
+    "patch_size": 14,
+    "num_position_embeddings": 4,
+    "deepstack_visual_indexes": [0],
+}
+LLAMA4 = {
+    "intermediate_size_mlp": 160,
+    "head_dim": 32,
+    "num_local_experts": 3,
+    "num_experts_per_tok": 1,
+    "interleave_moe_layer_step": 2,
+}
 LATENT = {
     "num_key_value_heads": 4,
     "num_hidden_layers": 3,
@@ -72,6 +96,8 @@ class Model:
     """Of a model whose code transformers does not have"""
     eyes: dict[str, Any] = field(default_factory=dict[str, Any])
     """vision_config of a model that is more than its text"""
+    whole: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What its config.json says beside the two"""
     types: tuple[str, ...] = TYPES
 
     @property
@@ -88,7 +114,7 @@ class Model:
             return {**common, "weights": self.weights, "config": {**config, "architectures": [self.kind + self.head]}}
         config_class, model_class = f"{self.config_kind or self.kind}Config", f"{self.kind}{self.head}"
         if self.eyes:
-            config = {"text_config": config, "vision_config": self.eyes}
+            config = {"text_config": config, "vision_config": self.eyes, **self.whole}
         elif self.head == "ForConditionalGeneration":
             text = {**config, "sliding_window": 32}
             config = {"text_config": text, "vision_config": VISION, "mm_tokens_per_image": 4}
@@ -115,15 +141,6 @@ class Model:
             if self.added_at is None:
                 added = {"<|im_start|>": count, "▁<tool>": count + 1}
                 (folder / "added_tokens.json").write_text(json.dumps(added), encoding="utf-8")
-
-
-VISION = {
-    "hidden_size": 16,
-    "intermediate_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 1,
-    "image_size": 28,
-}
 
 
 def qwen2_vl() -> dict[str, tuple[int, ...]]:
@@ -279,6 +296,85 @@ MODELS = {
         {"rope_parameters": MROPE},
         head="ForConditionalGeneration",
         eyes={"depth": 1, "hidden_size": 16, "out_hidden_size": 64, "num_heads": 1, "intermediate_size": 16},
+        types=("auto", "q8_0"),
+    ),
+    "qwen3-vl": Model(
+        "Qwen3VL",
+        {"rope_parameters": MROPE, "head_dim": 32},
+        head="ForConditionalGeneration",
+        eyes=DEEP_EYES,
+    ),
+    "qwen3-vl-tied": Model(
+        "Qwen3VL",
+        {"rope_parameters": MROPE, "head_dim": 32},
+        head="ForConditionalGeneration",
+        eyes={**DEEP_EYES, "depth": 2, "deepstack_visual_indexes": [0, 1]},
+        whole={"tie_word_embeddings": True},
+        types=("auto",),
+    ),
+    "qwen3-vl-moe": Model(
+        "Qwen3VLMoe",
+        {**EXPERTS, "rope_parameters": MROPE, "head_dim": 32, "moe_intermediate_size": 96},
+        head="ForConditionalGeneration",
+        eyes=DEEP_EYES,
+        shard="100KB",
+    ),
+    "mistral-small-3.1": Model(
+        "Mistral3",
+        {"head_dim": 32, "model_type": "mistral", "sliding_window": None},
+        head="ForConditionalGeneration",
+        eyes={**VISION, "patch_size": 14, "head_dim": 16, "model_type": "pixtral"},
+        whole={"tie_word_embeddings": False},
+        rule="tekken",
+        control=("<s>", "</s>", "[INST]", "[/INST]"),
+    ),
+    "ministral-3": Model(
+        "Mistral3",
+        {"head_dim": 32, "model_type": "ministral3"},
+        head="ForConditionalGeneration",
+        eyes={**VISION, "patch_size": 14, "head_dim": 16, "model_type": "pixtral"},
+        whole={"tie_word_embeddings": True},
+        rule="tekken",
+        control=("<s>", "</s>", "[INST]", "[/INST]"),
+        types=("auto", "q8_0"),
+    ),
+    "smolvlm": Model(
+        "SmolVLM",
+        {"architectures": ["VLlama3ForCausalLM"], "model_type": "llama"},
+        head="ForConditionalGeneration",
+        eyes={**VISION, "patch_size": 14},
+        whole={"pad_token_id": 2},
+        rule="smollm",
+    ),
+    "idefics-3": Model(
+        "Idefics3",
+        {"architectures": ["VLlama3ForCausalLM"], "model_type": "llama", "rope_parameters": LLAMA3},
+        head="ForConditionalGeneration",
+        eyes={**VISION, "patch_size": 14},
+        whole={"pad_token_id": 2},
+        rule="llama-bpe",
+        types=("auto", "q8_0"),
+    ),
+    "llama-4": Model(
+        "Llama4",
+        {**LLAMA4, "num_hidden_layers": 4},
+        config_kind="Llama4Text",
+        rule="gpt-4o",
+        shard="100KB",
+    ),
+    "llama-4-with-eyes": Model(
+        "Llama4",
+        {**LLAMA4, "layer_types": ["full_attention"] * 2, "rope_parameters": {**LLAMA3, "factor": 16.0}},
+        head="ForConditionalGeneration",
+        eyes={
+            **VISION,
+            "intermediate_size": 64,
+            "patch_size": 14,
+            "vision_output_dim": 64,
+            "projector_input_dim": 64,
+            "projector_output_dim": 64,
+        },
+        rule="gpt-4o",
         types=("auto", "q8_0"),
     ),
     "qwen2-moe": Model(

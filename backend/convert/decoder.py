@@ -49,7 +49,7 @@ _LAYER: Final = re.compile(r"model\.layers\.(\d{1,5})\.(.+?)(?:\.(weight|bias))?
 _UNUSED: Final = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 
 
-EYES: Final = ("visual.", "vision_tower.", "multi_modal_projector.")
+EYES: Final = ("visual.", "vision_tower.", "vision_model.", "multi_modal_projector.", "model.connector.")
 """What the names of weights hold that belong to the pictures of a model of several media"""
 
 
@@ -184,6 +184,24 @@ class Decoder:
     def vocabulary(self, folder: ModelFolder, hparams: HParams) -> Vocabulary:
         """Return a byte-level BPE vocabulary."""
         return tokenizer.read_byte_level(folder, hparams.whole("vocab_size"), self.rules)
+
+
+class TextPart(Decoder):
+    """The text of a model of several media; stands before the family of that text among the bases."""
+
+    def hparams(self, folder: ModelFolder) -> HParams:
+        """Return config.json as the family does; whether the output is the embedding, the whole model decides."""
+        hparams = super().hparams(folder)
+        ties = (folder.config or {}).get("tie_word_embeddings")
+        if isinstance(ties, bool):  # the text's own says True in some models whose output is not the embedding
+            hparams.put("tie_word_embeddings", ties)
+        return hparams
+
+    def source_name(self, name: str) -> str | None:
+        """Return the name of a text model's weight; None for the eyes."""
+        if any(part in name for part in EYES):
+            return None
+        return super().source_name(name.replace("language_model.", "").replace("text_model.", ""))
 
 
 def text_config(config: Json) -> Json:

@@ -1,16 +1,22 @@
 """The experts of a mixture: gathered from their single matrices, stacked into one tensor for each kind of matrix.
 
-Source of the order: llama.cpp `conversion/qwen.py` ``Qwen2MoeModel.modify_tensors``, `conversion/llama.py`.
+Sources: llama.cpp `conversion/qwen.py` ``Qwen2MoeModel.modify_tensors`` and `conversion/llama.py` (order),
+`conversion/qwen3vl.py` ``Qwen3VLMoeTextModel.modify_tensors`` and ``Llama4Model`` (stacks that lie transposed).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 from backend.convert.plan import Part, Tensor
 from backend.convert.weights import Weight
 from data.errors import RequestError
 from data.i18n import Message, _
+
+if TYPE_CHECKING:
+    from backend.convert.plan import Rows
 
 
 class Experts:
@@ -60,3 +66,57 @@ class Experts:
             reason,
             _("Export or download the model again."),
         )
+
+
+def turned(name: str, weight: Weight) -> Tensor:
+    """Return the stack (experts, columns, rows) of a weight whose matrices lie transposed: (experts, rows, columns)."""
+    experts, rows, columns = _stack_shape(weight)
+    parts = (Part(weight.rows(expert * rows, rows), columns, _turn) for expert in range(experts))
+    return Tensor(name, (experts, columns, rows), tuple(parts))
+
+
+def turned_halves(names: tuple[str, str], weight: Weight) -> tuple[Tensor, Tensor]:
+    """Return the two stacks (experts, columns / 2, rows) whose matrices lie transposed and side by side in a weight."""
+    experts, rows, columns = _stack_shape(weight)
+    if columns % 2:
+        raise _misshapen(weight)
+    shape = (experts, columns // 2, rows)
+    first, second = (
+        Tensor(
+            name,
+            shape,
+            tuple(
+                Part(
+                    weight.rows(expert * rows, rows), columns, partial(_turn_half, is_second=is_second), keeps_half=True
+                )
+                for expert in range(experts)
+            ),
+        )
+        for name, is_second in zip(names, (False, True), strict=True)
+    )
+    return first, second
+
+
+def _stack_shape(weight: Weight) -> tuple[int, int, int]:
+    match weight.shape:
+        case (experts, rows, columns):
+            return experts, rows, columns
+        case _:
+            raise _misshapen(weight)
+
+
+def _misshapen(weight: Weight) -> RequestError:
+    return RequestError(
+        _("The weight {name} does not fit its config.json", name=weight.name),
+        _("It should hold two matrices of each expert."),
+        _("Export or download the model again."),
+    )
+
+
+def _turn(rows: Rows) -> Rows:
+    return rows.T
+
+
+def _turn_half(rows: Rows, *, is_second: bool) -> Rows:
+    half = rows.shape[1] // 2
+    return (rows[:, half:] if is_second else rows[:, :half]).T

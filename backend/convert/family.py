@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from backend.convert.families import cohere, deepseek, gemma, glm, granite, internlm, llama, olmo, phi, qwen, starcoder
+from backend.convert.families import (
+    cohere,
+    deepseek,
+    gemma,
+    glm,
+    granite,
+    internlm,
+    llama,
+    llama_text,
+    olmo,
+    phi,
+    qwen,
+    starcoder,
+)
 from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
@@ -55,12 +68,20 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "LlamaForCausalLM": llama.Llama(),
     "MistralForCausalLM": llama.Mistral(),
     "MixtralForCausalLM": llama.Mixtral(),
+    "Mistral3ForConditionalGeneration": llama_text.Mistral3(),
+    "Ministral3ForCausalLM": llama_text.Mistral3(),
+    "Idefics3ForConditionalGeneration": llama_text.SmolVLM(),
+    "SmolVLMForConditionalGeneration": llama_text.SmolVLM(),
+    "Llama4ForCausalLM": llama_text.Llama4(),
+    "Llama4ForConditionalGeneration": llama_text.Llama4(),
     "Qwen2ForCausalLM": qwen.Qwen2(),
     "Qwen2MoeForCausalLM": qwen.Qwen2Moe(),
     "Qwen2VLForConditionalGeneration": qwen.Qwen2VL(),
     "Qwen2_5_VLForConditionalGeneration": qwen.Qwen2VL(),
     "Qwen3ForCausalLM": qwen.Qwen3(),
     "Qwen3MoeForCausalLM": qwen.Qwen3Moe(),
+    "Qwen3VLForConditionalGeneration": qwen.Qwen3VL(),
+    "Qwen3VLMoeForConditionalGeneration": qwen.Qwen3VLMoe(),
     "GemmaForCausalLM": gemma.Gemma(),
     "Gemma2ForCausalLM": gemma.Gemma2(),
     "Gemma3ForCausalLM": gemma.Gemma3(),

@@ -34,13 +34,15 @@ _MATRICES: Final = (".weight", ".lora_a", ".lora_b")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A whole source tensor as rows of an output tensor, reordered by ``reorder`` in blocks of ``block_rows``."""
+    """A source tensor, or half of it, as rows of an output tensor; ``reorder`` gets blocks of ``block_rows``."""
 
     weight: Weight
     block_rows: int = 1
     reorder: Callable[[Rows], Rows] | None = None
     shift: float = 0.0
     """Added to every number: some models keep their norms as the difference to one"""
+    keeps_half: bool = False
+    """``reorder`` keeps half of a block: of two matrices that lie side by side, one"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,11 @@ class Chunk:
     first: int
     count: int
 
+    @property
+    def made(self) -> int:
+        """How many numbers of the GGUF come of it."""
+        return self.count // 2 if self.part.keeps_half else self.count
+
 
 class Sources:
     """The open files of the source; closed with the block."""

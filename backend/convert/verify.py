@@ -46,7 +46,7 @@ def _compare_samples(path: Path, header: Header, plan: Plan, sources: stream.Sou
         for chunk in work:
             name = chunk.tensor.name
             packing = TENSOR_TYPES[chunk.tensor.type_id(plan.outtype)]
-            length = chunk.count // packing.block_size * packing.block_bytes
+            length = chunk.made // packing.block_size * packing.block_bytes
             if chunk in chosen:
                 raw = stream.convert_chunk(sources, chunk, plan.outtype)
                 if os.pread(handle, length, offsets[name]) != raw.tobytes():

@@ -13,6 +13,7 @@ from gguf.quants import dequantize
 
 from backend.convert.converter import convert
 from backend.convert.planning import make_plan
+from backend.convert.refusal import UnknownHereError
 from backend.convert.stream import Stopped
 from data.errors import AppError, RequestError
 from data.gguf import check, read_header
@@ -93,6 +94,52 @@ def test_the_text_of_a_model_with_eyes_is_converted_and_the_rest_counted(tmp_pat
     sections = header.array("qwen2vl.rope.dimension_sections")
     assert sections is not None
     assert list(sections.values()) == [1, 2, 1, 0]
+
+
+def test_stacks_of_experts_that_lie_transposed_are_turned(tmp_path: Path) -> None:
+    """Llama 4: gate and up of an expert lie side by side, each number of the input a row."""
+    experts, width, inner = 3, 32, 64
+    config = {
+        "architectures": ["Llama4ForCausalLM"],
+        "num_hidden_layers": 1,
+        "head_dim": 8,
+        "intermediate_size": inner,
+        "intermediate_size_mlp": 96,
+        "num_local_experts": experts,
+    }
+    weights = {
+        name: value
+        for name, value in write_model(tmp_path / "model", config=config).items()
+        if "layers.1." not in name and ".mlp." not in name
+    }
+    random = np.random.default_rng(5)
+    inside = "model.layers.0.feed_forward."
+    stacks = {
+        f"{inside}experts.gate_up_proj": (experts, width, 2 * inner),
+        f"{inside}experts.down_proj": (experts, inner, width),
+        f"{inside}router.weight": (experts, width),
+        f"{inside}shared_expert.gate_proj.weight": (inner, width),
+        f"{inside}shared_expert.up_proj.weight": (inner, width),
+        f"{inside}shared_expert.down_proj.weight": (width, inner),
+    }
+    weights |= {name: random.standard_normal(shape).astype(np.float32) for name, shape in stacks.items()}
+    write_weights(tmp_path / "model", weights)
+    convert(tmp_path / "model", tmp_path / "a.gguf", outtype="f32")
+    gate_up, down = weights[f"{inside}experts.gate_up_proj"], weights[f"{inside}experts.down_proj"]
+    assert (tensor(tmp_path / "a.gguf", "blk.0.ffn_gate_exps.weight") == gate_up[..., :inner].swapaxes(1, 2)).all()
+    assert (tensor(tmp_path / "a.gguf", "blk.0.ffn_up_exps.weight") == gate_up[..., inner:].swapaxes(1, 2)).all()
+    assert (tensor(tmp_path / "a.gguf", "blk.0.ffn_down_exps.weight") == down.swapaxes(1, 2)).all()
+    del weights[f"{inside}experts.down_proj"]
+    write_weights(tmp_path / "model", weights)
+    with pytest.raises(RequestError, match="lacks weights"):
+        convert(tmp_path / "model", tmp_path / "b.gguf")
+
+
+def test_a_text_of_another_kind_under_known_eyes_is_not_known(tmp_path: Path) -> None:
+    text = {"model_type": "mistral4"}
+    write_model(tmp_path / "model", config={"architectures": ["Mistral3ForConditionalGeneration"], "text_config": text})
+    with pytest.raises(UnknownHereError, match="mistral4"):
+        make_plan(tmp_path / "model")
 
 
 def test_an_older_file_stays_until_the_new_one_is_whole(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, cast
 
 from backend.convert import hparams as common
 from backend.convert import sentencepiece, tokenizer, vocabulary
-from backend.convert.decoder import ATTENTION, EMBEDDING, EYES, MLP, QK_NORMS, Decoder
+from backend.convert.decoder import ATTENTION, EMBEDDING, MLP, QK_NORMS, Decoder, TextPart
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
@@ -112,7 +112,7 @@ class Gemma2(Gemma):
         return found
 
 
-class Gemma3(Gemma2):
+class Gemma3(TextPart, Gemma2):
     """Gemma 3, also the text of the larger ones: norms on queries and keys, another rope in layers with a window."""
 
     arch = "gemma3"
@@ -135,12 +135,6 @@ class Gemma3(Gemma2):
         "lm_head": "output",
     }
     in_layer: ClassVar[Mapping[str, str]] = ATTENTION | QK_NORMS | MLP | _FOUR_NORMS
-
-    def source_name(self, name: str) -> str | None:
-        """Return the name of a text model's weight; None for the eyes of a larger one."""
-        if any(part in name for part in EYES):
-            return None
-        return super().source_name(name.replace("model.language_model.", "model.").replace("language_model.", ""))
 
     def is_dropped(self, name: str, hparams: HParams) -> bool:
         """Drop the output matrix of a tied model."""

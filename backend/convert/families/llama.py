@@ -1,6 +1,7 @@
 """The Llama family: Llama 1 to 3.x, Mistral, Mixtral, Yi, SmolLM2 and 3, and everything saved as LlamaForCausalLM.
 
-Source: llama.cpp `conversion/llama.py` ``LlamaModel`` (permute, rope factors, keys, vocabulary).
+Source: llama.cpp `conversion/llama.py` ``LlamaModel`` (permute, rope factors, keys, vocabulary). Models that have eyes
+over such a text are in `llama_text.py`.
 """
 
 from __future__ import annotations

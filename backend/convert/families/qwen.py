@@ -1,17 +1,18 @@
-"""The Qwen family: Qwen2 (and 1.5, 2.5), the text of Qwen2-VL, Qwen3, and the mixtures Qwen2-MoE and Qwen3-MoE.
+"""The Qwen family: Qwen2 (and 1.5, 2.5), Qwen3, the mixtures of both, and the text of Qwen2-VL and Qwen3-VL.
 
 Source: llama.cpp `conversion/qwen.py` ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3Model``, ``Qwen3MoeModel``,
-`conversion/qwenvl.py` ``Qwen2VLModel``.
+`conversion/qwenvl.py` ``Qwen2VLModel``, `conversion/qwen3vl.py` ``Qwen3VLTextModel``, ``Qwen3VLMoeTextModel``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Final, cast
 
 from backend.convert import tokenizer
-from backend.convert.decoder import ATTENTION, EYES, MLP, NORMS, QK_NORMS, STACKED, Decoder
-from backend.convert.folder import ModelFolder
+from backend.convert.decoder import ATTENTION, MLP, NORMS, QK_NORMS, STACKED, Decoder, TextPart
+from backend.convert.experts import turned, turned_halves
+from backend.convert.folder import Json, ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import Part, Tensor, single
@@ -19,6 +20,9 @@ from backend.convert.vocabulary import Vocabulary
 from backend.convert.weights import Weight
 from data.errors import RequestError
 from data.i18n import _
+
+_DEEPSTACK_LAYERS: Final = 3
+"""transformers' default"""
 
 
 class Qwen2(Decoder):
@@ -41,16 +45,10 @@ class Qwen2(Decoder):
         return tokenizer.read_pieces_or_byte_level(folder, hparams.whole("vocab_size"))
 
 
-class Qwen2VL(Qwen2):
+class Qwen2VL(TextPart, Qwen2):
     """Qwen2-VL and Qwen2.5-VL: their text, whose positions have three parts."""
 
     arch = "qwen2vl"
-
-    def source_name(self, name: str) -> str | None:
-        """Return the name of a text model's weight; None for the eyes."""
-        if any(part in name for part in EYES):
-            return None
-        return super().source_name(name.replace("language_model.", ""))
 
 
 class Qwen3(Qwen2):
@@ -123,9 +121,63 @@ class Qwen3Moe(Qwen2Moe):
         "num_key_value_heads": 4,
         "moe_intermediate_size": 768,
         "num_experts_per_tok": 8,
-        "num_local_experts": 128,
+        "num_experts": 128,
     }
     in_layer: ClassVar[Mapping[str, str]] = ATTENTION | QK_NORMS | NORMS | {"mlp.gate": "ffn_gate_inp"}
+
+
+class Qwen3VL(TextPart, Qwen3):
+    """Qwen3-VL: its text, which takes in what the eyes see in its first layers, too."""
+
+    arch = "qwen3vl"
+    defaults: ClassVar[Mapping[str, object]] = {
+        **Qwen3.defaults,
+        "max_position_embeddings": 128000,
+        "rope_theta": 500_000.0,
+    }
+
+    def add_own_keys(self, keys: Keys, hparams: HParams) -> None:
+        """Add in how many layers that is."""
+        super().add_own_keys(keys, hparams)
+        keys.whole(f"{self.arch}.n_deepstack_layers", deepstack_layers(hparams))
+
+
+class Qwen3VLMoe(TextPart, Qwen3Moe):
+    """Qwen3-VL as a mixture: the stacks of its experts lie transposed."""
+
+    arch = "qwen3vlmoe"
+    defaults: ClassVar[Mapping[str, object]] = {
+        **Qwen3Moe.defaults,
+        "intermediate_size": 5632,
+        "num_key_value_heads": 16,
+        "max_position_embeddings": 128000,
+        "moe_intermediate_size": 1408,
+        "num_experts_per_tok": 4,
+        "num_experts": 60,
+        "rope_theta": 500_000.0,
+    }
+    head_dim_is_derived = True
+
+    def layer_tensors(self, weight: Weight, layer: int, part: str, kind: str, hparams: HParams) -> Iterable[Tensor]:
+        """Return the tensors of a weight; stacks of experts are turned, and cut into gate and up."""
+        names = {matrix: f"blk.{layer}.{place}.weight" for matrix, place in STACKED.items()}
+        if part == "mlp.experts.down_proj" and kind in ("", "weight"):
+            return (turned(names["down_proj"], weight),)
+        if part == "mlp.experts.gate_up_proj" and kind in ("", "weight"):
+            return turned_halves((names["gate_proj"], names["up_proj"]), weight)
+        return super().layer_tensors(weight, layer, part, kind, hparams)
+
+    def add_own_keys(self, keys: Keys, hparams: HParams) -> None:
+        """Add the widths of the experts, and how many layers take in what the eyes see."""
+        super().add_own_keys(keys, hparams)
+        keys.whole(f"{self.arch}.n_deepstack_layers", deepstack_layers(hparams))
+
+
+def deepstack_layers(hparams: HParams) -> int:
+    """Return how many layers of the text take in what the eyes of Qwen3-VL see."""
+    vision = hparams.find("vision_config")
+    indexes = cast("Json", vision).get("deepstack_visual_indexes") if isinstance(vision, dict) else None
+    return len(cast("list[object]", indexes)) if isinstance(indexes, list) else _DEEPSTACK_LAYERS
 
 
 def stacked_halves(weight: Weight, layer: int) -> tuple[Tensor, Tensor]:
