@@ -28,10 +28,9 @@ from backend.ollama.private import models_folder
 from data.jobs.library import Job
 from data.jobs.status import Status
 from data.paths import Paths
+from tests.real.ollama_home import Home
 from tests.real.test_export_check import MAKE_ADAPTER, run
 from tests.real.test_export_check import lf as lf  # noqa: PLC0414 - a fixture
-from tests.real.test_ollama_real import Home
-from tests.real.test_ollama_real import binary as binary  # noqa: PLC0414 - a fixture
 from tests.support import PROGRAMS, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
