@@ -104,7 +104,10 @@ class _File:
         self.path = path
         self.position = 0
         self.state = blake3()
-        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     def close(self) -> None:
         os.close(self._handle)
@@ -131,19 +134,34 @@ class _File:
                 raise changed(self.path)
 
     def _read(self, wanted: int) -> int:
-        data = os.pread(self._handle, wanted, self.position)
+        try:
+            data = os.pread(self._handle, wanted, self.position)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
         self.state.update(data)
         self.position += len(data)
         return len(data)
 
 
 def digest_of(path: Path) -> str:
-    """Return the BLAKE3 of a whole file, in hexadecimal."""
+    """Return the BLAKE3 of a whole file, in hexadecimal; AppError where it cannot be read."""
     state = blake3()
-    with path.open("rb", buffering=0) as stream:
-        while data := stream.read(_READ_BYTES):
-            state.update(data)
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while data := stream.read(_READ_BYTES):
+                state.update(data)
+    except OSError as error:
+        raise unreadable(path, error) from error
     return state.hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> AppError:
+    """Return the error for a file that is gone, or whose disk fails, while it is read."""
+    return AppError(
+        _("{path} cannot be read", path=str(path)),
+        error.strerror or str(error),
+        _("Nothing was kept. See that nothing removes files of the model, and look at the disk (dmesg)."),
+    )
 
 
 def changed(path: Path) -> AppError:

@@ -16,7 +16,7 @@ from backend.convert.converter import ConvertReport, Digests, Quantised
 from backend.convert.digest import digest_of
 from backend.convert.program import run, unwritable
 from backend.convert.quants import forecast_bytes
-from backend.convert.writer import require_space, settle
+from backend.convert.writer import discard, require_space, settle
 from data.errors import AppError
 from data.gguf import Header, check, read_header
 from data.i18n import Message, _
@@ -54,8 +54,8 @@ def quantise(
         digest, size_bytes = digest_of(part), part.stat().st_size
         settle(part, target)
     finally:
-        wide.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
+        discard(wide)
+        discard(part)
     return replace(
         report,
         target=target,

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from backend.convert import writer
+from backend.convert.digest import unreadable
 from backend.convert.keys import Keys
 from backend.convert.stream import Stopped
-from data.errors import AppError
 from data.gguf import Header, read_header
 from data.gguf.layout import MAGIC
-from data.i18n import _
 
 _COPY_BYTES: Final = 4 * 1024 * 1024
 _COUNTS_AT: Final = len(MAGIC) + 4  # behind the version
@@ -35,7 +34,7 @@ def rekey(
     try:
         handle = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise _unreadable(source, error) from error
+        raise unreadable(source, error) from error
     try:
         head = _header(handle, old, changes)
         size = len(head) + old.size_bytes - old.data_offset
@@ -44,7 +43,7 @@ def rekey(
             _copy(handle, old, output, progress, stop_requested)
             return output.digest()
     except OSError as error:
-        raise _unreadable(source, error) from error
+        raise unreadable(source, error) from error
     finally:
         os.close(handle)
 
@@ -76,11 +75,3 @@ def _copy(
         output.write(data)
         at += len(data)
         progress(at - old.data_offset, total)
-
-
-def _unreadable(source: Path, error: OSError) -> AppError:
-    return AppError(
-        _("{path} cannot be read", path=str(source)),
-        error.strerror or str(error),
-        _("Look at the disk and its file system (dmesg), and try again."),
-    )

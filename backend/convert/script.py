@@ -25,7 +25,7 @@ from backend.convert.program import NOT_STARTED, Ended, run, unwritable
 from backend.convert.rekey import rekey
 from backend.convert.stream import Stopped
 from backend.convert.weights import ITEM_BYTES, Weight, read_weights
-from backend.convert.writer import create, require_space, settle
+from backend.convert.writer import create, discard, require_space, settle
 from backend.lf.command import environment
 from data.errors import AppError, RequestError
 from data.gguf import Header, check, read_header
@@ -74,7 +74,7 @@ def convert_by_script(
             digest = _digest(part, stop_requested)
             settle(part, target)
     finally:
-        part.unlink(missing_ok=True)
+        discard(part)
     return ConvertReport(
         target,
         header.architecture,
@@ -185,11 +185,4 @@ def _forecast(source: Path, weights: tuple[Weight, ...], outtype: str) -> int:
 def _digest(path: Path, stop_requested: Callable[[], bool]) -> str:
     if stop_requested():
         raise Stopped
-    try:
-        return digest_of(path)
-    except OSError as error:
-        raise AppError(
-            _("{path} cannot be read", path=str(path)),
-            error.strerror or str(error),
-            _("Convert again when nothing writes to the model folder."),
-        ) from error
+    return digest_of(path)

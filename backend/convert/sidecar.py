@@ -58,7 +58,7 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             "folder": str(report.source.absolute()),
             "architecture": report.source_architecture,
             "files": [
-                {"file": file.name, "bytes": file.stat().st_size, "blake3": blake3}
+                {"file": file.name, "bytes": _size_bytes(file), "blake3": blake3}
                 for file, blake3 in report.digests.sources.items()
             ],
         },
@@ -92,6 +92,14 @@ def read_sidecar(gguf: Path) -> Mapping[str, object] | None:
             return cast("Mapping[str, object]", value)
         case _:
             return None
+
+
+def _size_bytes(file: Path) -> int | None:
+    """Return how large a file of the source is; None where somebody has removed it meanwhile."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
 
 
 def _script(made: Scripted | None) -> Mapping[str, object] | None:

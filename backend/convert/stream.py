@@ -18,7 +18,7 @@ from typing import Final, Self
 import numpy as np
 
 from backend.convert.cast import RAW_TYPES, NotFiniteError, Raw, cast
-from backend.convert.digest import SourceDigests, changed
+from backend.convert.digest import SourceDigests, changed, unreadable
 from backend.convert.plan import Part, Tensor
 from backend.convert.planning import Plan
 from backend.convert.weights import ITEM_BYTES
@@ -66,18 +66,24 @@ class Sources:
     def open(self, path: Path) -> int:
         """Return the descriptor of ``path``, opened once."""
         if path not in self._handles:
-            self._handles[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._handles[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise unreadable(path, error) from error
             os.posix_fadvise(self._handles[path], 0, 0, os.POSIX_FADV_SEQUENTIAL)
         return self._handles[path]
 
     def read(self, part: Part, first: int, count: int) -> Raw:
-        """Return ``count`` numbers of a source tensor, in the raw type; AppError where the file has become shorter."""
+        """Return ``count`` numbers of a source tensor, in the raw type; AppError where the file fails."""
         weight = part.weight
         size = ITEM_BYTES[weight.dtype]
         raw: Raw = np.empty(count, dtype=RAW_TYPES[weight.dtype])
         view, at = raw.view(np.uint8).data, weight.offset + first * size
         while view:
-            done = os.preadv(self._handles[weight.path], [view], at)
+            try:
+                done = os.preadv(self._handles[weight.path], [view], at)
+            except OSError as error:
+                raise unreadable(weight.path, error) from error
             if not done:
                 raise changed(weight.path)
             view, at = view[done:], at + done

@@ -141,7 +141,7 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
             output.wait_for_sync()
         publish(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)
         raise
     finally:
         os.close(handle)
@@ -153,6 +153,12 @@ def create(temporary: Path, target: Path) -> int:
         return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise _failed(target, error) from error
+
+
+def discard(temporary: Path) -> None:
+    """Remove what is left of a file; an error that is on its way is not to give way to that of a disk that fails."""
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def settle(temporary: Path, target: Path) -> None:

@@ -6,11 +6,8 @@ import asyncio
 import dataclasses
 import hashlib
 import os
-import shutil
 import signal
-import subprocess
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +25,7 @@ from backend.ollama.private import models_folder
 from data.jobs.library import Job
 from data.jobs.status import Status
 from data.paths import Paths
+from tests.disks import fill, small_disk
 from tests.real.ollama_home import Home
 from tests.real.test_export_check import MAKE_ADAPTER, run
 from tests.real.test_export_check import lf as lf  # noqa: PLC0414 - a fixture
@@ -151,26 +149,6 @@ async def modelfile(home: Home) -> Modelfile:
     server = await home.server()
     async with Client(server.host) as client:
         return parse((await client.show("road")).modelfile, needs_source=False)
-
-
-@contextmanager
-def small_disk(place: Path, size: str) -> Generator[Path]:
-    """Mount a file system of ``size`` at ``place``."""
-    place.mkdir(parents=True, exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "paddock-test", str(place)]
-    mounted = subprocess.run(words, capture_output=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system may be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def fill(disk: Path, *, leave_bytes: int) -> None:
-    """Put a file on ``disk`` that leaves only so many bytes free."""
-    with (disk / "ballast").open("wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(disk).free - leave_bytes)
 
 
 def test_a_full_disk_under_the_merge_is_said_and_leaves_nothing(

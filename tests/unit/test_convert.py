@@ -142,6 +142,19 @@ def test_a_text_of_another_kind_under_known_eyes_is_not_known(tmp_path: Path) ->
         make_plan(tmp_path / "model")
 
 
+def test_a_shard_that_is_removed_while_the_first_is_read_is_named(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", config={"hidden_size": 128, "num_hidden_layers": 8}, shards=2)
+    second = tmp_path / "model" / "model-00002-of-00002.safetensors"
+    with pytest.raises(AppError, match="cannot be read") as caught:
+        convert(
+            tmp_path / "model",
+            tmp_path / "out" / "a.gguf",
+            progress=lambda _done, _total: second.unlink(missing_ok=True),
+        )
+    assert str(second) in caught.value.title.english()
+    assert left_in(tmp_path / "out") == []
+
+
 def test_an_older_file_stays_until_the_new_one_is_whole(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out" / "model.gguf"
     target.parent.mkdir()

@@ -19,7 +19,7 @@ from tests.unit.model_folder import write_model
 NAMES = ("blk.0.attn_q.weight", "blk.0.ffn_up.weight")
 
 
-def write_matrix(path: Path, *, leave_out: str = "", names: Sequence[str] = NAMES) -> Path:
+def write_matrix(path: Path, *, leave_out: str = "", names: Sequence[str] = NAMES, width: int = 32) -> Path:
     """Write a matrix as llama.cpp's llama-imatrix does now; ``leave_out`` names keys and ends of tensors."""
     writer = GGUFWriter(path, "none")
     writer.add_type("imatrix")
@@ -28,7 +28,7 @@ def write_matrix(path: Path, *, leave_out: str = "", names: Sequence[str] = NAME
         if name != leave_out:
             writer.add_uint32(f"imatrix.{name}", 8)
     for name in names:
-        for end, count in ((".in_sum2", 32), (".counts", 1)):
+        for end, count in ((".in_sum2", width), (".counts", 1)):
             if end != leave_out:
                 writer.add_tensor(name + end, np.ones((1, count), np.float32))
     writer.write_header_to_file()
