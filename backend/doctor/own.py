@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import data
+from backend.doctor import bytecode
 from backend.doctor.report import Check, Level
 from data.i18n import _, verbatim
 
@@ -34,27 +33,16 @@ def _python() -> Check:
 
 
 def _bytecode(environ: Mapping[str, str]) -> Check:
-    package = Path(data.__file__).resolve().parent
-    if sys.dont_write_bytecode or environ.get("PYTHONDONTWRITEBYTECODE"):
-        return Check(
-            "bytecode",
-            Level.WARNING,
-            _("PYTHONDONTWRITEBYTECODE is set: every start compiles everything anew and takes twice as long."),
-            _("unset PYTHONDONTWRITEBYTECODE, then: {command}", command=_compile(package)),
-        )
-    if not Path(importlib.util.cache_from_source(data.__file__)).exists():
-        return Check(
-            "bytecode",
-            Level.WARNING,
-            _("Paddock's byte code is not compiled: starting takes longer than it must."),
-            verbatim(_compile(package)),
-        )
-    return Check("bytecode", Level.OK, _("Byte code is compiled."))
-
-
-def _compile(package: Path) -> str:
-    folders = [str(package.parent / name) for name in ("tui", "screens", "backend", "data")]
-    return shlex.join([sys.executable, "-m", "compileall", "-q", *folders])
+    missing = bytecode.lacking(bytecode.OURS)
+    is_forbidden = sys.dont_write_bytecode or bool(environ.get("PYTHONDONTWRITEBYTECODE"))
+    if not missing or not (is_forbidden or not os.access(Path(data.__file__).parent, os.W_OK)):
+        return Check("bytecode", Level.OK, _("Byte code is compiled."))  # or will be, by the next start
+    return Check(
+        "bytecode",
+        Level.WARNING,
+        _("{count} modules of Paddock have no byte code: every start compiles them anew.", count=len(missing)),
+        verbatim(bytecode.remedy(missing)),
+    )
 
 
 def _locale(environ: Mapping[str, str]) -> Check:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.bench import bytecode
+from backend.doctor import bytecode
 from tests.bench.result import Result, table
 
 BENCHES = ("app", "commands", "modules", "supervisor", "following", "convert")

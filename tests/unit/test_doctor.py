@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import data
+from backend.doctor import bytecode
 from backend.doctor.lf import check_versions
 from backend.doctor.machine import check_disks, check_gpus, check_state_folder, check_survival, file_system_of
 from backend.doctor.ollama import check_acceleration
+from backend.doctor.own import check_own
 from backend.doctor.report import Check, DoctorReport, Level
 from backend.doctor.run import run_checks
 from backend.lf.find import look
@@ -291,3 +294,19 @@ def test_warnings_do_not_make_a_machine_unfit() -> None:
     assert DoctorReport((warned,), None, None).ok
     assert not warned.ok
     assert not DoctorReport((Check("x", Level.ERROR, _("bad")),), None, None).ok
+
+
+@pytest.mark.parametrize("forbidden", ["", "1"])
+def test_byte_code_that_is_there_is_well_whatever_forbids_to_write_it(forbidden: str) -> None:
+    tops = [str(Path(data.__file__).parents[1] / name) for name in bytecode.OURS]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *tops], check=True)
+    found = {check.id: check.level for check in check_own({"PYTHONDONTWRITEBYTECODE": forbidden})}
+    assert found["bytecode"] is Level.OK
+
+
+def test_missing_byte_code_that_stays_missing_is_told(tmp_path: Path) -> None:
+    """Python looks for it in another, empty place."""
+    code = "from backend.doctor.own import check_own; print(*[check.remedy for check in check_own({})], sep='\\n')"
+    environ = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert "-m compileall -q" in done.stdout

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bytecode, modules
+from backend.doctor import bytecode
+from tests.bench import modules
 
 
 @pytest.mark.parametrize("words", modules.SHOWN, ids=lambda words: " ".join(words) or "app")
