@@ -20,12 +20,11 @@ from backend.convert.metadata import add_metadata
 from backend.convert.plan import QUANTIZATION_VERSION, Part, Tensor, guess_outtype
 from backend.convert.planning import Plan, check_outtype, refuse_types
 from backend.convert.refusal import UnknownHereError
-from backend.convert.weights import Weight, read_file
+from backend.convert.weights import ADAPTER_WEIGHTS, Weight, read_file
 from data.errors import RequestError
 from data.i18n import Message, _
 
 CONFIG: Final = "adapter_config.json"
-WEIGHTS: Final = "adapter_model.safetensors"
 _PAIR: Final = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.(?:default\.)?weight")
 # Ways to begin a LoRA that leave the base changed, so that the adapter fits another model than the one it names.
 _CHANGED_BASE: Final = ("pissa", "olora", "corda", "loftq")
@@ -67,14 +66,14 @@ def read_adapter(folder: Path, base: Path | None) -> Adapter:
             _("It has no {file}.", file=CONFIG),
             _("Give the folder that a LoRA training wrote."),
         )
-    if not (folder / WEIGHTS).is_file():
+    if not (folder / ADAPTER_WEIGHTS).is_file():
         raise RequestError(
             _("{path} holds no weights", path=str(folder)),
-            _("There is no {file} in it.", file=WEIGHTS),
+            _("There is no {file} in it.", file=ADAPTER_WEIGHTS),
             _("Save the adapter again with peft's save_pretrained, which writes safetensors."),
         )
     _refuse_unsayable(config)
-    weights = tuple(sorted(read_file(folder / WEIGHTS), key=lambda weight: weight.offset))
+    weights = tuple(sorted(read_file(folder / ADAPTER_WEIGHTS), key=lambda weight: weight.offset))
     refuse_types(weights)
     return Adapter(folder, ModelFolder(_base(config, base), weights=False), _alpha(config), weights)
 

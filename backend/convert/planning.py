@@ -13,7 +13,7 @@ from backend.convert.family import Family, family_of
 from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.plan import FILE_TYPES, Tensor, guess_outtype
-from backend.convert.weights import ITEM_BYTES, Weight, read_weights
+from backend.convert.weights import ADAPTER_WEIGHTS, ITEM_BYTES, Weight, read_file, read_weights
 from data.errors import RequestError
 from data.i18n import _
 
@@ -40,6 +40,18 @@ class Plan:
     def files(self) -> tuple[Path, ...]:
         """The files that the weights come from, in the order of the GGUF."""
         return tuple(dict.fromkeys(part.weight.path for tensor in self.tensors for part in tensor.parts))
+
+
+def own_type(source: Path) -> str:
+    """Return what ``auto`` stands for with the model, or the LoRA adapter, in the folder ``source``.
+
+    f16 where its weights cannot be read: what converts it then, if anything, takes that.
+    """
+    adapter = source / ADAPTER_WEIGHTS
+    try:
+        return guess_outtype(read_file(adapter) if adapter.is_file() else read_weights(ModelFolder(source)))
+    except RequestError:
+        return "f16"
 
 
 def make_plan(source: Path, outtype: str = "auto") -> Plan:

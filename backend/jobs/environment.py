@@ -20,7 +20,7 @@ KEPT: Final = (
     "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
     "ALL_PROXY", "NO_PROXY", "SSL_*", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_*", "UV_*", "GOPROXY", "GONOPROXY",
     "GOSUMDB", "GOFLAGS", "GONOSUMDB", "GONOSUMCHECK", "GOPRIVATE", "NETRC", "CC", "CXX", "CFLAGS", "CXXFLAGS",
-    "LDFLAGS", "MODULEPATH", "LOADEDMODULES",
+    "LDFLAGS", "MODULEPATH", "LOADEDMODULES", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX",
 )  # fmt: skip
 # What belongs to one job or one view and must not leak from a job into another that is started by it.
 _OWN: Final = frozenset({"PADDOCK_JOB", "PADDOCK_REPORT"})

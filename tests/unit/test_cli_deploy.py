@@ -88,7 +88,8 @@ def test_a_model_is_converted_and_a_gguf_is_not(place: Path, say: Say, yard: Yar
     said = say("base", "me/robin:v2", "--dry-run", "--template", "llama3", "--system", "S", "-p", "top_k=3")
     assert [step["kind"] for step in said["steps"]] == ["convert", "deploy"]
     made, wanted = params(said, "convert"), params(said, "deploy")
-    assert made["target"] == wanted["gguf"] == str(place / "base" / "base-BF16.gguf")
+    assert made["outtype"] == "f16", "the weights' own"
+    assert made["target"] == wanted["gguf"] == str(place / "base" / "base-F16.gguf")
     training = {"template": "llama3", "default_system": "S"}
     assert made["training"] == wanted["training"] == training
     assert (wanted["name"], wanted["parameters"]) == ("me/robin:v2", {"top_k": 3})

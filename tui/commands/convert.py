@@ -24,7 +24,8 @@ from tui.services import Services
 if TYPE_CHECKING:
     from backend.convert.road import Road
 
-OUT_TYPES: Final = ("bf16", "f16", "f32", "q8_0", *BITS)
+OWN_TYPE: Final = "auto"
+OUT_TYPES: Final = (OWN_TYPE, "bf16", "f16", "f32", "q8_0", *BITS)
 
 
 def imatrix_option() -> Option:
@@ -75,7 +76,8 @@ def converter_option() -> Option:
         show_default=True,
         metavar="TYPE",
         about=_(
-            "Type of the weights: {ours}; or one that llama-quantize makes where it is found: {theirs}.",
+            "Type of the weights: auto (their own 16 bits), {ours}; or one that llama-quantize makes where it is "
+            "found: {theirs}.",
             ours="bf16, f16, f32, q8_0",
             theirs=", ".join(BITS),
         ),
@@ -123,6 +125,7 @@ def convert(
     place = services.workspace / model_dir.expanduser()
     adapter = adapter or base is not None
     source = check_adapter_folder(place) if adapter else check_model_folder(place)
+    outtype = chosen_type(source, outtype)
     target = services.workspace / output.expanduser() if output else default_target(source, outtype)
     if target.is_dir():
         raise RequestError(
@@ -130,7 +133,6 @@ def convert(
         )
     if target.exists() and not force:
         raise RequestError(_("The target exists already"), str(target), _("Name another one with -o, or add --force."))
-    outtype = outtype.lower()
     matrix = (services.workspace / imatrix.expanduser()).absolute() if imatrix else None
     if adapter and outtype in BITS:
         raise RequestError(
@@ -233,6 +235,14 @@ def training_of(folder: Path, template: str | None, services: Services) -> Train
     lf = find(services.settings, services.paths, services.workspace, services.environ)
     training.of(templates_for(lf, services.paths))
     return training
+
+
+def chosen_type(source: Path, outtype: str) -> str:
+    """Return the type that ``outtype`` stands for with the weights in ``source``, as the job gets it."""
+    from backend.convert.planning import own_type  # noqa: PLC0415 - numpy comes with it
+
+    chosen = outtype.lower()
+    return own_type(source) if chosen == OWN_TYPE else chosen
 
 
 def default_target(source: Path, outtype: str) -> Path:

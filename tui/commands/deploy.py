@@ -27,7 +27,14 @@ from data.errors import AppError, RequestError
 from data.i18n import _
 from tui import exporting
 from tui.commands.console import Console
-from tui.commands.convert import OUT_TYPES, converter_option, default_target, imatrix_option
+from tui.commands.convert import (
+    OUT_TYPES,
+    OWN_TYPE,
+    chosen_type,
+    converter_option,
+    default_target,
+    imatrix_option,
+)
 from tui.commands.form import argument, command, flag, option, plain_option, wait_option
 from tui.commands.model_servers import running
 from tui.commands.session import Session
@@ -159,7 +166,8 @@ def _conversion(wish: Wish, source: Source, workspace: Path) -> dict[str, object
     words: dict[str, object] = {"converter": wish.converter}
     if wish.imatrix:
         words["imatrix"] = (workspace / wish.imatrix.expanduser()).absolute()
-    outtype = wish.outtype.lower() if wish.outtype else OUT_TYPES[0] if source.kind == "model" else ""
+    wanted = wish.outtype or (OWN_TYPE if source.kind == "model" else "")
+    outtype = chosen_type(source.path, wanted) if source.kind == "model" else wanted.lower()
     if outtype:
         words["outtype"] = outtype
     if source.kind == "model":
