@@ -116,7 +116,7 @@ def test_what_the_words_say_of_the_conversion_is_in_its_job(place: Path, say: Sa
     assert made["converter"] == "paddock"
     for wrong, title in (
         (["base", "m", "--outtype", "iq2_xxs"], "needs an importance matrix"),
-        (["base", "m", "--imatrix", "imatrix.gguf"], "no use for the type bf16"),
+        (["base", "m", "--imatrix", "imatrix.gguf"], "no use for the type f16"),
         (["base", "m", "--outtype", "q4_k_m", "--imatrix", "base/config.json"], "is no importance matrix"),
         (["base", "m", "--converter", "llama.cpp"], "no convert_hf_to_gguf.py"),
         (["x.gguf", "m", "--outtype", "bf16"], "is a GGUF already"),
