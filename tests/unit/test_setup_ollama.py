@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.jobs.launch import resume
 from backend.setup import ollama, release
 from backend.setup.ollama import VERSION, Program
 from backend.setup.sizes import forecast
@@ -27,9 +28,10 @@ from data.errors import AppError, RequestError
 from data.files import write_atomic
 from data.jobs.report import Reporter
 from data.jobs.spec import JobSpec
+from data.jobs.status import Status
 from data.paths import HOME_VARIABLE, Paths
 from data.settings import Settings
-from tests.support import program, wait_until
+from tests.support import Yard, program, wait_until
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
 pytestmark = pytest.mark.skipif(not ARCHITECTURE, reason="Ollama has no release for this machine")
@@ -313,3 +315,21 @@ def test_a_stopped_job_ends_at_once_and_leaves_nothing_half_made(mirror: Mirror,
         assert work.wait(20) == 128 + signal.SIGTERM
     assert in_the_way(paths) == []
     assert ollama.managed(paths) is None
+
+
+def test_a_set_up_whose_processes_are_all_killed_is_lost_and_goes_on(mirror: Mirror, yard: Yard) -> None:
+    mirror.offer(f"{STEM}.tgz", gz(tar(GOOD)))
+    spec = JobSpec.new("setup", "ollama", workspace=str(yard.root), params={"what": ["ollama"]})
+    with mirror.serving("hang") as environ:
+        yard.launch(spec, environ={**yard.environ, **environ})
+        wait_until(lambda: (mirror.folder / "requests.log").exists() and len(mirror.requests()) >= 3)
+        yard.kill(spec.id)
+        assert yard.until(spec.id, Status.LOST).status is Status.LOST
+    assert ollama.managed(yard.paths) is None
+    with mirror.serving() as environ:
+        assert resume(yard.library, spec.id, environ={**yard.environ, **environ}) == [spec.id]
+        assert yard.until(spec.id).status is Status.SUCCEEDED
+    made = ollama.managed(yard.paths)
+    assert made is not None
+    assert made.version == VERSION
+    assert in_the_way(yard.paths) == []
