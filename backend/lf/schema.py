@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -16,7 +16,7 @@ from typing import Final, cast
 from backend.lf.command import Verb
 from backend.lf.find import LlamaFactory
 from backend.lf.kept import ask_and_keep, recall
-from data.i18n import _
+from data.i18n import Message, _
 from data.paths import Paths
 
 _SNAPSHOT: Final = Path(__file__).with_name("arguments-0.9.5.json")
@@ -60,6 +60,15 @@ class Schema:
             return wanted
         close = difflib.get_close_matches(wanted, self.verbs[verb], n=1, cutoff=0.6)
         return close[0] if close else None
+
+
+def template_remedy(name: str, names: Iterable[str]) -> Message:
+    """Say which of the templates ``names`` were probably meant, and what lists all of them: they are many."""
+    known = sorted(names)
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    if not close:
+        return _("`paddock templates` lists all {count}; use the one of the model's family.", count=len(known))
+    return _("Did you mean {names}? `paddock templates` lists all {count}.", names=", ".join(close), count=len(known))
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -16,6 +15,7 @@ from typing import Final, Literal, cast
 import backend.lf
 from backend.lf.find import LlamaFactory
 from backend.lf.kept import ask_and_keep, recall
+from backend.lf.schema import template_remedy
 from data.errors import RequestError
 from data.i18n import _
 from data.paths import Paths
@@ -113,14 +113,11 @@ class Templates:
     """False when another version is installed, which may have other templates"""
 
     def get(self, name: str) -> Template:
-        """Return the template; raises RequestError with the nearest known name."""
+        """Return the template; raises RequestError with the nearest known names."""
         if name in self.by_name:
             return self.by_name[name]
-        close = difflib.get_close_matches(name, self.by_name, n=1, cutoff=0.5)
-        hint = _("Did you mean {name}?", name=close[0]) if close else _("paddock doctor shows the version.")
-        known = _("Known are: {names}", names=", ".join(sorted(self.by_name)))
         title = _("LLaMA-Factory {version} has no template {name}", version=self.llamafactory, name=repr(name))
-        raise RequestError(title, known, hint)
+        raise RequestError(title, "", template_remedy(name, self.by_name))
 
     def of_run(
         self,

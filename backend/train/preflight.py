@@ -12,7 +12,7 @@ from typing import Final, cast
 from backend.lf import arguments, command, rules
 from backend.lf.checks import Check
 from backend.lf.find import LlamaFactory
-from backend.lf.schema import Schema
+from backend.lf.schema import Schema, template_remedy
 from backend.train import checkpoint
 from backend.train.export_follower import weight_bytes
 from backend.train.stopping import JIT_CHECKPOINT, can_resume
@@ -244,12 +244,11 @@ def _model(args: Mapping[str, object], *, pending: bool) -> Iterable[Check]:
 def _template(args: Mapping[str, object], schema: Schema) -> Iterable[Check]:
     template = args.get("template")
     if isinstance(template, str) and template and template not in schema.templates:
-        close = difflib.get_close_matches(template, schema.templates, n=1)
         yield Check(
             "template.unknown",
             "error" if schema.exact else "warning",
             _("LLaMA-Factory {version} has no template {name}", version=schema.llamafactory, name=template),
-            _("Did you mean {name}?", name=close[0]) if close else _("Use the template of the model's family."),
+            template_remedy(template, schema.templates),
         )
 
 

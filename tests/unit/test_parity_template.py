@@ -42,7 +42,7 @@ def test_an_empty_thought_is_both_words_but_for_glm_4_7() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(RequestError) as caught:
         snapshot().get("qwen33")
-    assert str(caught.value.hint) == "Did you mean qwen3?"
+    assert str(caught.value.hint).startswith("Did you mean qwen3")
 
 
 def test_a_run_changes_default_system_tool_format_and_the_thinking_of_reasoning_templates_only() -> None:

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "train": ("tui.commands.train:train", _("Train with LLaMA-Factory's own YAML.")),
     "export": ("tui.commands.train:export", _("Merge an adapter into its model.")),
     "convert": ("tui.commands.convert:convert", _("Convert a Hugging Face model to GGUF, without torch.")),
+    "templates": ("tui.commands.templates:templates", _("List the chat templates of LLaMA-Factory.")),
     "gguf": ("tui.commands.gguf:gguf", _("Look into GGUF files, and check them.")),
     "deploy": ("tui.commands.deploy:deploy", _("Put a model into Ollama.")),
     "verify": ("tui.commands.verify:verify", _("Prove that Ollama sends a model what it was trained on.")),
