@@ -12,13 +12,15 @@ _BAR: Final = re.compile(r"^(?P<name>[^|]*?)\s*\d{1,3}%\s?\|")
 _AFTER_BAR: Final = re.compile(r"^[^|]*?\d{1,3}%\s?\|[^|]*\|\s*\S+/\S+\s\[[^\[\]]*\](?P<rest>.*)$")
 _SEQUENCE: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # nested bars end by moving the cursor up
 _TAB: Final = 4
+_CONTROLS: Final = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "␡"}
+# Directional overrides reorder what follows them on the screen: a line could show what it does not say.
+_REORDERING: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029, 0xFEFF)
 _PICTURES: Final = {
-    **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"},
-    0x7F: "␡",
+    **_CONTROLS,
     **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
-    # Directional overrides reorder what follows them on the screen: a line could show what it does not say.
-    **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029, 0xFEFF)},
+    **{code: f"\\u{code:04x}" for code in _REORDERING},
 }
+_SIGNS: Final = _CONTROLS | dict.fromkeys((*range(0x80, 0xA0), *_REORDERING), "\ufffd")
 
 
 def inert(text: str) -> str:
@@ -27,6 +29,22 @@ def inert(text: str) -> str:
     Colour sequences are dropped, tabs become spaces, every other control character becomes its picture (␛).
     """
     return _NOISE.sub("", text).replace("\r\n", "\n").expandtabs(_TAB).translate(_PICTURES)
+
+
+def signs(line: str) -> str:
+    """Return ``line`` with one sign for each character that a terminal would obey: for an editor, which counts them."""
+    return line.translate(_SIGNS)
+
+
+def pasted(text: str) -> str:
+    """Return what was pasted as text to be edited: line ends of one kind, colours dropped, nothing to be obeyed."""
+    return _NOISE.sub("", text).replace("\r\n", "\n").replace("\r", "\n").translate(_PICTURES)
+
+
+def one_line(text: str, newline: str = " ") -> str:
+    """Return ``text`` for a field of one line: without blank ends, ``newline`` for each line end inside."""
+    lines = [line.strip() if newline.isspace() else line for line in inert(pasted(text)).strip().split("\n")]
+    return newline.join(lines)
 
 
 def fold_returns(line: str) -> str:

@@ -350,15 +350,16 @@ def build_services(
     paths: Paths | None = None,
     language: str = "",
     environ: Mapping[str, str] = os.environ,
+    settings: Settings | None = None,
 ) -> Services:
-    """Read the settings, choose the language, and put everything together.
+    """Read the settings (where none are given), choose the language, and put everything together.
 
     ``language`` (of ``--lang``) goes before the setting, the setting before the locale. Raises RequestError for
     settings that cannot be used and for a workspace that is no directory.
     """
     paths = paths or Paths.default(environ)
     i18n.activate(language or i18n.language_from_environment(environ))  # for an error in the settings themselves
-    settings = load_settings(paths.settings, environ).values
+    settings = settings or load_settings(paths.settings, environ).values
     i18n.activate(language or settings.language or i18n.language_from_environment(environ))
     folder = (workspace or Path.cwd()).absolute()
     if not folder.is_dir():

@@ -7,7 +7,8 @@
 MODE (or OLLAMA_STUB): ok, old, html, dies (in the middle of create), dies-once (the first create), dies-chat,
 cut (closes streams), error (an error line in streams; creations from files only), full (no space left), slow (endless
 chat and pull),
-stuck (creations never end), crash (ends itself at the start), deaf (never answers).
+stuck (creations never end), hostile (a reply with escape sequences), crash (ends itself at the start), deaf (never
+answers).
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.mode == "slow":
             return self.talk_on()
         said = json.dumps({key: body.get(key) for key in ("messages", "options", "think")})
-        for piece in ("I ", "heard ", said):
+        for piece in ("\x1b]0;title\x07", "\x1b[2", "Jbye") if self.mode == "hostile" else ("I ", "heard ", said):
             self.line({"model": name, "message": {"role": "assistant", "content": piece}, "done": False})
         return self.end_stream(
             {"model": name, "message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop",

@@ -12,6 +12,7 @@ from backend.ollama.client import Client
 from backend.ollama.reply import Stats
 from data.errors import AppError, RequestError
 from data.i18n import _
+from data.text import inert
 from tui.commands.console import Console
 from tui.commands.form import argument, command, option, plain_option
 from tui.commands.model_servers import server_with
@@ -106,7 +107,8 @@ class _Talk:
                 stats = delta.stats or stats
                 pieces.append(delta.text)
                 if delta.text and not self._console.as_json:
-                    self._console.out.write(delta.text)
+                    # What a model says is shown on a terminal, never obeyed; into a file or a pipe it goes as it is.
+                    self._console.out.write(inert(delta.text) if self._console.out.isatty() else delta.text)
                     self._console.out.flush()
         self._console.say()
         answer = "".join(pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TextIO
@@ -9,6 +10,7 @@ from typing import Final, TextIO
 from data.errors import AppError
 from data.i18n import Message
 from data.jsontext import json_text
+from data.text import inert
 
 _CLEAR_LINE: Final = "\r\x1b[2K"
 _USUAL_COLUMNS: Final = 80
@@ -87,6 +89,12 @@ class Console:
             self.side.write(_CLEAR_LINE)
             self._line_is_open = False
 
+    def leave_echo(self) -> None:
+        """Begin a new line where a terminal has written the ^C of an interruption on this one."""
+        if not self._line_is_open and self.err.isatty():
+            with contextlib.suppress(OSError):
+                self.err.write("\n")
+
     def end_update(self) -> None:
         """Take the updating line away."""
         self._close_line()
@@ -110,7 +118,7 @@ class Console:
         if self.as_json:
             self.emit({"error": error.as_json()})
         else:
-            title, *rest = (str(part) for part in (error.title, error.detail, error.hint) if part)
+            title, *rest = (inert(str(part)) for part in (error.title, error.detail, error.hint) if part)
             self.err.write("".join([f"paddock: {title}\n", *(f"  {_indented(text)}\n" for text in rest)]))
             self.err.flush()
         return error.exit_status

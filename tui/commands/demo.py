@@ -14,6 +14,7 @@ from backend.setup.sizes import forecast
 from data.errors import AppError
 from data.i18n import _
 from data.jobs.library import Job
+from data.text import inert
 from tui.commands.console import Console, columns
 from tui.commands.following import first_ending, follow
 from tui.commands.form import command, flag, plain_option
@@ -99,8 +100,8 @@ def _print_summary(console: Console, summary: DemoSummary) -> None:
     say = console.say
     say()
     say(_("Asked before and after: {question}", question=QUESTION))
-    say("  " + str(_("before: {answer}", answer=summary.before.strip())))
-    say("  " + console.paint(str(_("after:  {answer}", answer=summary.after.strip())), "strong"))
+    say("  " + str(_("before: {answer}", answer=inert(summary.before.strip()))))
+    say("  " + console.paint(str(_("after:  {answer}", answer=inert(summary.after.strip()))), "strong"))
     say()
     if summary.loss_first is not None and summary.loss_last is not None:
         say(_("Loss {first} → {last}", first=number(summary.loss_first), last=number(summary.loss_last)))

@@ -50,6 +50,7 @@ def follow(
     try:
         return [_Line(console, services, job_id, (i + 1, len(ids))).until_end(pause) for i, job_id in enumerate(ids)]
     except KeyboardInterrupt:
+        console.leave_echo()
         raise StillRunning(
             _("It goes on without this window"),
             _("Nothing of it was stopped."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Final
 
@@ -42,10 +41,12 @@ def gpus(session: Session, watch: bool, interval: float) -> int:
             console.emit(reading.as_json())
             _print(console, reading)
             return 0
-        with contextlib.suppress(KeyboardInterrupt):  # the ordinary way to leave
+        try:
             while True:
                 _print_again(console, reader.read())
                 time.sleep(interval)
+        except KeyboardInterrupt:  # the ordinary way to leave
+            console.leave_echo()
     finally:
         reader.close()
     return 0

@@ -16,6 +16,7 @@ from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.spec import now
 from data.jobs.status import STATUS_WORDS, Status
+from data.text import inert
 from tui.commands.console import Console, columns
 from tui.commands.following import POLL_S, StillRunning, ending, follow
 from tui.commands.form import Group, argument, command, common_options, flag, option, plain_option
@@ -136,7 +137,7 @@ def _facts(job: Job, home: str) -> list[tuple[str, str]]:
         (_("Workspace"), home_relative(spec.workspace, home)),
         (_("Folder"), home_relative(str(job.folder.path), home)),
     ]
-    kept = [(str(label), str(text)) for label, text in facts if str(text)]
+    kept = [(str(label), inert(str(text))) for label, text in facts if str(text)]
     width = max(cell_len(label) for label, _text in kept)
     return [(fit(label, width), text.replace("\n", "\n" + " " * (width + 2))) for label, text in kept]
 
@@ -158,6 +159,7 @@ def watch(session: Session, job: str) -> int:
     try:
         asyncio.run(_stream(console, found))
     except KeyboardInterrupt:
+        console.leave_echo()
         return StillRunning.exit_status
     return 0 if services.job(found.id).status is Status.SUCCEEDED else 1
 
@@ -189,6 +191,7 @@ def log(session: Session, job: str, follow: bool, lines: int | None) -> int:
                 return 0
             time.sleep(POLL_S)
     except KeyboardInterrupt:
+        console.leave_echo()
         return StillRunning.exit_status
 
 

@@ -53,6 +53,7 @@ def pull(session: Session, model: str, host: str | None) -> int:
     try:
         server, listed = asyncio.run(_pull(console, services, name, host or ""))
     except KeyboardInterrupt:
+        console.leave_echo()
         raise PullInterrupted(
             _("{model} is not complete", model=str(name)),
             _("What was fetched is kept by the server."),

@@ -13,7 +13,7 @@ from data import i18n
 from data.errors import AppError, RequestError
 from data.i18n import _
 from data.paths import Paths
-from data.settings import load_settings
+from data.settings import Settings, load_settings
 from tui.commands.console import Console
 
 if TYPE_CHECKING:
@@ -44,14 +44,17 @@ class Session:
             wished = ""
         i18n.activate(wished or i18n.language_from_environment(self.environ))
 
-    def services(self, workspace: Path | None = None, *, adopt: bool = False) -> Services:
+    def services(
+        self, workspace: Path | None = None, *, adopt: bool = False, settings: Settings | None = None
+    ) -> Services:
         """Return the services for ``workspace`` (default: here); ``adopt`` takes over jobs without a supervisor.
 
-        Raises RequestError for settings or a workspace that cannot be used.
+        With ``settings`` neither file nor environment is asked for them. Raises RequestError for settings or a
+        workspace that cannot be used.
         """
         from tui.services import build_services  # noqa: PLC0415 - help and errors of the words need none of it
 
-        services = build_services(workspace, language=self.language, environ=self.environ)
+        services = build_services(workspace, language=self.language, environ=self.environ, settings=settings)
         if adopt:
             services.adopt()
         return services
@@ -64,6 +67,7 @@ class Session:
         except BrokenPipeError:  # the reader has what it wanted (`paddock jobs log JOB | head`)
             status = 0
         except KeyboardInterrupt:
+            self.console.leave_echo()
             self._fail(AppError(_("Interrupted")))
             status = INTERRUPTED
         except AppError as error:
