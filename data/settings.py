@@ -8,15 +8,41 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast, get_type_hints
 
 from data.errors import RequestError
-from data.i18n import LANGUAGES, Message, _, is_known, verbatim
+from data.i18n import LANGUAGES, Message, _, is_known
 
 PREFIX: Final = "PADDOCK_"
+THEMES: Final = (
+    "paddock-dark",
+    "paddock-light",
+    "ansi-dark",
+    "ansi-light",
+    "atom-one-dark",
+    "atom-one-light",
+    "catppuccin-frappe",
+    "catppuccin-latte",
+    "catppuccin-macchiato",
+    "catppuccin-mocha",
+    "dracula",
+    "flexoki",
+    "gruvbox",
+    "monokai",
+    "nord",
+    "rose-pine",
+    "rose-pine-dawn",
+    "rose-pine-moon",
+    "solarized-dark",
+    "solarized-light",
+    "textual-dark",
+    "textual-light",
+    "tokyo-night",
+)
+"""Ours, then Textual's own: written down, since commands and the doctor know no Textual"""
 
 
 def _setting(default: object, about: Message, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - stands for any field type
@@ -31,7 +57,11 @@ class Settings:
     """All settings. The name of the environment variable is PADDOCK_ and the field's name in capitals."""
 
     language: str = _setting("", _("Language of the interface: en or zh_CN; empty follows LANG."))
-    theme: str = _setting("paddock-dark", _("Theme of the app: paddock-dark, paddock-light or one of Textual's."))
+    theme: str = _setting(
+        "paddock-dark",
+        _("Theme of the app: paddock-dark, paddock-light or one of Textual's, e.g. nord or solarized-light."),
+        THEMES,
+    )
     remote: str = _setting(
         "auto",
         _("Frugal drawing for slow lines: auto (when SSH_CONNECTION is set), on or off."),
@@ -87,9 +117,10 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
     origins = dict.fromkeys(known, "default")
     for name, value in raw.items():
         if name not in known:
+            near = _near(name, known)
             raise RequestError(
                 _("Unknown setting {name}", name=name),
-                str(path),
+                _("{file}. Did you mean {name}?", file=str(path), name=near) if near else str(path),
                 _("Known settings: {names}", names=", ".join(sorted(known))),
             )
         values[name] = _checked(name, value, hints[name], known[name].metadata["choices"], str(path))
@@ -125,15 +156,26 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
 
 
+def _near(word: str, names: Iterable[str]) -> str:
+    """Return the one of ``names`` that was probably meant; "" where none is near."""
+    import difflib  # noqa: PLC0415 - for mistakes only
+
+    return next(iter(difflib.get_close_matches(word.lower(), list(names), n=1)), "")
+
+
 def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:
     value = cast("str | int | dict[str, object]", given)  # TOML; anything else fails the checks below
+    remedy = _("Correct it, or remove it to get the default.")
     if wanted is str:
-        good, expected = (
-            isinstance(value, str) and (not choices or value in choices),
-            verbatim(", ".join(choices)) or _("text"),
-        )
+        good, expected = isinstance(value, str), _("text")
         if name == "language" and isinstance(value, str) and value:  # many spellings mean the same one
-            good, expected = is_known(value), verbatim(", ".join(LANGUAGES))
+            good, choices = is_known(value), tuple(LANGUAGES)
+        elif choices and isinstance(value, str):
+            good = value in choices
+        if choices:
+            expected = _("one of {names}", names=", ".join(choices))
+            near = _near(str(value), choices)
+            remedy = _("Did you mean {name}? Else remove it to get the default.", name=near) if near else remedy
     elif wanted is int:
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         expected = _("a whole number of 0 or more")
@@ -144,7 +186,7 @@ def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...],
         raise RequestError(
             _("The setting {name} has a wrong value", name=name),
             _("{origin}: {value} is not {expected}.", origin=origin, value=f"{value!r}", expected=expected),
-            _("Correct it, or remove it to get the default."),
+            remedy,
         )
     return value
 

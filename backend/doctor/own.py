@@ -1,4 +1,4 @@
-"""Checks of what Paddock itself runs on: Python, its byte code, the language of the terminal, the hub."""
+"""Checks of what Paddock itself runs on: its settings, Python, byte code, the language of the terminal, the hub."""
 
 from __future__ import annotations
 
@@ -12,10 +12,24 @@ from typing import Final
 
 import data
 from backend.doctor import bytecode
-from backend.doctor.report import Check, Level
+from backend.doctor.report import Check, Level, of_error
+from data.errors import AppError
 from data.i18n import _, verbatim
+from data.paths import Paths
 
 _TMUX_TIMEOUT_S: Final = 0.5
+
+
+def check_settings(paths: Paths, problem: AppError | None) -> Check:
+    """Say whether the settings can be used, and where they are."""
+    if problem is not None:
+        return of_error("settings", problem)
+    path = paths.settings
+    if path.exists():
+        return Check("settings", Level.OK, _("The settings can be used ({path}).", path=str(path)))
+    return Check(
+        "settings", Level.OK, _("No settings file, so every setting has its default ({path}).", path=str(path))
+    )
 
 
 def check_own(environ: Mapping[str, str]) -> Iterator[Check]:

@@ -71,7 +71,7 @@ def test_every_simple_setting_can_be_set_by_its_variable(tmp_path: Path) -> None
         ('stop_grace_s = "5"', "whole number"),
         ('remote = "maybe"', "auto, on, off"),
         ('language = "fr"', "en, zh_CN"),
-        ("theme = 5", "is not text"),
+        ("theme = 5", "5 is not one of paddock-dark"),
         ('keys = "x"', "a table of text"),
         ("[keys]\nstop = 1", "a table of text"),
         ("[keys.jobs]\nstop = 'x'", "a table of text"),
