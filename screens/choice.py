@@ -50,7 +50,7 @@ class ChoiceDialog(ReadingDialog[str]):
 
     FRAME = "#dialog"
     CSS_PATH = "choice.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("dialog")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog"), *bindings("app", only=("app.mouse",))]
 
     def __init__(
         self,

@@ -8,14 +8,13 @@ from typing import ClassVar, Final, NamedTuple, TypeVar
 from textual.screen import ModalScreen
 
 from data.i18n import _
+from screens.room import fit_to
 from tui.widgets.cells import Parts
 from tui.widgets.pane import entitle
 from tui.widgets.reader import Reader, height_of, read_on, share
 
 Answer = TypeVar("Answer")
 
-_LOW_LINES: Final = 16
-"""Below this height a frame has no blank lines inside"""
 _WIDEST: Final = 78
 """Cells of the frame, as in the .tcss of the dialogs"""
 
@@ -38,11 +37,12 @@ class ReadingDialog(ModalScreen[Answer]):
         raise NotImplementedError
 
     def fixed_lines(self, *, low: bool) -> int:
-        """Return how many lines the rest takes, with its margins; ``low``: on a screen without lines to spare."""
+        """Return how many lines the rest takes, with its margins; ``low``: on a screen with no lines to spare."""
         raise NotImplementedError
 
     def on_mount(self) -> None:
         """Give each text its room."""
+        fit_to(self, self.app.size)  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
         self._share_room()
 
     def on_resize(self) -> None:
@@ -51,8 +51,7 @@ class ReadingDialog(ModalScreen[Answer]):
 
     def _share_room(self) -> None:
         screen = self.app.size  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
-        low = screen.height < _LOW_LINES
-        self.set_class(low, "-low")
+        low = self.has_class("-low")
         width = max(8, min(_WIDEST, screen.width * 94 // 100) - (4 if low else 6))
         room = (screen.height if low else screen.height * 9 // 10) - (2 if low else 4) - self.fixed_lines(low=low)
         texts = self.texts()

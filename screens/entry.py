@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from data.i18n import Message, _
+from screens.dialog import ReadingDialog, Text
 from tui.keys import bindings
 from tui.widgets.cells import part
+from tui.widgets.entry import Entry
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
+from tui.widgets.reader import Reader
 
 
-class EntryDialog(ModalScreen[str]):
+class EntryDialog(ReadingDialog[str]):
     """Returns what was written; "" when nothing was."""
 
+    FRAME = "#dialog"
     CSS_PATH = "choice.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("dialog", only=("dialog.close",))
 
@@ -33,10 +37,8 @@ class EntryDialog(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Lay out the text above the line."""
         with Vertical(id="dialog"):
-            yield Prose([part(str(self._body), "text")])
-            entry = Input(self._value, select_on_focus=False)
-            entry.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
-            yield entry
+            yield Reader([part(str(self._body), "text")], id="body")
+            yield Entry(self._value)
             yield Prose(
                 [
                     (
@@ -49,10 +51,18 @@ class EntryDialog(ModalScreen[str]):
                 ]
             )
 
+    def texts(self) -> Sequence[Text]:
+        """Return what it is about."""
+        return (Text(self.query_one("#body", Reader), [[part(str(self._body), "text")]]),)
+
+    def fixed_lines(self, *, low: bool) -> int:
+        """Return the field and the line of the keys."""
+        return 2 if low else 4
+
     def on_mount(self) -> None:
         """Show the title, and take the keys."""
         entitle(self.query_one("#dialog"), str(self._title))
-        self.query_one(Input).focus()
+        self.query_one(Entry).focus()
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:

@@ -52,6 +52,7 @@ class FailureDialog(ReadingDialog[None]):
     CSS_PATH = "failure.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("dialog", only=("dialog.close",)),
+        *bindings("app", only=("app.mouse",)),
         *bindings("list", only=("list.down", "list.up", "list.page_down", "list.page_up")),
         Binding("enter", "dismiss", show=False),
         Binding("y", "copy", show=False, id="failure.copy"),

@@ -13,8 +13,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from data.i18n import Message, _
+from screens.room import fit_to
 from tui.keys import bindings
 from tui.widgets.cells import part, width_of
+from tui.widgets.entry import Entry
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
@@ -56,25 +58,24 @@ class Finder(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Lay out the field above what it finds."""
         with Vertical(id="finder"):
-            yield Input(placeholder=str(self._placeholder), id="needle")
+            yield Entry(placeholder=str(self._placeholder), id="needle")
             yield Table(
                 [Column(Message(""), self._name_cells), Column(Message("")), Column(Message(""), 8, right=True)],
                 header=False,
+                is_led=True,
                 id="found",
             )
             yield Prose(id="meaning")
 
     def on_mount(self) -> None:
         """Show everything, the cursor on what is in use."""
+        fit_to(self, self.app.size)  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
         entitle(self.query_one("#finder"), str(self._title))
         table = self.query_one("#found", Table)
-        table.can_focus = False
         table.show(self._rows)
         table.select(self._present)
         self._show_meaning()
-        needle = self.query_one("#needle", Input)
-        needle.cursor_blink = False
-        needle.focus()
+        self.query_one("#needle", Entry).focus()
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
@@ -92,7 +93,7 @@ class Finder(ModalScreen[str]):
         """Say in full what the table may have cut."""
         table = self.query_one("#found", Table)
         chosen = table.rows[table.cursor] if table.rows else None
-        lines = [part(str(_("Nothing is called so.")))]
+        lines = [part(str(_("Nothing matches.")))]
         if chosen is not None:
             name, meaning = chosen.cells[:2]
             lines = [name, meaning] if width_of(name) > self._name_cells else [meaning]

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 
 from data.i18n import Message, _
 from data.jobs.status import STATUS_WORDS
+from screens.room import fit_to
 from tui.actions import ACTIONS, WHERE
 from tui.keys import bindings, key_name
 from tui.theme import role_of
@@ -63,7 +64,10 @@ class HelpScreen(ModalScreen[None]):
     """The keys; closes with escape or q."""
 
     CSS_PATH = "help.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("dialog", only=("dialog.close",))
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("dialog", only=("dialog.close",)),
+        *bindings("app", only=("app.mouse",)),
+    ]
 
     def __init__(self, keys: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__()
@@ -86,8 +90,9 @@ class HelpScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Show the keys as they are now."""
+        fit_to(self, self.app.size)  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
         pane = self.query_one("#help")
-        entitle(pane, str(_("Keys")), str(_("esc closes · ids at the right are for the settings file")))
+        entitle(pane, str(_("Keys")), str(_("esc closes · ids, as app.help, are for the settings file")))
         table = self.query_one(Table)
         table.show(help_rows(self._keys))
         table.focus()
@@ -97,4 +102,5 @@ class HelpScreen(ModalScreen[None]):
     def _show_meaning(self) -> None:
         """Say in full what the table may have cut."""
         table = self.query_one(Table)
-        self.query_one("#meaning", Prose).show([table.rows[table.cursor].cells[2]])
+        _keys, _title, meaning, name = table.rows[table.cursor].cells
+        self.query_one("#meaning", Prose).show([(*name, ("  ", ""), *meaning) if name else meaning])

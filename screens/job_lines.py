@@ -226,8 +226,8 @@ def artifact_lines(job: Job, limit: int = 4) -> list[Parts]:
     return lines
 
 
-def detail_lines(detail: JobDetail, now: datetime) -> list[Parts]:
-    """Return all that is worth saying about a job below its headline."""
+def detail_lines(detail: JobDetail, now: datetime, *, with_time: bool = True) -> list[Parts]:
+    """Return all that is worth saying about a job below its headline; ``with_time`` how long it has taken, too."""
     job = detail.job
     state = job.state
     lines: list[Parts] = []
@@ -262,7 +262,7 @@ def detail_lines(detail: JobDetail, now: datetime) -> list[Parts]:
     if metrics:
         lines.append(metrics)
     took = state.seconds(now)
-    if took is not None:
+    if took is not None and with_time:
         time = duration(took)
         said = _("running for {time}", time=time) if job.status.is_live else _("took {time}", time=time)
         lines.append(part(str(said), "muted"))

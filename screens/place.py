@@ -14,20 +14,20 @@ from textual.widgets import Input
 from data.errors import AppError
 from data.i18n import _
 from data.jobs.status import Status
+from screens.room import fit_to
 from screens.shell import Shell
 from screens.status import status_parts
 from tui.actions import WHERE
 from tui.keys import action_of, bindings, is_typed, key_name
 from tui.services import Services, Snapshot
-from tui.widgets.bars import KeyBar, KeyHint, LineBar
-from tui.widgets.cells import Parts
+from tui.widgets.bars import KeyBar, KeyHint, LineBar, Spot
+from tui.widgets.cells import Parts, width_of
 
 Answer = TypeVar("Answer")
 
 PLACES = ("home", "run", "chat", "export")
 """The places that the bar above names, in the order of their keys."""
 
-_WIDE_COLUMNS = 120
 _ALWAYS = ("app.help", "app.palette")
 
 
@@ -36,7 +36,6 @@ class Place(Screen[None]):
 
     PLACE: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE_COLUMNS, "-wide")]  # noqa: RUF012 - Textual's own form
 
     @property
     def paddock(self) -> Shell:
@@ -50,9 +49,8 @@ class Place(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Put the body between the bars."""
-        # Textual does so at the first resize, when everything has been styled and laid out: all of it would be again.
-        size = self.app.size  # pyright: ignore[reportUnknownMemberType] - as above
-        self.add_class("-wide" if size.width >= _WIDE_COLUMNS else "-narrow")
+        # Now, and not at the first resize, when everything has been styled and laid out: all of it would be again.
+        fit_to(self, self.app.size)  # pyright: ignore[reportUnknownMemberType] - as above
         yield LineBar(id="places")
         yield from self.body()
         yield LineBar(id="status")
@@ -95,17 +93,20 @@ class Place(Screen[None]):
     def show_places(self) -> None:
         """Name the places, this one marked, and where in it we are."""
         left: Parts = (("  ", ""), ("paddock", "key"), ("   ", ""))
+        spots: list[Spot] = []
         for number, place in enumerate(PLACES, 1):
             here = place == self.PLACE
-            left += (
-                (f"{number} ", "key" if here else "faint"),
+            name: Parts = (
+                (f"{number} ", "key" if here else "muted"),
                 (str(WHERE[place]), "strong" if here else "muted"),
-                ("   ", ""),
             )
+            spots.append(Spot(width_of(left), width_of((*left, *name)), f"app.go('{place}')"))
+            left += (*name, ("   ", ""))
         where = self.where()
         if where:
             left += (("› ", "faint"), (where, "text"))
-        self.query_one("#places", LineBar).show_parts(left, ((self.paddock.workspace_words, "muted"), ("  ", "")))
+        right: Parts = ((self.paddock.workspace_words, "muted"), ("  ", ""))
+        self.query_one("#places", LineBar).show_parts(left, right, spots)
 
     @property
     def is_typing(self) -> bool:
@@ -142,7 +143,7 @@ class Place(Screen[None]):
         await self.app.run_action(call, node)  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
 
     async def on_line_bar_pressed(self, event: LineBar.Pressed) -> None:
-        """Do what was clicked in the footer."""
+        """Do what was clicked in the bars: go to a place, or what a key does."""
         await self.perform(event.action, self.focused or self)
 
     async def choose(self, dialog: ModalScreen[str]) -> str:

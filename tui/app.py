@@ -8,8 +8,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final, TypeVar, cast
 
+from textual import events
 from textual.app import App
 from textual.binding import BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import Worker, WorkerState
@@ -20,6 +22,7 @@ from data.i18n import _
 from data.jobs.status import Status
 from screens.home.screen import HomeScreen
 from screens.place import Place
+from screens.room import fit_to
 from tui import keys, theme
 from tui.chatting import OllamaState
 from tui.services import Services, Snapshot
@@ -39,6 +42,7 @@ class PaddockApp(App[None]):
     CSS_PATH = ["app.tcss", "../screens/home/home.tcss"]  # noqa: RUF012 - Textual's own form
     ENABLE_COMMAND_PALETTE = False  # ours is made from the action table, in two languages
     BINDINGS: ClassVar[list[BindingType]] = []
+    _has_few_colours = False  # while Textual makes itself ready
 
     def __init__(self, services: Services, *, open_chat: str = "") -> None:
         super().__init__()
@@ -57,13 +61,24 @@ class PaddockApp(App[None]):
         self._bindings.key_to_bindings.pop("ctrl+q", None)
         if services.is_remote:
             self.animation_level = "none"
-        for own in theme.THEMES:
+        # The services' environment, too: what a test's terminal can do is no part of what it tests.
+        self._has_few_colours = bool(services.environ.get("TERM")) and self.console.color_system == "standard"
+        self.set_class(self._has_few_colours or self.no_color, theme.SHAPES)
+        for own in theme.themes(few=self._has_few_colours):
             self.register_theme(own)
-        known = services.settings.theme in self.available_themes
         # Without watchers: nothing is drawn yet, and the style sheets would be read twice.
-        self.set_reactive(App.theme, services.settings.theme if known else theme.DARK)
+        self.set_reactive(App.theme, services.settings.theme)
         self.stylesheet.set_variables(self.get_css_variables())  # what the watcher would have done
         self.set_keymap(self._keymap_chosen)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return our driver in the place of Textual's for terminals."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":  # of a test, or named by TEXTUAL_DRIVER
+            return chosen
+        from tui.driver import TerminalDriver  # noqa: PLC0415 - Textual, too, imports it here
+
+        return TerminalDriver
 
     def get_theme(self, theme_name: str) -> Theme | None:
         """Return a theme by its name. Textual asks for each line that it draws, and would copy its table each time."""
@@ -71,7 +86,7 @@ class PaddockApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return our roles for themes that are not ours."""
-        return dict(theme.VARIABLE_DEFAULTS)
+        return theme.role_defaults(self.current_theme, few=self._has_few_colours)
 
     @property
     def workspace_words(self) -> str:
@@ -83,6 +98,11 @@ class PaddockApp(App[None]):
     def get_default_screen(self) -> Screen[object]:
         """Return Home, so that the first frame is the first screen."""
         return cast("Screen[object]", HomeScreen())
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Let every screen know, those below another, too: they are seen again."""
+        for screen in self.screen_stack:
+            fit_to(screen, event.size)
 
     def on_mount(self) -> None:
         """Take over orphans, then look again and again."""
@@ -289,7 +309,7 @@ class PaddockApp(App[None]):
 
     def action_other_theme(self) -> None:
         """Change between dark and light."""
-        self.theme = theme.DARK if self.theme == theme.LIGHT else theme.LIGHT
+        self.theme = theme.LIGHT if self.current_theme.dark else theme.DARK
 
     def action_other_language(self) -> None:
         """Change between English and Chinese."""

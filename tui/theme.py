@@ -2,6 +2,7 @@
 
 What the eye meets first is the accent (straw): the cursor, the focused frame, a key to press. States have a
 colour each, but never only that: a glyph and a word go with them. All else is text, muted or faint.
+Where there are only the sixteen colours of old, the roles are chosen among them, and shapes say the rest.
 
 Frames are round and faint; the focused one is in the accent. Tables have no lines: a muted header, one blank
 column between cells, and a bar at the left of the row that the cursor is on. Two cells of air at each side.
@@ -39,6 +40,39 @@ _COLOURS: Final[Mapping[str, tuple[str, str]]] = {
     "state-lost": ("#c594ec", "#7435a6"),
 }
 
+# Role -> (dark, light) among the terminal's own sixteen colours, for terminals that have no others and for Textual's
+# themes of them. Rich would choose the nearest: three states would look muted, and frames vanish under the cursor.
+# On a light ground neither yellow nor green nor cyan can be read, whatever shade the terminal gives them.
+_SIXTEEN: Final[Mapping[str, tuple[str, str]]] = {
+    "muted": ("white", "bright_black"),
+    "faint": ("bright_black", "bright_black"),
+    "cursor": ("bright_black", "white"),
+    "straw": ("bright_yellow", "blue"),
+    "state-running": ("bright_cyan", "blue"),
+    "state-done": ("bright_green", "black"),
+    "state-failed": ("bright_red", "red"),
+    "state-warn": ("bright_yellow", "magenta"),
+    "state-lost": ("bright_magenta", "magenta"),
+}
+# What Rich takes for these colours, so that each becomes itself when it looks for the nearest of the sixteen.
+_SHADES: Final[Mapping[str, str]] = {
+    "black": "#000000",
+    "red": "#aa0000",
+    "blue": "#0000aa",
+    "magenta": "#aa00aa",
+    "white": "#aaaaaa",
+    "bright_black": "#555555",
+    "bright_red": "#ff5555",
+    "bright_green": "#55ff55",
+    "bright_yellow": "#ffff55",
+    "bright_magenta": "#ff55ff",
+    "bright_cyan": "#55ffff",
+}
+SHAPES: Final = "-shapes"
+"""Class of the app where colours say little: without any, and with sixteen"""
+_ANSI: Final = "ansi_"
+"""Prefix of Textual's names of the terminal's own colours; Rich has the names without it"""
+
 _STATUS_ROLES: Final[Mapping[Status, str]] = {
     Status.WAITING: "muted",
     Status.RUNNING: "running",
@@ -57,8 +91,14 @@ def role_of(status: Status) -> str:
     return _STATUS_ROLES[status]
 
 
-def _theme(name: str, column: int, *, background: str, surface: str, panel: str, foreground: str) -> Theme:
-    colours = {role: pair[column] for role, pair in _COLOURS.items()}
+def _colours(column: int, *, few: bool) -> dict[str, str]:
+    if few:
+        return {role: _SHADES[pair[column]] for role, pair in _SIXTEEN.items()}
+    return {role: pair[column] for role, pair in _COLOURS.items()}
+
+
+def _theme(name: str, column: int, *, few: bool, background: str, surface: str, panel: str, foreground: str) -> Theme:
+    colours = _colours(column, few=few)
     return Theme(
         name=name,
         primary=colours["straw"],
@@ -93,13 +133,20 @@ def _theme(name: str, column: int, *, background: str, surface: str, panel: str,
     )
 
 
-THEMES: Final = (
-    _theme(DARK, 0, background="#11151b", surface="#151a21", panel="#1b212a", foreground="#d8dde5"),
-    _theme(LIGHT, 1, background="#fcfbf7", surface="#f6f3ea", panel="#efebdf", foreground="#20252c"),
-)
+def themes(*, few: bool) -> tuple[Theme, Theme]:
+    """Return our themes, dark and light; ``few``: for a terminal with sixteen colours."""
+    return (
+        _theme(DARK, 0, few=few, background="#11151b", surface="#151a21", panel="#1b212a", foreground="#d8dde5"),
+        _theme(LIGHT, 1, few=few, background="#fcfbf7", surface="#f6f3ea", panel="#efebdf", foreground="#20252c"),
+    )
 
-VARIABLE_DEFAULTS: Final[Mapping[str, str]] = {role: pair[0] for role, pair in _COLOURS.items()}
-"""For Textual's own themes, which do not know our roles."""
+
+def role_defaults(theme: Theme, *, few: bool) -> dict[str, str]:
+    """Return our roles for one of Textual's own themes, which do not know them."""
+    column = 0 if theme.dark else 1
+    if theme.ansi:
+        return {role: _ANSI + pair[column] for role, pair in _SIXTEEN.items()}
+    return _colours(column, few=few)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +163,21 @@ def roles(node: DOMNode) -> Roles:
     """Return the styles of the theme in use where ``node`` is."""
     app = cast("App[object]", node.app)  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
     variables = app.theme_variables
-    return _roles(tuple(variables[name] for name in _COLOURS), variables["foreground"], app.no_color)
+    text, ground = variables["foreground"], variables["background"]
+    inverse = app.has_class(SHAPES) or app.current_theme.ansi
+    return _roles(tuple(variables[name] for name in _COLOURS), text, ground if inverse else "")
 
 
 @lru_cache(maxsize=8)
-def _roles(colours: tuple[str, ...], foreground: str, no_color: bool) -> Roles:
-    named = dict(zip(_COLOURS, colours, strict=True))
+def _roles(colours: tuple[str, ...], foreground: str, ground: str) -> Roles:
+    """Return the styles; with ``ground`` the cursor's row is the inverse of the others, whatever is in it."""
+    named = {role: colour.removeprefix(_ANSI) for role, colour in zip(_COLOURS, colours, strict=True)}
+    foreground, ground = foreground.removeprefix(_ANSI), ground.removeprefix(_ANSI)
+    cursor = Style(bgcolor=named["cursor"])
+    if ground:
+        # Of "default" it is not known what it is: only the terminal can turn it round.
+        is_unknown = ground == "default"
+        cursor = Style(color=ground, bgcolor=foreground, reverse=is_unknown, dim=False)
     styles = {
         "": Style(color=named["faint"]),
         "text": Style(color=foreground),
@@ -136,7 +192,7 @@ def _roles(colours: tuple[str, ...], foreground: str, no_color: bool) -> Roles:
         "failed": Style(color=named["state-failed"], bold=True),
         "warn": Style(color=named["state-warn"]),
         "lost": Style(color=named["state-lost"]),
-        "cursor": Style(bgcolor=named["cursor"], bold=no_color),
+        "cursor": cursor,
         "match": Style(reverse=True),
     }
     return Roles(styles)

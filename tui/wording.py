@@ -223,8 +223,8 @@ _CLOSING: Final = "，。、；：！？）」』》】"
 _WIDE: Final = "\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7a3\uf900-\ufaff"
 # Text, which re compiles at the first use and keeps: that takes 8 ms, and what is drawn first needs no breaking.
 _PIECE: Final = (
-    rf"( *)([{_OPENING}]*(?:[{_WIDE}][{_CLOSING}…]*|[^ {_WIDE}{_OPENING}{_CLOSING}]+[{_CLOSING}]*|[{_CLOSING}]+)"
-    rf"|[{_OPENING}]+|$)"
+    rf"( *)([{_OPENING}]*(?:[{_WIDE}][{_CLOSING}…!?,.;:)%]*|[^ {_WIDE}{_OPENING}{_CLOSING}]+[{_CLOSING}]*"
+    rf"|[{_CLOSING}]+)|[{_OPENING}]+|$)"
 )
 
 

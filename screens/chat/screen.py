@@ -24,6 +24,7 @@ from screens.place import Place
 from tui.chatting import ModelOffer
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part, width_of
+from tui.widgets.entry import Editor
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Row
@@ -54,15 +55,11 @@ class ChatScreen(Place):
             yield Prose(id="hint")
             yield Transcript(id="transcript")
         with Vertical(id="write", classes="pane"):
-            yield TextArea(
-                id="composer", soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, placeholder=""
-            )
+            yield Editor(id="composer")
 
     def on_mount(self) -> None:
         """Be ready to write."""
-        composer = self.query_one("#composer", TextArea)
-        composer.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
-        composer.focus()
+        self.query_one("#composer", Editor).focus()
         self._say_state()
         if not self._model:
             self._find_model()
@@ -80,12 +77,14 @@ class ChatScreen(Place):
         self._say_state()
 
     @work(exclusive=True, group="models")
-    async def _find_model(self) -> None:
-        """Take the only model there is, or let the person choose."""
+    async def _find_model(self, *, asked: bool = False) -> None:
+        """Take the only model there is, or let the person choose; say that there is none to who has ``asked``."""
         self._hint([part(str(_("Looking for models in Ollama…")), "muted")])
         offers = await self.attempt_async(self.services.model_offers())
         if not offers:
             self._say_state()
+            if asked and offers is not None:
+                self.say(_("Ollama has no model yet."))
         elif len(offers) == 1:
             self.use(offers[0].name, offers[0].host)
         else:
@@ -187,12 +186,12 @@ class ChatScreen(Place):
         if not text or self.is_replying:
             return
         if not self._model:
-            self._find_model()
+            self._find_model(asked=True)
             return
         composer.clear()
         self.remove_class("-empty")
         self._messages.append(chats.Turn("user", text))
-        await self._transcript.add(Turn((("▌ ", "key"), (str(_("you")), "strong")), text))
+        await self._transcript.add(Turn((("▌ ", "key"), (str(_("you")), "strong")), text, plain=True))
         self._replying = self._reply()
 
     def action_newline(self) -> None:

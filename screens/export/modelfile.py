@@ -17,6 +17,7 @@ from data.text import inert
 from screens.place import Place
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part
+from tui.widgets.entry import Editor
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 
@@ -37,9 +38,7 @@ class ModelfileScreen(Place):
     def body(self) -> ComposeResult:
         """Lay out the text above what is wrong with it."""
         with Vertical(id="modelfile", classes="pane"):
-            text = TextArea(id="text", show_line_numbers=True, soft_wrap=True, disabled=True)
-            text.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
-            yield text
+            yield Editor(numbers=True, marks_line=True, disabled=True, id="text")
         yield Prose([part(str(_("Writing the draft…")), "muted")], id="verdict")
 
     def on_mount(self) -> None:

@@ -11,7 +11,7 @@ from data.i18n import Message, _
 from data.text import inert
 from tui.widgets.cells import Parts, part
 from tui.widgets.table import Column, Row
-from tui.wording import duration, home_relative, kind_word, size
+from tui.wording import age, home_relative, kind_word, size
 
 if TYPE_CHECKING:
     from backend.export.forecast import FileSystem
@@ -30,8 +30,8 @@ def weight_rows(runs: Sequence[Run], chosen: Collection[Path], workspace: Path, 
     """Return a heading for each run, and a row for each of its weights under it."""
     rows: list[Row] = []
     for run in runs:
-        age_s = max(0.0, moment.timestamp() - run.changed_at_s)
-        words = _("{name} · {age} ago", name=inert(run.facts.template or "–"), age=duration(age_s))
+        changed = datetime.fromtimestamp(run.changed_at_s, moment.tzinfo)
+        words = _("{name} · {age} ago", name=inert(run.facts.template or "–"), age=age(changed, moment))
         heading: Parts = ((inert(_short(run.path, workspace)), "strong"), ("  ", ""), (str(words), "muted"))
         rows.append(Row(f"{_RUN}{run.path}", (heading,), enabled=False))
         rows += [_weights(checkpoint, chosen, str(run.path)) for checkpoint in run.checkpoints]

@@ -24,8 +24,8 @@ CHAIN: Final = "chain:"
 COLUMNS: Final = (
     Column(_("state"), 14),
     Column(_("job")),
-    Column(_("progress"), BAR_WIDTH + 5),
-    Column(_("left"), 7, right=True),
+    Column(_("progress"), BAR_WIDTH + 5, from_width=52),
+    Column(_("left"), 7, right=True, from_width=46),
     Column(_("loss or stage"), 16, from_width=84),
     Column(_("age"), 6, right=True, from_width=58),
 )

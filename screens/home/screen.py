@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.cells import cell_len
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -20,7 +20,7 @@ from screens.job_actions import JobActions
 from screens.job_lines import JobDetail, answers, artifact_lines, deployed_model, detail_lines, failure_lines, headline
 from screens.place import Place
 from screens.status import machine_gauges
-from tui.keys import bindings
+from tui.keys import bindings, key_name
 from tui.services import Snapshot
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part
@@ -225,6 +225,15 @@ class HomeScreen(JobActions, Place):
             if is_folded(group, self._toggled):
                 table.select(group.key)
             self.show(self.paddock.snapshot)
+
+    def on_key(self, event: events.Key) -> None:
+        """Stay where escape leads nowhere: whoever has come out of everything else presses it once too often."""
+        keys = [key for key, active in self.active_bindings.items() if (active.binding.id or "") == "app.back"]
+        others = [key for key in keys if key != "escape"]
+        if event.key == "escape" and others:
+            event.stop()
+            event.prevent_default()
+            self.say(_("This is Home. `{key}` closes the app; jobs go on.", key=key_name(others[0])))
 
     @work(exclusive=True, group="demo")
     async def action_demo(self) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from rich.cells import cell_len
+
 from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.status import Status
@@ -26,7 +28,7 @@ from screens.job_lines import (
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part, width_of
 from tui.widgets.table import Column, Row
-from tui.wording import STATUS_GLYPHS, bar, clock_span, duration, fraction, kind_word
+from tui.wording import STATUS_GLYPHS, bar, clock_span, duration, fit, fraction, kind_word
 
 STEP_COLUMNS: Final = (Column(Message("")), Column(Message(""), 7, right=True))
 
@@ -92,7 +94,7 @@ def story_lines(detail: JobDetail, chain: Sequence[Job], now: datetime, bar_widt
         return now_lines(detail, now, bar_width)
     lines = now_lines(detail, now, bar_width)
     said = set(lines)
-    for line in detail_lines(detail, now):
+    for line in detail_lines(detail, now, with_time=False):
         if line not in said and line not in result_lines(job) and line not in artifact_lines(job):
             lines.append(line)
     answer = answer_lines(job, chain)
@@ -107,9 +109,8 @@ def answer_lines(job: Job, chain: Sequence[Job]) -> list[Parts]:
     asked = [one for one in chain if "answer" in one.state.result] or [job]
     prompt = inert(str(job.state.result.get("prompt") or job.spec.params.get("prompt", "")))
     lines: list[Parts] = [part(f"“{prompt}”", "strong"), ()]
+    width = max(cell_len(name_of(one)) for one in asked)
     for one in asked:
-        here = one.id == job.id
-        lines.append(
-            ((f"{name_of(one)}  ", "muted"), (inert(str(one.state.result["answer"])), "accent" if here else "text"))
-        )
+        name, role = f"{fit(name_of(one), width)}  ", "accent" if one.id == job.id else "text"
+        lines.append(((name, "muted"), (inert(str(one.state.result["answer"])), role)))
     return lines

@@ -27,7 +27,7 @@ from tui.proving import has_proof, may_mend
 from tui.services import Snapshot
 from tui.widgets.cells import part
 from tui.widgets.chart import Chart
-from tui.widgets.log_view import EMPTY, LogView
+from tui.widgets.log_view import EMPTY, SILENT, LogView
 from tui.widgets.meters import Meters
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
@@ -200,7 +200,7 @@ class RunScreen(JobActions):
             return
         log = self.query_one("#log", LogView)
         if fresh:
-            log.clear(str(EMPTY))
+            log.clear(str(SILENT if job.status.is_ended else EMPTY))
         log.append(lines, record.log.live)
         self._log_title(record)
         self._present(shown, self.paddock.snapshot)
@@ -209,7 +209,7 @@ class RunScreen(JobActions):
     def _centre_width(self) -> int:
         """Cells of a line beside the steps (see run.tcss); known before the first layout, too."""
         narrow = self.has_class("-narrow")
-        steps = 0 if len(self._jobs) < 2 else 27 if narrow else 38
+        steps = 0 if len(self._jobs) < 2 or self.has_class("-slim") else 27 if narrow else 38
         return max(20, self.size.width - steps - (0 if narrow else 38) - 6)
 
     def on_resize(self) -> None:

@@ -120,9 +120,11 @@ async def test_escape_leaves_chat_while_letters_are_text(build: Build, serve: Se
 
 async def test_without_a_model_it_says_how_to_get_one(build: Build) -> None:
     app = PaddockApp(services_for(build, "http://127.0.0.1:9"))
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         await pilot.press("3")
         await until(pilot, shows(pilot, "There is no model to talk with yet."))
+        await pilot.press(*"hello", "enter")
+        await until(pilot, shows(pilot, "Ollama has no model yet.", "hello"))
 
 
 async def test_any_of_many_models_is_found_by_typing_and_the_present_one_is_kept(tmp_path: Path) -> None:

@@ -193,3 +193,14 @@ async def test_a_pipeline_is_removed_as_a_whole_from_its_own_line(build: Build, 
         await until(pilot, shows(pilot, "Remove the pipeline demo with its 7 jobs?", "Deletes the folders of 7 jobs"))
         await pilot.press("k")
         await until(pilot, lambda: not any(job.folder.path.exists() for job in chain.values()))
+
+
+async def test_one_escape_too_many_does_not_close_the_app(build: Build) -> None:
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await until(pilot, shows(pilot, "Nothing has been run here yet"))
+        await pilot.press("question_mark", "escape", "escape", "escape")
+        await until(pilot, shows(pilot, "This is Home. `q` closes the app"))
+        assert app.return_code is None
+        await pilot.press("q")
+    assert app.return_code == 0

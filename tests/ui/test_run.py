@@ -177,7 +177,7 @@ async def test_a_log_is_there_once_however_one_walks(build: Build, make: folders
         await until(pilot, lambda: "the last line" in log.lines)
         assert len([line for line in log.lines if "Running training" in line]) == 1
         await pilot.press("left_square_bracket")
-        await until(pilot, shows(pilot, "demo › paddock-demo-base", "The log is empty so far."))
+        await until(pilot, shows(pilot, "demo › paddock-demo-base", "It has written nothing."))
         assert log.lines == []
 
 

@@ -15,6 +15,16 @@ from tui.theme import roles
 from tui.widgets.cells import Part, Parts, fit_parts, segments, width_of
 
 GAP = 3
+_SLIM_COLUMNS = 60
+"""In fewer columns one of the keys that are always named is enough, and none where it would hide the place's own"""
+
+
+class Spot(NamedTuple):
+    """Where a part that stands for an action begins and ends, in cells."""
+
+    begin: int
+    end: int
+    action: str
 
 
 class LineBar(Widget):
@@ -33,10 +43,11 @@ class LineBar(Widget):
         super().__init__(id=id)
         self._left: Parts = ()
         self._right: Parts = ()
-        self._spots: list[tuple[int, int, str]] = []
+        self._spots: list[Spot] = []
 
-    def show_parts(self, left: Parts, right: Parts = ()) -> None:
-        """Show ``left`` and ``right``; the right ones give way when there is no room."""
+    def show_parts(self, left: Parts, right: Parts = (), spots: Sequence[Spot] = ()) -> None:
+        """Show ``left`` and ``right``, which gives way when there is no room; ``spots`` of the left can be clicked."""
+        self._spots = list(spots)
         width = self.size.width
         before = self.line(width)
         self._left, self._right = left, right
@@ -93,7 +104,8 @@ class KeyBar(LineBar):
         """Return the hints that fit, whole ones only."""
         self._spots = []
         right: list[Part] = []
-        taken = [_hint_parts(hint) for hint in self._always]
+        always = self._always if width >= _SLIM_COLUMNS else self._room_for(width)
+        taken = [_hint_parts(hint) for hint in always]
         right_width = sum(width_of(parts) + GAP for parts in taken) - GAP + 2 if taken else 0
         left: list[Part] = [("  ", "")]
         at = 2
@@ -103,16 +115,22 @@ class KeyBar(LineBar):
             if at + cells + GAP + right_width > width:
                 break
             left += [*parts, (" " * GAP, "")]
-            self._spots.append((at, at + cells, hint.action))
+            self._spots.append(Spot(at, at + cells, hint.action))
             at += cells + GAP
         at = width - right_width
-        for hint, parts in zip(self._always, taken, strict=True):
+        for hint, parts in zip(always, taken, strict=True):
             right += [*parts, (" " * GAP, "")]
-            self._spots.append((at, at + width_of(parts), hint.action))
+            self._spots.append(Spot(at, at + width_of(parts), hint.action))
             at += width_of(parts) + GAP
         if right:
             right[-1] = ("  ", "")
         return fit_parts(left, width - right_width) + tuple(right)
+
+    def _room_for(self, width: int) -> tuple[KeyHint, ...]:
+        """Return the first of what is always named, where the two first keys of the place fit beside it."""
+        wanted = (*self._hints[:2], *self._always[:1])
+        needed = 2 + sum(width_of(_hint_parts(hint)) + GAP for hint in wanted) - GAP + 2
+        return self._always[:1] if needed <= width else ()
 
 
 def _hint_parts(hint: KeyHint) -> Parts:

@@ -17,6 +17,7 @@ from data.i18n import Message, _
 from data.text import inert
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part
+from tui.widgets.entry import LINE_END, Entry
 from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 
@@ -83,13 +84,12 @@ class Form(Vertical):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._fields: tuple[Field, ...] = ()
+        self._before = ""
 
     def compose(self) -> ComposeResult:
         """Lay out the table, the entry, and the help of the field."""
         yield Table(_COLUMNS, header=False, id="fields")
-        entry = Input(id="entry", select_on_focus=False)
-        entry.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
-        yield entry
+        yield Entry(keeps_lines=True, id="entry")
         yield Prose(id="about-field")
 
     def show(self, fields: Sequence[Field]) -> None:
@@ -148,10 +148,11 @@ class Form(Vertical):
         if field.kind != "text":
             self.action_turn_field(1)
             return
-        entry = self.query_one("#entry", Input)
+        entry = self.query_one("#entry", Entry)
         self.add_class("-editing")
         entry.placeholder = str(field.empty)
-        entry.value = field.value
+        entry.write(field.value)
+        self._before = entry.value
         entry.focus()
 
     def action_turn_field(self, direction: int) -> None:
@@ -172,21 +173,39 @@ class Form(Vertical):
     @on(Input.Submitted, "#entry")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        field = self.field
-        self._close()
-        if field is not None and event.value.strip() != field.value:
-            self.post_message(self.Changed(self, field.key, event.value.strip()))
+        self._enter()
+        self.focus_fields()
 
     def on_key(self, event: events.Key) -> None:
-        """Leave the entry with escape; the value stays as it was."""
-        if event.key == "escape" and self.has_class("-editing"):
+        """Leave the entry: with escape nothing is changed, with tab the value is entered and the next one at hand."""
+        if event.key in ("escape", "tab", "shift+tab") and self.has_class("-editing"):
             event.stop()
             event.prevent_default()
-            self._close()
+            if event.key == "escape":
+                self.remove_class("-editing")
+            else:
+                self._enter()
+            self.focus_fields()
+            table = self.query_one("#fields", Table)
+            if event.key == "tab":
+                table.action_cursor_down()
+            elif event.key == "shift+tab":
+                table.action_cursor_up()
 
-    def _close(self) -> None:
+    @on(events.DescendantBlur)
+    def _left(self, event: events.DescendantBlur) -> None:
+        """Enter what was written when somebody goes elsewhere with the mouse: nothing is lost."""
+        if event.widget.id == "entry":
+            self._enter()
+
+    def _enter(self) -> None:
+        """Close the entry, and tell what was written."""
+        if not self.has_class("-editing"):
+            return
         self.remove_class("-editing")
-        self.focus_fields()
+        entry, field = self.query_one("#entry", Entry), self.field
+        if field is not None and entry.value.strip() != self._before.strip():
+            self.post_message(self.Changed(self, field.key, entry.text))
 
 
 def _row(field: Field) -> Row:
@@ -199,7 +218,7 @@ def _row(field: Field) -> Row:
 
 def _value(field: Field) -> Parts:
     if field.problem is not None:
-        return (("✗ ", "failed"), (inert(field.value) or str(field.empty), "failed"))
+        return (("✗ ", "failed"), (_shown(field.value) or str(field.empty), "failed"))
     if field.kind == "switch":
         return (
             (("✓ ", "done"), (str(_("yes")), "text"))
@@ -212,4 +231,8 @@ def _value(field: Field) -> Parts:
     if not field.value:
         return (mark, (str(field.empty), "muted"))
     changed = field.value != field.default
-    return (mark, (inert(field.value), "strong" if changed and field.locked is None else "text"))
+    return (mark, (_shown(field.value), "strong" if changed and field.locked is None else "text"))
+
+
+def _shown(value: str) -> str:
+    return inert(value).replace("\n", LINE_END)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Size
@@ -22,6 +23,10 @@ from tui.theme import Roles, roles
 LIMIT = 50_000
 """Lines that are kept at most; older ones are read again when they are scrolled to"""
 
+_WHEEL = 3
+"""Lines that one notch of a mouse's wheel scrolls"""
+_LEAST = 3
+"""Cells that a mark on each side needs beside a letter"""
 _BAD = ("Error", "ERROR", "Traceback", "CRITICAL", "FAILED")
 _WARN = ("WARNING", "Warning", "warn")
 
@@ -196,30 +201,39 @@ class LogView(ScrollView, can_focus=True):
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Stop following where somebody looks back."""
-        event.stop()
-        self.match = -1
-        self._scroll(self.scroll_offset.y - 3)
+        self._wheel(event, -_WHEEL)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Scroll, and follow again at the end."""
+        self._wheel(event, _WHEEL)
+
+    def _wheel(self, event: events.MouseEvent, lines: int) -> None:
+        if event.shift or event.ctrl:  # sideways, which Textual does
+            return
         event.stop()
+        event.prevent_default()  # else Textual would scroll once more
         self.match = -1
-        self._scroll(self.scroll_offset.y + 3)
+        self._scroll(self.scroll_offset.y + lines)
+
+    def on_resize(self) -> None:
+        """Stay at the end where that is followed."""
+        if self.follow:
+            self.call_after_refresh(self._to_end)
 
     # -- painting -------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         """Paint one line of what is in view."""
         left, top = self.scroll_offset
-        width = self.size.width
+        width = self.scrollable_content_region.width
         styles = roles(self)
         index = y + top
         if index >= self.count:
             text = self._empty if self.count == 0 and y == 0 else ""
             strip = Strip([Segment(text, styles["muted"])])
             return strip.adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
-        strip = Strip(self._paint(index, styles))
-        return strip.crop(left, left + width).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+        strip = _within(Strip(self._paint(index, styles)), left, width, styles["muted"])
+        return strip.adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
 
     def role_of(self, line: str) -> str:
         """Return the role in which ``line`` is painted."""
@@ -239,11 +253,21 @@ class LogView(ScrollView, can_focus=True):
         return _marked(line, self.needle, style, styles["match"], current=index == self.match)
 
 
-def _marked(line: str, needle: str, style: object, match: object, *, current: bool) -> list[Segment]:
-    from rich.style import Style  # noqa: PLC0415 - only while searching
+def _within(strip: Strip, left: int, width: int, mark: Style) -> Strip:
+    """Return the ``width`` cells of ``strip`` from ``left`` on; a mark stands where it goes on, on either side."""
+    before, after = left > 0 and strip.cell_length > 0, strip.cell_length > left + width
+    if not (before or after) or width < _LEAST:
+        return strip.crop(left, left + width)
+    pieces = [strip.crop(left + before, left + width - after)]
+    if before:
+        pieces.insert(0, Strip([Segment("…", mark)]))
+    if after:
+        pieces.append(Strip([Segment("…", mark)]))
+    return Strip.join(pieces)
 
-    base = style if isinstance(style, Style) else Style()
-    found = base + (match if isinstance(match, Style) else Style()) + Style(bold=current, underline=current)
+
+def _marked(line: str, needle: str, base: Style, match: Style, *, current: bool) -> list[Segment]:
+    found = base + match + Style(bold=current, underline=current)
     painted: list[Segment] = []
     folded, wanted = line.casefold(), needle.casefold()
     if len(folded) != len(line):  # a letter whose folding has another length: mark the whole line
@@ -256,3 +280,4 @@ def _marked(line: str, needle: str, style: object, match: object, *, current: bo
 
 
 EMPTY = _("The log is empty so far.")
+SILENT = _("It has written nothing.")

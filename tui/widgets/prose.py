@@ -90,5 +90,8 @@ class Prose(Widget):
         lines = self._wrap(width)
         if y >= len(lines):
             return Strip.blank(width, self.rich_style)
-        painted = segments(fit_parts(lines[y], width), roles(self))
+        line = lines[y]
+        if y == self.size.height - 1 and len(lines) > self.size.height:
+            line = (*line, (" …" if line else "…", "muted"))
+        painted = segments(fit_parts(line, width), roles(self))
         return Strip(painted).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)

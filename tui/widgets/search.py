@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from textual import events
-from textual.widgets import Input
 
 from data.i18n import _
+from tui.widgets.entry import Entry
 from tui.widgets.log_view import LogView
 from tui.widgets.table import Table
 
 
-class SearchField(Input):
+class SearchField(Entry):
     """Searches the table with the id ``target`` on the same screen."""
 
     DEFAULT_CSS = """
@@ -20,7 +20,6 @@ class SearchField(Input):
 
     def __init__(self, target: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, select_on_focus=True)
-        self.cursor_blink = False  # a blinking cursor alone would send bytes over a slow line for ever
         self._target = target
 
     def open(self) -> None:

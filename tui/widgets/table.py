@@ -22,6 +22,8 @@ GAP = 2
 """Blank cells between columns"""
 MARGIN = 2
 """Cells at the left, the first of them for the cursor's bar"""
+EDGE = 1
+"""Cells at the right, where the bar appears when there are more rows than room"""
 
 
 class Column(NamedTuple):
@@ -78,8 +80,18 @@ class Table(ScrollView, can_focus=True):
             super().__init__()
             self.table = table
 
-    def __init__(self, columns: Sequence[Column], *, header: bool = True, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        header: bool = True,
+        is_led: bool = False,
+        id: str | None = None,  # noqa: A002 - Textual's name
+    ) -> None:
+        """``is_led``: a field beside it has the keys and moves the cursor, which is painted as if they were here."""
         super().__init__(id=id)
+        self.is_led = is_led
+        self.can_focus = not is_led
         self.columns = tuple(columns)
         self.header = 1 if header else 0
         self.rows: tuple[Row, ...] = ()
@@ -243,7 +255,7 @@ class Table(ScrollView, can_focus=True):
         """Return index, column and width of the columns that are shown in ``width`` cells."""
         if self._layout[0] != width:
             shown = [(index, column) for index, column in enumerate(self.columns) if width >= column.from_width]
-            fixed = sum(column.width for _index, column in shown) + GAP * (len(shown) - 1) + MARGIN + 1
+            fixed = sum(column.width for _index, column in shown) + GAP * (len(shown) - 1) + MARGIN + EDGE
             flexible = max(1, sum(1 for _index, column in shown if not column.width))
             free = max(0, width - fixed) // flexible
             self._layout = (width, tuple((index, column, column.width or free) for index, column in shown))
@@ -263,17 +275,19 @@ class Table(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         row = self.rows[index]
         under = index == self.cursor and row.enabled
-        bar = ("▌" if self.has_focus else "│") if under else " "
-        line: Parts = ((bar, "key" if self.has_focus else "faint"), (" " * (MARGIN - 1), ""))
+        is_lit = self.has_focus or self.is_led
+        bar = ("▌" if is_lit else "│") if under else " "
+        line: Parts = ((bar, "key" if is_lit else "muted"), (" " * (MARGIN - 1), ""))
         if not row.enabled and len(row.cells) == 1:  # a heading has the whole line
-            return self._strip(segments((*line, *fit_parts(row.cells[0], width - MARGIN)), styles), width)
+            room = self.scrollable_content_region.width - MARGIN
+            return self._strip(segments((*line, *fit_parts(row.cells[0], room)), styles), width)
         for column_index, column, cells in self._columns(width):
             cell = row.cells[column_index] if column_index < len(row.cells) else ()
             line += (*fit_parts(cell, cells, right=column.right), (" " * GAP, ""))
         painted = segments(line, styles)
-        if under and self.has_focus:
+        if under and is_lit:
             painted = list(Segment.apply_style(painted, post_style=styles["cursor"]))
-        return self._strip(painted, width, fill="cursor" if under and self.has_focus else "")
+        return self._strip(painted, width, fill="cursor" if under and is_lit else "")
 
     def _strip(self, painted: list[Segment], width: int, *, fill: str = "") -> Strip:
         style = self.rich_style + roles(self)[fill] if fill else self.rich_style

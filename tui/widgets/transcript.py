@@ -16,18 +16,29 @@ from tui.widgets.cells import Parts
 from tui.widgets.prose import Prose
 
 
+def plain_lines(text: str) -> list[Parts]:
+    """Return ``text`` line by line as it was written, each with its indentation."""
+    lines = inert(text).split("\n")
+    return [((line[: len(line) - len(rest)], ""), (rest, "text")) for line in lines for rest in (line.lstrip(" "),)]
+
+
 class Turn(Vertical):
-    """One turn: a line that says whose it is, then the text."""
+    """One turn: a line that says whose it is, then the text, as Markdown or ``plain``: what a person wrote is no such.
+
+    Plain text is also there at once, however long it is: Markdown takes a widget a paragraph.
+    """
 
     DEFAULT_CSS = """
     Turn { height: auto; margin: 0 0 1 0; }
     Turn Markdown { padding: 0 0 0 2; margin: 0; background: transparent; }
     Turn #thinking { padding: 0 0 0 2; }
+    Turn #written { padding: 0 0 0 2; }
     Turn #note { padding: 0 0 0 2; }
     """
 
-    def __init__(self, title: Parts, text: str = "") -> None:
+    def __init__(self, title: Parts, text: str = "", *, plain: bool = False) -> None:
         super().__init__()
+        self._plain = plain
         self._title = title
         self.text = text
         self._stream: MarkdownStream | None = None
@@ -36,7 +47,10 @@ class Turn(Vertical):
         """Lay out title, thinking, text and note."""
         yield Prose([self._title], id="title")
         yield Prose(id="thinking")
-        yield Markdown(inert(self.text), open_links=False)
+        if self._plain:
+            yield Prose(plain_lines(self.text), id="written")
+        else:
+            yield Markdown(inert(self.text), open_links=False)
         yield Prose(id="note")
 
     @property
