@@ -71,11 +71,14 @@ def look_ahead(
     from backend.lf.schema import schema_for  # noqa: PLC0415
     from backend.ollama.name import parse_name  # noqa: PLC0415
     from backend.ollama.private import models_folder  # noqa: PLC0415
+    from backend.parity.template import templates_for  # noqa: PLC0415
 
     if "convert" in wanted.steps:
         quantizer_for(wanted.outtype, wanted.imatrix, paths, settings, environ)
     road = foresee(wanted, lambda: find_script(paths, settings, wanted.workspace, environ))
     lf = find(settings, paths, wanted.workspace, environ)
+    if wanted.template and (known := templates_for(lf, paths)).exact:
+        known.get(wanted.template)
     specs = chain(wanted, lf=lf, schema=schema_for(lf, paths))
     is_elsewhere = wanted.deployment is not None and bool(wanted.deployment.host)
     disks = forecast(needs(wanted, None if is_elsewhere else models_folder(paths)))

@@ -25,10 +25,13 @@ from backend.export.plan import (
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
 from data.errors import RequestError
+from data.paths import Paths
+from data.settings import Settings
 from screens.export.changes import apply, problems
 from screens.export.fields import FACTS, fields
 from tests.unit.llama_cpp_folder import write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
+from tui.exporting import look_ahead
 from tui.widgets.form import ON, Field
 
 LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11.0", "torchaudio": "2.11.0"})
@@ -207,6 +210,14 @@ def test_a_type_of_llama_quantize_needs_room_for_the_file_in_16_bits_too(plan: E
     (made,) = [need for need in needs(dataclasses.replace(plan, outtype="q4_k_m"), None) if need.step == "convert"]
     assert made.kept_bytes < wide.kept_bytes
     assert made.peak_bytes == wide.kept_bytes + made.kept_bytes
+
+
+def test_a_template_that_does_not_exist_is_refused_before_anything_starts(workspace: Path) -> None:
+    (workspace / "model.gguf").write_bytes(b"GGUF")
+    wanted = dataclasses.replace(draft(read_source(workspace / "model.gguf"), workspace), template="llama-3")
+    with pytest.raises(RequestError) as raised:
+        look_ahead(Paths.under(workspace / "home"), Settings(), {"PATH": "/nowhere"}, wanted, [])
+    assert "llama3" in str(raised.value.hint)
 
 
 @pytest.mark.parametrize(
