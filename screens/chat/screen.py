@@ -24,7 +24,7 @@ from screens.place import Place
 from tui.chatting import ModelOffer
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part, width_of
-from tui.widgets.entry import Editor
+from tui.widgets.editor import Editor
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Row

@@ -17,7 +17,7 @@ from data.text import inert
 from screens.place import Place
 from tui.keys import bindings
 from tui.widgets.cells import Parts, part
-from tui.widgets.entry import Editor
+from tui.widgets.editor import Editor
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 

@@ -20,7 +20,8 @@ from tests.ui.export_scenes import USUAL, export
 from tests.ui.scenes import BY_NAME, Scene
 from tests.ui.scripted import ScriptedModel
 from tui.app import PaddockApp
-from tui.widgets.entry import Editor, Entry
+from tui.widgets.editor import Editor
+from tui.widgets.entry import Entry
 from tui.widgets.form import Form
 from tui.widgets.transcript import Turn
 

@@ -1,14 +1,13 @@
-"""A field of one line, and an editor of several: what is pasted into them is text, and nothing else."""
+"""A field of one line: what is pasted into it is text, and nothing else."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from rich.text import Text
 from textual import events
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
-from data.text import one_line, pasted, signs
+from data.text import one_line
 
 LINE_END: Final = "⏎"
 """Stands for a line end in a field of one line that may have several"""
@@ -49,32 +48,3 @@ class Entry(Input):
             self.insert_text_at_cursor(text)
         else:
             self.replace(text, *self.selection)
-
-
-class Editor(TextArea):
-    """A text of several lines. It may come from elsewhere: what a terminal would obey is shown as a sign."""
-
-    def __init__(
-        self,
-        *,
-        numbers: bool = False,
-        marks_line: bool = False,
-        disabled: bool = False,
-        id: str | None = None,  # noqa: A002 - as above
-    ) -> None:
-        super().__init__(
-            soft_wrap=True, show_line_numbers=numbers, highlight_cursor_line=marks_line, disabled=disabled, id=id
-        )
-        self.cursor_blink = False  # as above
-
-    def get_line(self, line_index: int) -> Text:
-        """Return a line as it is drawn."""
-        return Text(signs(self.document.get_line(line_index)), end="", no_wrap=True)
-
-    def on_paste(self, event: events.Paste) -> None:
-        """Take what was pasted as text."""
-        event.prevent_default()
-        event.stop()
-        if not self.read_only:
-            done = self.replace(pasted(event.text), *self.selection, maintain_selection_offset=False)
-            self.move_cursor(done.end_location)
