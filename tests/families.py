@@ -169,6 +169,31 @@ def qwen2_vl() -> dict[str, tuple[int, ...]]:
     return found
 
 
+def qwen3_vl_moe() -> dict[str, tuple[int, ...]]:
+    """Return the weights of a tiny Qwen3-VL-MoE as they were published: the stacks of experts lie transposed."""
+    found: dict[str, tuple[int, ...]] = {
+        "model.language_model.embed_tokens.weight": (700, 64),
+        "model.language_model.norm.weight": (64,),
+        "lm_head.weight": (700, 64),
+        "model.visual.patch_embed.proj.weight": (16, 3, 2, 14, 14),
+        "model.visual.merger.norm.weight": (16,),
+    }
+    for layer in range(2):
+        inside = f"model.language_model.layers.{layer}."
+        rows = {"q": 128, "k": 64, "v": 64}
+        found |= {f"{inside}self_attn.{part}_proj.weight": (count, 64) for part, count in rows.items()}
+        found |= {f"{inside}self_attn.{part}_norm.weight": (32,) for part in ("q", "k")}
+        found |= {
+            f"{inside}self_attn.o_proj.weight": (64, 128),
+            f"{inside}mlp.gate.weight": (5, 64),
+            f"{inside}mlp.experts.gate_up_proj": (5, 64, 192),
+            f"{inside}mlp.experts.down_proj": (5, 96, 64),
+            f"{inside}input_layernorm.weight": (64,),
+            f"{inside}post_attention_layernorm.weight": (64,),
+        }
+    return found
+
+
 def internlm2() -> dict[str, tuple[int, ...]]:
     """Return the weights of a tiny InternLM 2: 4 heads, 2 groups, width 64."""
     found: dict[str, tuple[int, ...]] = {
@@ -312,12 +337,24 @@ MODELS = {
         whole={"tie_word_embeddings": True},
         types=("auto",),
     ),
-    "qwen3-vl-moe": Model(
+    "qwen3-vl-moe as published": Model(
         "Qwen3VLMoe",
-        {**EXPERTS, "rope_parameters": MROPE, "head_dim": 32, "moe_intermediate_size": 96},
+        {
+            "model_type": "qwen3_vl_moe",
+            "tie_word_embeddings": False,
+            "text_config": {
+                **BASE,
+                **EXPERTS,
+                "model_type": "qwen3_vl_moe_text",
+                "rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3], "mrope_interleaved": True},
+                "rope_theta": 5e6,
+                "head_dim": 32,
+                "moe_intermediate_size": 96,
+            },
+            "vision_config": DEEP_EYES,
+        },
         head="ForConditionalGeneration",
-        eyes=DEEP_EYES,
-        shard="100KB",
+        weights=qwen3_vl_moe(),
     ),
     "mistral-small-3.1": Model(
         "Mistral3",

@@ -135,6 +135,42 @@ def test_stacks_of_experts_that_lie_transposed_are_turned(tmp_path: Path) -> Non
         convert(tmp_path / "model", tmp_path / "b.gguf")
 
 
+def test_experts_of_qwen3_vl_come_out_the_same_as_published_and_as_transformers_saves_them(tmp_path: Path) -> None:
+    experts, width, inner = 3, 32, 96
+    config = {
+        "architectures": ["Qwen3VLMoeForConditionalGeneration"],
+        "num_hidden_layers": 1,
+        "moe_intermediate_size": inner,
+        "num_experts": experts,
+    }
+    plain = {
+        name: value
+        for name, value in write_model(tmp_path / "published", config=config).items()
+        if "layers.1." not in name and ".mlp." not in name
+    }
+    random = np.random.default_rng(5)
+    inside = "model.layers.0."
+    shapes = {
+        f"{inside}self_attn.q_norm.weight": (8,),
+        f"{inside}self_attn.k_norm.weight": (8,),
+        f"{inside}mlp.gate.weight": (experts, width),
+        f"{inside}mlp.experts.gate_up_proj": (experts, width, 2 * inner),
+        f"{inside}mlp.experts.down_proj": (experts, inner, width),
+    }
+    published = plain | {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    saved = {
+        name: np.ascontiguousarray(value.swapaxes(1, 2)) if ".experts." in name else value
+        for name, value in published.items()
+    }
+    write_model(tmp_path / "saved", config=config)
+    for place, weights in ((tmp_path / "published", published), (tmp_path / "saved", saved)):
+        write_weights(place, weights)
+        convert(place, place / "a.gguf", outtype="q8_0", name="same")
+    assert (tmp_path / "published" / "a.gguf").read_bytes() == (tmp_path / "saved" / "a.gguf").read_bytes()
+    gate = tensor(tmp_path / "saved" / "a.gguf", "blk.0.ffn_gate_exps.weight")
+    assert np.allclose(gate, published[f"{inside}mlp.experts.gate_up_proj"][..., :inner].swapaxes(1, 2), atol=0.05)
+
+
 def test_a_text_of_another_kind_under_known_eyes_is_not_known(tmp_path: Path) -> None:
     text = {"model_type": "mistral4"}
     write_model(tmp_path / "model", config={"architectures": ["Mistral3ForConditionalGeneration"], "text_config": text})

@@ -143,7 +143,11 @@ class Qwen3VL(TextPart, Qwen3):
 
 
 class Qwen3VLMoe(TextPart, Qwen3Moe):
-    """Qwen3-VL as a mixture: the stacks of its experts lie transposed."""
+    """Qwen3-VL as a mixture: the stacks of its experts lie transposed as it was published.
+
+    transformers 5 saves them the other way, as it has them in memory (``conversion_mapping.py``); llama.cpp's script
+    makes a file of those that llama.cpp refuses. Both come out right here: their shapes tell them apart.
+    """
 
     arch = "qwen3vlmoe"
     defaults: ClassVar[Mapping[str, object]] = {
@@ -159,11 +163,12 @@ class Qwen3VLMoe(TextPart, Qwen3Moe):
     head_dim_is_derived = True
 
     def layer_tensors(self, weight: Weight, layer: int, part: str, kind: str, hparams: HParams) -> Iterable[Tensor]:
-        """Return the tensors of a weight; stacks of experts are turned, and cut into gate and up."""
+        """Return the tensors of a weight; stacks of experts are turned where they lie so, and cut into gate and up."""
         names = {matrix: f"blk.{layer}.{place}.weight" for matrix, place in STACKED.items()}
-        if part == "mlp.experts.down_proj" and kind in ("", "weight"):
+        width, inner = hparams.whole("hidden_size"), hparams.whole("moe_intermediate_size")
+        if part == "mlp.experts.down_proj" and weight.shape[1:] == (inner, width):
             return (turned(names["down_proj"], weight),)
-        if part == "mlp.experts.gate_up_proj" and kind in ("", "weight"):
+        if part == "mlp.experts.gate_up_proj" and weight.shape[1:] == (width, 2 * inner):
             return turned_halves((names["gate_proj"], names["up_proj"]), weight)
         return super().layer_tensors(weight, layer, part, kind, hparams)
 
