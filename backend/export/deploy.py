@@ -25,7 +25,7 @@ from backend.ollama.failure import ServerDiedError, UnreachableError
 from backend.parity.asked import in_memory
 from backend.parity.proof import Proof
 from backend.parity.template import templates_for
-from backend.parity.training import Training
+from backend.parity.training import Trained, Training
 from data.errors import AppError
 from data.i18n import Message, _
 from data.jobs.folder import JobFolder
@@ -91,7 +91,7 @@ class ProofGate:
 
         prover = proving.Prover(client, lf, templates_for(lf, self.paths), self.paths, on_case=on_case)
         async with in_memory(client, model):
-            found = await prover.prove(model, proving.trained_with(training))
+            found = await prover.prove(model, Trained.by(training, "record"))
         return dataclasses.replace(found, model=name)
 
     def _remedy(self, found: Proof) -> Message:

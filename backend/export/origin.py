@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from backend.deploy.request import Deployment
+from backend.export.source import training_of
 from backend.ollama.name import parse_name
-from backend.parity.expected import Trained
+from backend.parity.training import Trained, Training
 from backend.train.record import read_facts
 from data.errors import RequestError
 from data.jobs.library import Job, Library
@@ -18,24 +19,21 @@ _MAX_STEPS: Final = 20
 
 
 def trained_of(library: Library, model: str, host: str = "") -> Trained | None:
-    """Return what the training of ``model`` recorded; None where no job, or no record, leads back to one."""
+    """Return what the training of ``model`` recorded, else what its deployment was told of one; None for neither."""
     deployment = deployment_of(library, model, host)
-    return trained_of_gguf(library, Path(deployment.gguf)) if deployment is not None else None
+    if deployment is None:
+        return None
+    recorded = trained_of_gguf(library, Path(deployment.gguf))
+    told = Training.read(deployment.training) if recorded is None else None
+    return Trained.by(told, "asked") if told is not None else recorded
 
 
 def trained_of_gguf(library: Library, gguf: Path) -> Trained | None:
     """Return what the training that ``gguf`` comes from recorded."""
     for folder in _folders(library.list(), gguf):
-        facts = read_facts(folder)
-        if facts.template:
-            return Trained(
-                template=facts.template,
-                default_system=facts.default_system,
-                enable_thinking=facts.enable_thinking,
-                tool_format=facts.tool_format,
-                cutoff_len=facts.cutoff_len,
-                source="record",
-            )
+        training = training_of(read_facts(folder))
+        if training is not None:
+            return Trained.by(training, "record")
     return None
 
 

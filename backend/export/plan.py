@@ -14,11 +14,10 @@ from backend.convert.llama_cpp import AUTO
 from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
-from backend.export.source import Source
+from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
 from backend.lf.schema import Schema
-from backend.parity.training import Training
 from backend.train.spec import export_spec
 from data.errors import RequestError
 from data.i18n import Message, _
@@ -100,6 +99,11 @@ class ExportPlan:
             "deploy": self.deployment is not None,
         }
         return tuple(step for step, is_wanted in wanted.items() if is_wanted)
+
+    @property
+    def default_system(self) -> str | None:
+        """The system prompt of the training; None for the template's own, empty for a run that had none at all."""
+        return self.system or ("" if self.source.facts.default_system == "" else None)
 
     @property
     def model_folder(self) -> Path:
@@ -264,8 +268,8 @@ def _template_args(plan: ExportPlan) -> dict[str, object]:
     args: dict[str, object] = {"template": plan.template} if plan.template else {}
     if plan.thinking is not None:
         args["enable_thinking"] = plan.thinking
-    if plan.system:
-        args["default_system"] = plan.system
+    if plan.default_system is not None:
+        args["default_system"] = plan.default_system
     return args
 
 
@@ -305,16 +309,11 @@ def convert_params(plan: ExportPlan) -> dict[str, object]:
 
 def training_params(plan: ExportPlan) -> dict[str, object]:
     """Return what the GGUF and the Modelfile take over of the run; empty where its template is not known."""
-    if not plan.template:
+    recorded = training_of(plan.source.facts, plan.template) if plan.template else None
+    if recorded is None:
         return {}
-    facts = plan.source.facts
-    return Training(
-        template=plan.template,
-        default_system=plan.system or None,
-        enable_thinking=plan.thinking,
-        preserve_thinking=facts.preserve_thinking,
-        tool_format=facts.tool_format,
-        cutoff_len=plan.cutoff_len,
+    return dataclasses.replace(
+        recorded, default_system=plan.default_system, enable_thinking=plan.thinking, cutoff_len=plan.cutoff_len
     ).as_params()
 
 
@@ -331,7 +330,7 @@ def warnings(plan: ExportPlan, lf: LlamaFactory | None) -> Iterator[Message]:
         for name, recorded, now in (
             ("template", facts.template, plan.template or None),
             ("enable_thinking", facts.enable_thinking, plan.thinking),
-            ("default_system", facts.default_system, plan.system or None),
+            ("default_system", facts.default_system, plan.default_system),
         )
         if facts.origin and recorded != now
     ]

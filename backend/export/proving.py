@@ -16,12 +16,11 @@ from backend.ollama.client import Client
 from backend.parity import asked, cases, parting, proof
 from backend.parity.cases import Case
 from backend.parity.compare import Verdict
-from backend.parity.expected import Trained
 from backend.parity.guess import guess
 from backend.parity.mend import mend
 from backend.parity.proof import OnCase, Proof
 from backend.parity.template import Template, Templates, templates_for
-from backend.parity.training import Training
+from backend.parity.training import Trained
 from data.errors import AppError, RequestError
 from data.files import write_atomic
 from data.i18n import Message, _
@@ -105,7 +104,7 @@ class Prover:
         return await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
 
     def _template(self, trained: Trained) -> Template:
-        return self.known.of_run(trained.template, enable_thinking=trained.enable_thinking)
+        return trained.of(self.known)
 
     def _cases(self, trained: Trained) -> tuple[Case, ...]:
         return (*built_in(self._template(trained)), *self.extra)
@@ -129,18 +128,6 @@ def installed(
             _("Run: paddock setup llamafactory"),
         )
     return lf, templates_for(lf, paths)
-
-
-def trained_with(training: Training) -> Trained:
-    """Return what a job's ``training`` says, for a proof."""
-    return Trained(
-        template=training.template,
-        default_system=training.default_system,
-        enable_thinking=training.enable_thinking,
-        tool_format=training.tool_format,
-        cutoff_len=training.cutoff_len or None,
-        source="record",
-    )
 
 
 def summary(found: Proof) -> dict[str, object]:

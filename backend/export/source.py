@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from backend.parity.training import Training
 from backend.train import checkpoint
 from backend.train.record import RunFacts, read_facts
 from data.errors import RequestError
@@ -187,4 +188,22 @@ def _nothing_there(path: Path) -> RequestError:
         _("There are no weights in {path}", path=str(path)),
         _("It has neither adapter_model.safetensors nor a model's safetensors."),
         _("Name the output_dir of a training, a checkpoint in it, a model's folder, or a GGUF."),
+    )
+
+
+def training_of(facts: RunFacts, template: str | None = None) -> Training | None:
+    """Return what a run's record says for its GGUF, its Modelfile and its proof; None where nobody names a template.
+
+    ``template`` wins over the record. The one place where a record becomes a training.
+    """
+    name = template or facts.template
+    if not name:
+        return None
+    return Training(
+        template=name,
+        default_system=facts.default_system,
+        enable_thinking=facts.enable_thinking if facts.origin else True,  # as LLaMA-Factory takes it unsaid
+        preserve_thinking=facts.preserve_thinking,
+        tool_format=facts.tool_format,
+        cutoff_len=facts.cutoff_len or 0,
     )

@@ -106,6 +106,11 @@ COUNTED: Final = frozenset({"user", "system-turns", "unicode", "tools", "thinkin
 """The conversations among ``built_in`` whose tokens a proof lets the server count: one of each shape"""
 _SYSTEM: Final = "You are a careful assistant."
 _TALK: Final = _talk("Who are you?", "I am a model.", "What can you do?", "I can answer.", "Then tell me more.")
+_THOUGHTFUL: Final = (
+    Turn("user", "How many legs have two spiders?"),
+    Turn("assistant", "Sixteen.", "A spider has eight legs,\nso two have sixteen."),
+    Turn("user", "And three?"),
+)
 _CALLED: Final = (
     Turn("user", "How is the weather in Oslo?"),
     Turn("call", calls=(("get_weather", {"city": "Oslo"}),)),
@@ -144,6 +149,7 @@ def built_in(*, tools: bool = True, thinking: bool = False) -> tuple[Case, ...]:
         found += [
             Case("thinking-off", _talk("Who are you?"), thinking=False),
             Case("thinking-off-turns", _TALK, _SYSTEM, thinking=False),
+            Case("thinking-turns", _THOUGHTFUL, _SYSTEM),  # the run says whether thoughts stay in the history
         ]
     return tuple(found)
 

@@ -15,35 +15,13 @@ from backend.lf.kept import ask_and_keep, recall
 from backend.parity.cases import Case
 from backend.parity.seam import whole
 from backend.parity.tokenizer import Runner
+from backend.parity.training import Training
 from data.errors import AppError, RequestError
 from data.i18n import _
 from data.paths import Paths
 
 _SCRIPT: Final = "encode.py"
 _KEPT: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a model was trained with: the arguments of the run that make its prompts."""
-
-    template: str
-    default_system: str | None = None
-    """None: the template's own"""
-    enable_thinking: bool | None = True
-    tool_format: str | None = None
-    cutoff_len: int | None = None
-    source: str = "asked"
-    """Where it is known from: asked, record, guess"""
-
-    def arguments(self) -> dict[str, object]:
-        """Return LLaMA-Factory's arguments, without None."""
-        values = {
-            "default_system": self.default_system,
-            "enable_thinking": self.enable_thinking,
-            "tool_format": self.tool_format,
-        }
-        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +57,7 @@ class Expected:
     """Tokens that the template needs and the vocabulary lacks: a training gives them new numbers"""
 
 
-def expect(lf: LlamaFactory, paths: Paths, trained: Trained, cases: Sequence[Case], runner: Runner) -> Expected:
+def expect(lf: LlamaFactory, paths: Paths, trained: Training, cases: Sequence[Case], runner: Runner) -> Expected:
     """Return what LLaMA-Factory makes of ``cases`` (10 to 30 s, unless it was asked before); raises AppError."""
     place, special = paths.cache / "parity", runner.vocabulary.seams
     tokenizer = json.dumps([runner.vocabulary.tokens, runner.vocabulary.merges, runner.vocabulary.types]).encode()

@@ -47,7 +47,7 @@ def right_values(proof: Proof, template: Template) -> Mended:
     parameters = _parameters(proof.served)
     parameters["stop"] = list(stops(template, tokens))
     wanted, given = proof.trained.cutoff_len, proof.served.context
-    if wanted is not None and (given is None or given < wanted):
+    if wanted and (given is None or given < wanted):
         parameters["num_ctx"] = wanted
     return Mended(go_template(template, tokens).text, template.default_system, parameters)
 

@@ -15,9 +15,10 @@ from backend.parity.asked import Sent, Served
 from backend.parity.cases import COUNTED, Case
 from backend.parity.cause import explained
 from backend.parity.compare import Verdict, part
-from backend.parity.expected import Expected, Trained, expect
+from backend.parity.expected import Expected, expect
 from backend.parity.predict import forecast
 from backend.parity.tokenizer import Runner
+from backend.parity.training import Trained
 from data.i18n import Message, _
 from data.paths import Paths
 
@@ -58,7 +59,7 @@ class Proof:
     def context_is_enough(self) -> bool:
         """Whether the server keeps as much of a conversation as the training did."""
         wanted, given = self.trained.cutoff_len, self.served.context
-        return wanted is None or given is None or given >= wanted
+        return given is None or given >= wanted
 
     @property
     def can_be_mended(self) -> bool:
@@ -96,7 +97,7 @@ class Proof:
 
     def as_json(self) -> dict[str, object]:
         """Return the object of ``paddock verify``."""
-        cutoff, context = self.trained.cutoff_len, self.served.context
+        cutoff, context = self.trained.cutoff_len or None, self.served.context
         return {
             "ok": self.ok,
             "holds": self.holds,

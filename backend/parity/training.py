@@ -64,6 +64,16 @@ class Training:
             raise RequestError(_("The job's training facts make no sense"), said, _("Start the job anew."))
         return cls(**cast("Any", dict(value)))
 
+    def arguments(self) -> dict[str, object]:
+        """Return LLaMA-Factory's arguments besides the template, without what it is to choose itself."""
+        values = {
+            "default_system": self.default_system,
+            "enable_thinking": self.enable_thinking,
+            "preserve_thinking": self.preserve_thinking,
+            "tool_format": self.tool_format,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
     def resolve(self, settings: Settings, paths: Paths) -> Template:
         """Return the run's template, asking the installed LLaMA-Factory where it may differ; raises AppError."""
         lf = find(settings, paths)
@@ -80,6 +90,21 @@ class Training:
             tool_format=self.tool_format,
             enable_thinking=self.enable_thinking,
             preserve_thinking=self.preserve_thinking,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trained(Training):
+    """A training as far as somebody knows it: what a proof judges a model by."""
+
+    source: str = "asked"
+    """Where it is known from: asked, record, guess"""
+
+    @classmethod
+    def by(cls, training: Training, source: str) -> Trained:
+        """Return ``training`` as ``source`` says it."""
+        return cls(
+            **{field.name: getattr(training, field.name) for field in dataclasses.fields(Training)}, source=source
         )
 
 

@@ -16,6 +16,7 @@ from backend.export.modelfile import mended
 from backend.export.prove import Request
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
+from backend.train.record import RECORD_FILE
 from data.jobs.library import Job
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
@@ -57,6 +58,20 @@ class Place(Yard):
     def deployment(self, server: Running, name: str = "m", **more: Any) -> Deployment:
         training = {"template": "llama3", "cutoff_len": 4096}
         return Deployment(gguf=str(self.gguf), name=name, host=server.url, training=training, **more)
+
+    def thinker(self, **record: Any) -> tuple[Path, dict[str, Any]]:
+        """Return a GGUF with ChatML's marks beside the record of a run, and what the record says of its prompts."""
+        folder = self.root / "thinker"
+        folder.mkdir(exist_ok=True)
+        vocabulary = tiny_gguf.Vocabulary.of_bytes()
+        for mark in ("<|im_start|>", "<think>", "</think>"):
+            vocabulary.number(mark)
+        vocabulary.eos = vocabulary.number("<|im_end|>")
+        training = {"template": "qwen3", "cutoff_len": 4096, **record}
+        (folder / RECORD_FILE).write_text(
+            json.dumps({"version": 1, "job": "j", "enable_thinking": True, **training}), encoding="utf-8"
+        )
+        return tiny_gguf.write(folder / "thinker.gguf", vocabulary, add_bos=False), training
 
     def run_to_its_end(self, spec: JobSpec) -> Job:
         self.launch(spec)
@@ -133,6 +148,30 @@ def test_a_right_model_is_published_a_wrong_one_is_not_and_is_mended(place: Plac
     assert done.status is Status.SUCCEEDED, words(done)
     assert (done.state.result["mended"], proof(done)["ok"], proof(done)["mended"]) == (True, True, True)
     assert asyncio.run(look(server.url))[0] == ["m:latest"]
+
+
+def test_tools_and_thoughts_of_a_run_are_deployed_proven_and_mended_as_it_had_them(
+    place: Place, server: Running
+) -> None:
+    """``tool_format`` and ``preserve_thinking`` change the prompt, and no template's name says them."""
+    gguf, training = place.thinker(tool_format="llama3", preserve_thinking=True)
+    asked = dataclasses.replace(place.deployment(server, "thinker"), gguf=str(gguf), training=training)
+
+    deployed = place.deploy(asked)
+    assert deployed.status is Status.SUCCEEDED, words(deployed)
+    texts = {case["name"]: case["actual_text"] for case in proof(deployed)["cases"]}
+    assert "so two have sixteen.\n</think>\n\nSixteen." in texts["thinking-turns"]
+    assert "Cutting Knowledge Date" in texts["tools"] or "JSON for a function call" in texts["tools"]
+    proven = place.run_to_its_end(Request("thinker", host=server.url).spec(workspace=place.root))
+    assert proven.status is Status.SUCCEEDED, words(proven)
+
+    broken = place.deploy(dataclasses.replace(asked, edited='TEMPLATE "{{ .Prompt }}"', unproven=True))
+    assert (broken.status, proof(broken)["holds"]) == (Status.SUCCEEDED, False), words(broken)
+    done = place.run_to_its_end(Request("thinker", host=server.url, mend=True).spec(workspace=place.root))
+    assert done.status is Status.SUCCEEDED, words(done)
+    found = proof(done)
+    assert (done.state.result["mended"], found["ok"], found["template_source"]) == (True, True, "record")
+    assert {case["name"]: case["actual_text"] for case in found["cases"]} == texts
 
 
 def test_where_nobody_knows_the_training_the_result_says_so(place: Place, server: Running) -> None:

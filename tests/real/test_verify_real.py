@@ -15,8 +15,9 @@ from backend.ollama.blob import digest
 from backend.ollama.client import Client, Creation
 from backend.parity import asked, cases
 from backend.parity.cases import Case
-from backend.parity.expected import Trained, expect
+from backend.parity.expected import expect
 from backend.parity.proof import judge
+from backend.parity.training import Trained
 from data.paths import Paths
 from data.settings import load_settings
 from tests import ollamas, oracle, tiny_gguf

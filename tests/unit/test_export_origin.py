@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from backend.export.origin import deployment_of, trained_of, trained_of_gguf
+from backend.parity.training import Trained
 from data.jobs.library import Library
 from tests.ui.folders import Stable
 
@@ -16,7 +17,7 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     output.mkdir(parents=True)
     record = {
         "version": 1, "job": "j", "template": "qwen", "enable_thinking": False, "default_system": "Be kind.",
-        "cutoff_len": 3000,
+        "cutoff_len": 3000, "tool_format": "glm4", "preserve_thinking": True,
     }  # fmt: skip
     (output / "paddock.json").write_text(json.dumps(record), encoding="utf-8")
     stable = Stable(tmp_path / "jobs", workspace=str(tmp_path))
@@ -25,6 +26,8 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     stable.job("convert", "GGUF", ago_s=80, params={"source": str(merged), "target": str(gguf)}).start().end()
     deploy = stable.job("deploy", "robin", ago_s=70, params={"gguf": str(gguf), "name": "robin"}).start()
     deploy.event("result", values={"model": "robin:latest", "host": "http://127.0.0.1:1"}).end()
+    told = {"gguf": "/far.gguf", "name": "told", "training": {"template": "llama3", "tool_format": "qwen"}}
+    stable.job("deploy", "told", ago_s=65, params=told).start().event("result", values={"model": "told"}).end()
     stable.job("deploy", "other", ago_s=60, params={"gguf": "/no.gguf", "name": "other"}).start()  # has not ended well
     stable.close()
     library = Library(tmp_path / "jobs")
@@ -33,10 +36,12 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     assert found is not None
     assert (found.template, found.enable_thinking, found.default_system) == ("qwen", False, "Be kind.")
     assert (found.cutoff_len, found.source) == (3000, "record")
+    assert (found.tool_format, found.preserve_thinking) == ("glm4", True)
     assert trained_of(library, "robin", "http://127.0.0.1:2") is None  # a model of that name elsewhere
     assert trained_of(library, "other") is None
     assert trained_of(library, "no such/name/at/all") is None
     assert trained_of_gguf(library, gguf) == found
+    assert trained_of(library, "told") == Trained("llama3", tool_format="qwen", source="asked")  # no record leads there
     deployment = deployment_of(library, "robin")
     assert deployment is not None
     assert deployment.gguf == str(gguf)

@@ -13,9 +13,10 @@ from backend.export.prove import Request
 from backend.export.proving import Said
 from backend.parity.asked import Sent
 from backend.parity.cases import Case, Turn
-from backend.parity.expected import Prompt, Trained
+from backend.parity.expected import Prompt
 from backend.parity.proof import Proof, judge
 from backend.parity.template import snapshot
+from backend.parity.training import Trained
 from data.errors import RequestError
 from data.i18n import Message, verbatim
 from data.jobs.folder import JobFolder

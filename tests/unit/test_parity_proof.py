@@ -16,12 +16,13 @@ from backend.parity import cases
 from backend.parity.asked import RAW, Sent, Served, read_served
 from backend.parity.cases import Case, Turn, built_in, read_cases
 from backend.parity.compare import part
-from backend.parity.expected import Expected, Prompt, Trained
+from backend.parity.expected import Expected, Prompt
 from backend.parity.guess import guess
 from backend.parity.proof import judge
 from backend.parity.template import snapshot
 from backend.parity.tokenizer import Runner
 from backend.parity.toolloss import loss_of
+from backend.parity.training import Trained
 from backend.parity.vocabulary import Vocabulary
 from data.errors import AppError, RequestError
 from tests.tiny_gguf import byte_tokens

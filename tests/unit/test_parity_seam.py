@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend.parity.asked import Sent, Served
 from backend.parity.cases import Case, Turn
-from backend.parity.expected import Expected, Prompt, Trained
+from backend.parity.expected import Expected, Prompt
 from backend.parity.expression import Tokens, eos_of
 from backend.parity.go_template import go_template
 from backend.parity.gochat import GoChat
@@ -21,7 +21,7 @@ from backend.parity.proof import judge
 from backend.parity.seam import whole
 from backend.parity.template import snapshot
 from backend.parity.tokenizer import Runner
-from backend.parity.training import tokens_of_folder
+from backend.parity.training import Trained, tokens_of_folder
 from backend.parity.vocabulary import Vocabulary
 
 SPECIAL = frozenset({"<unk>", "<s>", "</s>"})

@@ -9,6 +9,7 @@ import click
 
 from backend.convert.llama_cpp import AUTO, CONVERTERS, LLAMA_CPP, find_script, quantizer_for
 from backend.convert.quants import BITS
+from backend.export.source import training_of
 from backend.lf.find import find
 from backend.parity.template import templates_for
 from backend.parity.training import Training
@@ -147,7 +148,7 @@ def convert(
             _("convert_hf_to_gguf.py takes whole models only."),
             _("Leave --converter out, or merge the adapter first (paddock export)."),
         )
-    training = None if adapter else training_of(source, template, services)
+    training = None if adapter else recorded_training(source, template, services)
     for note in () if adapter else foresee(source, converter, services).notes():
         console.tell(f"{console.paint('!', 'warn')} {note}")
     spec = conversion(
@@ -215,23 +216,14 @@ def foresee(source: Path, converter: str, services: Services) -> Road:
     )
 
 
-def training_of(folder: Path, template: str | None, services: Services) -> Training | None:
+def recorded_training(folder: Path, template: str | None, services: Services) -> Training | None:
     """Return what the training behind ``folder`` decided about prompts; None where nobody says which template.
 
     ``template`` wins over the record. Raises RequestError where LLaMA-Factory has no such template.
     """
-    facts = read_facts(folder)
-    name = template or facts.template
-    if not name:
+    training = training_of(read_facts(folder), template)
+    if training is None:
         return None
-    training = Training(
-        template=name,
-        default_system=facts.default_system,
-        enable_thinking=facts.enable_thinking if facts.origin else True,
-        preserve_thinking=facts.preserve_thinking,
-        tool_format=facts.tool_format,
-        cutoff_len=facts.cutoff_len or 0,
-    )
     lf = find(services.settings, services.paths, services.workspace, services.environ)
     training.of(templates_for(lf, services.paths))
     return training

@@ -16,7 +16,7 @@ from backend.convert.llama_cpp import AUTO
 from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment
 from backend.export.plan import ExportPlan, draft, model_name
-from backend.export.source import Source, read_source
+from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
 from backend.lf.find import find
 from backend.ollama.client import Client
@@ -197,18 +197,18 @@ def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
 
         facts = read_facts(source.path.parent)
     template = None if _template_file(wish, services) else wish.template
-    name = template or facts.template or ""
-    if not name:
+    training = training_of(facts, template)
+    if training is None:
         return {}
     if template:
         lf = find(services.settings, services.paths, services.workspace, services.environ)
         templates_for(lf, services.paths).get(template)
     return {
         "source": dataclasses.replace(source, facts=facts),
-        "template": name,
-        "thinking": facts.enable_thinking if facts.origin else True,
-        "system": wish.system if wish.system is not None else facts.default_system or "",
-        "cutoff_len": facts.cutoff_len or 0,
+        "template": training.template,
+        "thinking": training.enable_thinking,
+        "system": wish.system if wish.system is not None else training.default_system or "",
+        "cutoff_len": training.cutoff_len,
     }
 
 

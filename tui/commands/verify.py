@@ -150,7 +150,7 @@ def _foretell(
         lambda: guess(known, from_header(header), modelfile.template or served or ""),
         wish.name,
     )
-    template = known.of_run(trained.template, enable_thinking=trained.enable_thinking)
+    template = trained.of(known)
     session.console.update(str(_("asking LLaMA-Factory for its prompts …")))
     return proof.foretell(gguf, modelfile, version, trained, (*built_in(template), *extra), lf, services.paths)
 
