@@ -67,6 +67,10 @@ class ProofView:
     num_ctx: tuple[int | None, int | None, bool]
     """The server's, the training's cutoff_len, and whether it is enough"""
     problems: tuple[tuple[Message, Message], ...]
+    mended: bool = False
+    """It is of a Modelfile that Paddock has just written anew"""
+    left_out: tuple[Message, ...] = ()
+    """Why rows of the training's own data are not among the conversations"""
 
     @property
     def same(self) -> int:
@@ -110,6 +114,8 @@ def _proof(value: Mapping[str, object]) -> ProofView:
             (Message.from_json(_table(one).get("cause")), Message.from_json(_table(one).get("remedy")))
             for one in _list(value.get("problems"))
         ),
+        mended=bool(value.get("mended")),
+        left_out=tuple(Message.from_json(one) for one in _list(value.get("left_out"))),
     )  # fmt: skip
 
 

@@ -28,7 +28,10 @@ class Experts:
         self._layers: dict[int, dict[tuple[str, int], Weight]] = {}
 
     def add(self, weight: Weight, layer: int, expert: int, matrix: str) -> Iterable[Tensor]:
-        """Take one matrix in; return the layer's stacked tensors if it was the last, else nothing."""
+        """Take one matrix in, (rows, columns); return the layer's stacks if it was the last, else nothing.
+
+        A stack is (experts, rows, columns), in the order of the experts' numbers.
+        """
         if expert >= self._count:
             raise self._wrong(_("There is {name}, but config.json says {count}.", name=weight.name, count=self._count))
         waiting = self._layers.setdefault(layer, {})
@@ -39,6 +42,7 @@ class Experts:
         return [self._stack(waiting, layer, matrix) for matrix in self._stacked]
 
     def _stack(self, waiting: Mapping[tuple[str, int], Weight], layer: int, matrix: str) -> Tensor:
+        """Return the (experts, rows, columns) of one kind of matrix."""
         weights = [waiting[matrix, expert] for expert in range(self._count)]
         odd = next((weight for weight in weights if weight.shape != weights[0].shape), None)
         if odd:

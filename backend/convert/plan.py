@@ -34,11 +34,12 @@ _MATRICES: Final = (".weight", ".lora_a", ".lora_b")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A source tensor, or half of it, as rows of an output tensor; ``reorder`` gets blocks of ``block_rows``."""
+    """A source tensor, or half of it, as rows of an output tensor."""
 
     weight: Weight
     block_rows: int = 1
     reorder: Callable[[Rows], Rows] | None = None
+    """Gets ``block_rows`` rows at a time, (block_rows, columns), and returns as many numbers, in the output's order"""
     shift: float = 0.0
     """Added to every number: some models keep their norms as the difference to one"""
     keeps_half: bool = False
@@ -54,6 +55,7 @@ class Tensor:
     """Slowest dimension first, as in the source"""
     parts: tuple[Part, ...] = ()
     values: bytes = b""
+    """``count`` float32 numbers, little endian, in row-major order"""
 
     @property
     def count(self) -> int:

@@ -42,6 +42,7 @@ class Weight:
     shape: tuple[int, ...]
     path: Path
     offset: int
+    """Bytes from the beginning of the file, the safetensors header included"""
 
     @property
     def count(self) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 from backend.deploy.request import Deployment
 from backend.deploy.work import deploy
 from backend.export import proving
+from backend.export.origin import own_rows_of_gguf
 from backend.export.stoppable import run_stoppable
 from backend.lf.find import LlamaFactory, find
 from backend.ollama.client import Client
@@ -29,6 +30,7 @@ from backend.parity.training import Trained, Training
 from data.errors import AppError
 from data.i18n import Message, _
 from data.jobs.folder import JobFolder
+from data.jobs.library import Library
 from data.jobs.report import Reporter, run_work
 from data.paths import Paths
 from data.settings import load_settings
@@ -89,7 +91,9 @@ class ProofGate:
         def on_case(done: int, total: int, _name: str) -> None:
             reporter.progress(done, total, "conversations")
 
-        prover = proving.Prover(client, lf, templates_for(lf, self.paths), self.paths, on_case=on_case)
+        own = await asyncio.to_thread(own_rows_of_gguf, Library(self.paths.jobs), Path(self.deployment.gguf))
+        known = templates_for(lf, self.paths)
+        prover = proving.Prover(client, lf, known, self.paths, own=own, on_case=on_case)
         async with in_memory(client, model):
             found = await prover.prove(model, Trained.by(training, "record"))
         return dataclasses.replace(found, model=name)

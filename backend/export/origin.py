@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from backend.deploy.request import Deployment
+from backend.export.own_rows import OwnRows, own_rows
 from backend.export.source import training_of
 from backend.ollama.name import parse_name
 from backend.parity.training import Trained, Training
-from backend.train.record import read_facts
+from backend.train.record import read_data, read_facts
 from data.errors import RequestError
+from data.i18n import _
 from data.jobs.library import Job, Library
 from data.jobs.status import Status
 
 _MAX_STEPS: Final = 20
+_NO_JOB: Final = _("its folder counts from where the training ran, and that job is gone")
 
 
 def trained_of(library: Library, model: str, host: str = "") -> Trained | None:
@@ -29,12 +32,31 @@ def trained_of(library: Library, model: str, host: str = "") -> Trained | None:
 
 
 def trained_of_gguf(library: Library, gguf: Path) -> Trained | None:
-    """Return what the training that ``gguf`` comes from recorded."""
+    """Return what the training that ``gguf`` comes from recorded; None where no record leads to one."""
     for folder in _folders(library.list(), gguf):
         training = training_of(read_facts(folder))
         if training is not None:
             return Trained.by(training, "record")
     return None
+
+
+def own_rows_of(library: Library, model: str, host: str = "") -> OwnRows:
+    """Return the first rows of what ``model`` was trained on; nothing where no record says what that was."""
+    deployment = deployment_of(library, model, host)
+    return own_rows_of_gguf(library, Path(deployment.gguf)) if deployment is not None else OwnRows()
+
+
+def own_rows_of_gguf(library: Library, gguf: Path) -> OwnRows:
+    """Return the first rows of what the training that ``gguf`` comes from was given."""
+    jobs = library.list()
+    data = next((found for folder in _folders(jobs, gguf) if (found := read_data(folder)) is not None), None)
+    if data is None:
+        return OwnRows()
+    workspace = next((job.spec.workspace for job in jobs if job.id == data.job), "")
+    if not workspace and not Path(data.folder).expanduser().is_absolute():
+        why = _("No row of {name} is among the conversations: {why}.", name=", ".join(data.names), why=_NO_JOB)
+        return OwnRows(left_out=(why,))
+    return own_rows(data, Path(workspace))
 
 
 def deployment_of(library: Library, model: str, host: str = "") -> Deployment | None:

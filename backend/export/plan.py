@@ -55,7 +55,9 @@ class Gptq:
     dataset: str
     """A file or a dataset's name: what the quantisation is calibrated with"""
     nsamples: int = 128
+    """Samples of the calibration set"""
     maxlen: int = 1024
+    """Tokens a sample"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 from backend.deploy.server import ensure_server
 from backend.export import proving
+from backend.export.origin import own_rows_of
 from backend.export.proving import Said
 from backend.export.stoppable import run_stoppable
 from backend.ollama.address import parse_address
@@ -119,8 +120,10 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
         reporter.progress(done, total, "conversations")
 
     async with Client(server.host) as client:
-        prover = proving.Prover(client, lf, known, paths, extra, on_case)
-        trained = await prover.trained(Library(paths.jobs), request.model, server.host, request.said)
+        library = Library(paths.jobs)
+        own = await asyncio.to_thread(own_rows_of, library, request.model, server.host)
+        prover = proving.Prover(client, lf, known, paths, extra, own, on_case)
+        trained = await prover.trained(library, request.model, server.host, request.said)
         reporter.stage("proof", _("Proving that {model} is sent what it was trained on", model=request.model))
         found, mended = await prover.prove(request.model, trained), False
         if request.mend and not found.ok:

@@ -6,11 +6,12 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from backend.export.origin import trained_of
+from backend.export.own_rows import OwnRows
 from backend.lf.find import LlamaFactory, find
 from backend.ollama.client import Client
 from backend.parity import asked, cases, parting, proof
@@ -80,6 +81,8 @@ class Prover:
     paths: Paths
     extra: tuple[Case, ...] = ()
     """A person's own conversations besides the built-in ones"""
+    own: OwnRows = field(default_factory=OwnRows)
+    """The first rows of what the model was trained on"""
     on_case: OnCase = lambda done, total, name: None
 
     async def trained(self, library: Library, model: str, host: str, said: Said) -> Trained:
@@ -94,20 +97,22 @@ class Prover:
     async def prove(self, model: str, trained: Trained) -> Proof:
         """Return the proof of ``model``; raises AppError."""
         wanted = self._cases(trained)
-        return await proof.prove(self.client, model, trained, wanted, self.lf, self.paths, on_case=self.on_case)
+        found = await proof.prove(self.client, model, trained, wanted, self.lf, self.paths, on_case=self.on_case)
+        return dataclasses.replace(found, left_out=self.own.left_out)
 
     async def mend(self, found: Proof) -> tuple[Proof, bool]:
         """Make a proven model right as far as a Modelfile can, as ``backend.parity.mend``; raises AppError."""
         trained = found.trained
         template = dataclasses.replace(self._template(trained), default_system=found.expected.default_system)
         wanted = self._cases(trained)
-        return await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
+        new, takes = await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
+        return dataclasses.replace(new, left_out=self.own.left_out), takes
 
     def _template(self, trained: Trained) -> Template:
         return trained.of(self.known)
 
     def _cases(self, trained: Trained) -> tuple[Case, ...]:
-        return (*built_in(self._template(trained)), *self.extra)
+        return (*built_in(self._template(trained)), *self.own.cases, *self.extra)
 
 
 def built_in(template: Template) -> tuple[Case, ...]:
@@ -191,3 +196,5 @@ def report(found: Proof) -> Iterator[str]:
             yield f"    {'>' if row.is_first else ' '} {row.at:>5}  {left:<32} {right}"
     for why, _remedy in found.problems():
         yield f"--  {why.english()}"
+    for why in found.left_out:
+        yield f"    {why.english()}"

@@ -1,4 +1,7 @@
-"""Go's fmt.Sprintf, for the verbs and flags that a template may use."""
+"""Go's fmt.Sprintf, for the verbs and flags that a template may use.
+
+Source: Go ``fmt/print.go`` (``doPrintf``, ``printArg``, ``doPrint``) and ``fmt/format.go``.
+"""
 
 from __future__ import annotations
 

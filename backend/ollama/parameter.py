@@ -1,4 +1,7 @@
-"""Parameters of a model: which there are, of what type, and how a Modelfile writes them."""
+"""Parameters of a model: which there are, of what type, and how a Modelfile writes them.
+
+Source: Ollama ``api/types.go`` (``Options``, ``Runner``, ``FormatParams``) and ``parser/parser.go``.
+"""
 
 from __future__ import annotations
 

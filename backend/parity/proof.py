@@ -37,6 +37,8 @@ class Proof:
     verdicts: tuple[Verdict, ...]
     runner: Runner
     offline: bool = False
+    left_out: tuple[Message, ...] = ()
+    """Why rows of the training's own data are not among the conversations"""
 
     @property
     def ok(self) -> bool:
@@ -121,6 +123,7 @@ class Proof:
             "num_ctx": {"actual": context, "cutoff_len": cutoff, "ok": self.context_is_enough},
             "problems": [{"cause": why.as_json(), "remedy": mend.as_json()} for why, mend in self.problems()],
             "mendable": self.can_be_mended,
+            "left_out": [why.as_json() for why in self.left_out],
         }
 
 

@@ -1,4 +1,7 @@
-"""Where an answer ends: the stop strings of a Modelfile, and the tokens that the GGUF names for it."""
+"""Where an answer ends: the stop strings of a Modelfile, and the tokens that the GGUF names for it.
+
+Source: LLaMA-Factory ``data/template.py`` (``Template.get_stop_token_ids``, ``fix_special_tokens``).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A chat template of LLaMA-Factory as plain values: a snapshot in the package, and a cache made by the bridge."""
+"""A chat template of LLaMA-Factory as plain values: a snapshot in the package, and a cache made by the bridge.
+
+Source: LLaMA-Factory ``data/template.py`` (``Template`` and its children, ``register_template``,
+``get_template_and_fix_tokenizer``).
+"""
 
 from __future__ import annotations
 

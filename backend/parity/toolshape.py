@@ -2,6 +2,7 @@
 
 The prompts themselves are never written down here: they are what stands around the probes. A format that writes them
 in a way that is not known is refused, whatever its name is.
+Source: LLaMA-Factory ``data/tool_utils.py`` (``ToolUtils`` and its children).
 """
 
 from __future__ import annotations

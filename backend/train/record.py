@@ -64,6 +64,17 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """What a run was trained on, as its record names it."""
+
+    names: tuple[str, ...]
+    folder: str
+    """``dataset_dir``; where relative, it counts from the workspace of ``job``"""
+    job: str = ""
+    """The training; empty where another program ran it"""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """The facts of a training run that evaluation, chat, export and the Modelfile take over."""
 
@@ -142,14 +153,25 @@ def read_facts(folder: Path) -> RunFacts:
     return RunFacts()
 
 
+def read_data(folder: Path) -> Data | None:
+    """Read what a run was trained on, from where ``read_facts`` reads; None where nobody recorded it."""
+    places = (folder, folder.parent) if folder.name.startswith("checkpoint-") else (folder,)
+    for place in places:
+        record = read_record(place)
+        args = record.values if record is not None else _arguments(place / ARGUMENTS_FILE)
+        if args is None:
+            continue
+        said, where = args.get("dataset"), args.get("dataset_dir") or _DEFAULTS["dataset_dir"]
+        items = cast("list[object]", said) if isinstance(said, list) else str(said or "").split(",")
+        names = tuple(name for name in (str(item).strip() for item in items) if name)
+        return Data(names, str(where), record.job if record is not None else "") if names else None
+    return None
+
+
 def _read_arguments(file: Path) -> RunFacts | None:
-    try:
-        value = yamlform.load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    args = _arguments(file)
+    if args is None:
         return None
-    if not isinstance(value, dict):
-        return None
-    args = cast("dict[str, object]", value)
     template, thinking = args.get("template"), args.get("enable_thinking", _DEFAULTS["enable_thinking"])
     system, cutoff_len = args.get("default_system"), args.get("cutoff_len", _DEFAULTS["cutoff_len"])
     tool_format = args.get("tool_format")
@@ -162,6 +184,14 @@ def _read_arguments(file: Path) -> RunFacts | None:
         str(file),
         args.get("preserve_thinking") is True,
     )
+
+
+def _arguments(file: Path) -> dict[str, object] | None:
+    try:
+        value = yamlform.load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 def board_form(args: Mapping[str, object]) -> dict[str, object]:

@@ -29,6 +29,9 @@ def rows(proof: ProofView) -> list[Row]:
         tokens = str(_("{count} tokens", count=case.tokens)) if case.ok else str(_("differs"))
         role = "muted" if case.ok else "failed" if case.grave else "warn"
         made.append(Row(f"case:{case.name}", ((*_mark(case), (case.name, "text")), part(tokens, role)), case.name))
+    if proof.left_out:
+        name = str(_("Own data left out"))
+        made.append(Row("left_out", ((("· ", "muted"), (name, "text")), part(str(len(proof.left_out)), "muted")), name))
     made.append(_heading("rest", str(_("And besides")), ""))
     _bos, trained, sent, is_same = proof.bos
     made += [
@@ -55,7 +58,10 @@ def _check(key: str, *, ok: bool, name: str, value: str) -> Row:
 def headline(proof: ProofView) -> Parts:
     """Return what the proof comes to in one line."""
     if proof.ok:
-        return (("✓ ", "done"), (str(_("Ollama sends exactly what the model was trained on.")), "strong"))
+        words = _("Ollama sends exactly what the model was trained on.")
+        if proof.mended:
+            words = _("The Modelfile is mended: Ollama now sends exactly what the model was trained on.")
+        return (("✓ ", "done"), (str(words), "strong"))
     wrong = len(proof.cases) - proof.same
     words = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(proof.cases))
     if proof.holds:
@@ -71,6 +77,8 @@ def about(proof: ProofView, key: str, width: int) -> list[Parts]:
         name = key.removeprefix("case:")
         case = next(case for case in proof.cases if case.name == name)
         return list(_case(case, width))
+    if key == "left_out":
+        return [(("· ", "muted"), (inert(str(why)), "text")) for why in proof.left_out]
     return list(_rest(proof, key))
 
 

@@ -18,6 +18,7 @@ from screens.proof.lines import COLUMNS, about, headline, rows
 from screens.proof.mending import mend
 from tui.keys import bindings
 from tui.proving import may_mend
+from tui.widgets.cells import Parts, part
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.reader import Reader
@@ -39,6 +40,7 @@ class ProofScreen(Place):
         super().__init__()
         self._job = job
         self._proof: ProofView | None = None
+        self._has_failed = False
 
     def body(self) -> ComposeResult:
         """Lay out the verdict above the conversations, and what is said of one beside them."""
@@ -46,6 +48,7 @@ class ProofScreen(Place):
         with Horizontal(id="proof"):
             with Vertical(id="cases", classes="pane"):
                 yield Table(COLUMNS, header=False, id="table")
+                yield Prose(id="nothing")
                 yield SearchField("table", id="search")
             with Vertical(id="case", classes="pane"):
                 yield Reader(id="about")
@@ -53,11 +56,20 @@ class ProofScreen(Place):
     def on_mount(self) -> None:
         """Read the proof."""
         self._titles()
+        self.add_class("-reading")
+        self._say_why_empty()
         self.query_one("#table", Table).focus()
         self._read()
 
     def _titles(self) -> None:
         entitle(self.query_one("#cases"), str(_("Proof")))
+
+    def _say_why_empty(self) -> None:
+        lines: list[Parts] = [part(str(_("Reading the proof…")), "muted")]
+        if self._has_failed:  # what failed is said in a panel; nothing is to be seen here
+            back: Parts = (("q ", "key"), (str(_("goes back")), "text"))
+            lines = [part(str(_("This proof cannot be shown.")), "strong"), (), back]
+        self.query_one("#nothing", Prose).show(lines)
 
     def where(self) -> str:
         """Name the model."""
@@ -67,6 +79,7 @@ class ProofScreen(Place):
         """Say everything again."""
         self._titles()
         super().language_changed()
+        self._say_why_empty()
         self._show()
 
     def on_resize(self) -> None:
@@ -77,8 +90,13 @@ class ProofScreen(Place):
     @work(exclusive=True, group="read")
     async def _read(self) -> None:
         self._proof = await self.attempt(lambda: self.services.proof(self._job))
-        if self._proof is None or not self.is_there:
+        self._has_failed = self._proof is None
+        if not self.is_there:
             return
+        if self._proof is None:
+            self._say_why_empty()
+            return
+        self.remove_class("-reading")
         self._show()
         wrong = next((case for case in self._proof.cases if case.grave), None)
         if wrong is not None:

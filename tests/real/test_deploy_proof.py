@@ -68,9 +68,13 @@ class Place(Yard):
             vocabulary.number(mark)
         vocabulary.eos = vocabulary.number("<|im_end|>")
         training = {"template": "qwen3", "cutoff_len": 4096, **record}
+        data = {"dataset": "mine,far", "dataset_dir": str(folder)}
         (folder / RECORD_FILE).write_text(
-            json.dumps({"version": 1, "job": "j", "enable_thinking": True, **training}), encoding="utf-8"
+            json.dumps({"version": 1, "job": "j", "enable_thinking": True, **training, **data}), encoding="utf-8"
         )
+        info = {"mine": {"file_name": "mine.json"}, "far": {"hf_hub_url": "owner/far"}}
+        (folder / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+        (folder / "mine.json").write_text(json.dumps([{"instruction": "Is it mine?"}]), encoding="utf-8")
         return tiny_gguf.write(folder / "thinker.gguf", vocabulary, add_bos=False), training
 
     def run_to_its_end(self, spec: JobSpec) -> Job:
@@ -161,6 +165,9 @@ def test_tools_and_thoughts_of_a_run_are_deployed_proven_and_mended_as_it_had_th
     assert deployed.status is Status.SUCCEEDED, words(deployed)
     texts = {case["name"]: case["actual_text"] for case in proof(deployed)["cases"]}
     assert "so two have sixteen.\n</think>\n\nSixteen." in texts["thinking-turns"]
+    assert "Is it mine?" in texts["mine:1"]
+    (left_out,) = proof(deployed)["left_out"]
+    assert left_out["values"]["name"] == "far"
     assert "Cutting Knowledge Date" in texts["tools"] or "JSON for a function call" in texts["tools"]
     proven = place.run_to_its_end(Request("thinker", host=server.url).spec(workspace=place.root))
     assert proven.status is Status.SUCCEEDED, words(proven)

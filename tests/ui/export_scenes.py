@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,18 +20,24 @@ from backend.export.forecast import FileSystem
 from backend.export.plan import ExportPlan, Step, warnings
 from backend.export.source import Checkpoint, Run, Source
 from backend.train.record import RunFacts
+from data.errors import RequestError
 from data.i18n import _
 from data.jobs.spec import JobSpec
 from screens.choice import ChoiceDialog
 from screens.entry import EntryDialog
+from screens.export.modelfile import ModelfileScreen
 from screens.export.screen import ExportScreen
+from screens.failure import FailureDialog
 from screens.finder import Finder
 from screens.gguf.screen import GgufScreen
+from screens.proof.screen import ProofScreen
 from tests.ui import folders
 from tests.ui.driving import screen_of, settled, until
 from tests.ui.scenes import OTHERS, Scene, Walk, keys
 from tests.ui.scripted import Exports
 from tests.unit.model_folder import write_model
+from tests.unit.test_hostile import ARRAY, GPT2, MODEL, STRING, array, key, text
+from tests.unit.test_hostile import gguf as gguf_of
 from tui.app import PaddockApp
 from tui.exporting import Prospect
 from tui.widgets.form import Form
@@ -101,6 +108,9 @@ class Written(Exports):
 
     found: tuple[Run, ...] = (SFT, DPO)
     base: str = BASE
+    awaits: str = ""
+    draft: str | None = MODELFILE
+    """None: there is none"""
     replaces: bool = False
     room: bool = True
     road: Road = Road()  # noqa: RUF009 - a Road is never changed
@@ -117,8 +127,14 @@ class Written(Exports):
         return Source("adapter", path, run.facts, self.base)
 
     def modelfile(self, plan: ExportPlan) -> str:
-        """Return what is written down."""
-        return MODELFILE
+        """Return what is written down; raises RequestError where there is nothing."""
+        if self.draft is None:
+            raise RequestError(
+                _("The model's folder does not exist"),
+                str(plan.model_folder),
+                _("Name a folder with config.json and safetensors."),
+            )
+        return self.draft
 
     def prospect(self, plan: ExportPlan) -> Prospect:
         """Return what the plan takes."""
@@ -231,6 +247,87 @@ def gguf(*names: str) -> Walk:
     return walk
 
 
+def here(name: str) -> Path:
+    """Return a file where the test runs."""
+    return Path(name).absolute()
+
+
+def waiting(kind: type[object], *names: str, path: str = "") -> Walk:
+    """Press keys, or look into ``path``, and see what is on the screen while nothing comes."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await settled(pilot, app)
+        if path:
+            await app.open_gguf(str(here(path)))
+        await pilot.press(*names)
+        await until(pilot, lambda: isinstance(app.screen, kind))
+        for _time in range(3):  # until what has the keys, and what they do, is shown
+            await pilot.pause()
+
+    return walk
+
+
+def refused(way: Walk, kind: type[object]) -> Walk:
+    """Go ``way`` until a panel says what failed, put it away, and see what is left."""
+
+    async def walk(pilot: Pilot[None], app: PaddockApp) -> None:
+        await way(pilot, app)
+        await until(pilot, lambda: isinstance(app.screen, FailureDialog))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, kind))
+        await settled(pilot, app)
+
+    return walk
+
+
+async def no_gguf(pilot: Pilot[None], app: PaddockApp) -> None:
+    """Look into a file that is none."""
+    await settled(pilot, app)
+    file = here("broken.gguf")
+    await asyncio.to_thread(file.write_bytes, b"no GGUF at all")
+    await app.open_gguf(str(file))
+
+
+async def odd_gguf(pilot: Pilot[None], app: PaddockApp) -> None:
+    """Look into a GGUF that contradicts itself."""
+    await settled(pilot, app)
+    file = here("odd.gguf")
+    await asyncio.to_thread(file.write_bytes, make_odd_gguf())
+    await app.open_gguf(str(file))
+    await until(pilot, lambda: isinstance(app.screen, GgufScreen) and not app.screen.has_class("-reading"))
+    await settled(pilot, app)
+
+
+def make_odd_gguf() -> bytes:
+    """Return the header of a model whose vocabulary does not fit its scores, with tensors left out."""
+    tokens = key("tokenizer.ggml.tokens", ARRAY, array(STRING, 2, text("a") + text("b")))
+    return gguf_of([MODEL, GPT2, tokens])
+
+
+def proven(change: Mapping[str, object], *, right: bool) -> Callable[[folders.Stable], object]:
+    """Write a proof of a model that has its name: all as trained where ``right``, else as the wrong one has it."""
+
+    def write(make: folders.Stable) -> None:
+        value = json.loads(folders.WRONG_PROOF.read_bytes())
+        cases = value["cases"]
+        for case in cases if right else cases[1:]:
+            case.update(ok=True, grave=False, actual_text=case["expected_text"], cause=None, cause_id=None, words=None)
+            case.update(first_difference=None, tokens=[], actual_ids=case["expected_ids"])
+        holds = right or not change.get("grave", True)
+        if right:
+            value["num_ctx"] = {"actual": 2048, "cutoff_len": 2048, "ok": True}
+            value.update(problems=[], stops={**value["stops"], "missing": [], "ok": True})
+        value.update(ok=right, holds=holds, **change)
+        job = make.job("prove", "qwen2.5-0.5b-sft", ago_s=60, params={"model": "qwen2.5-0.5b-sft"}).start()
+        job.folder.proof.write_text(json.dumps(value), encoding="utf-8")
+        summary = {"ok": right, "holds": holds, "same": 10 if right else 9, "cases": 10}
+        job.event("result", after_s=20, values={"proof": summary, "model": "qwen2.5-0.5b-sft"}).end(
+            "succeeded" if holds else "failed", exit_code=0 if holds else 1
+        )
+
+    return write
+
+
 def make_gguf() -> Path:
     """Make a small GGUF where the test runs; return its path."""
     write_model(Path("model"))
@@ -246,6 +343,9 @@ SCRIPT: Final = Road(
     left_out=412,
 )
 """Of a model that our converter does not know, and that has eyes"""
+LEFT_OUT: Final = _(
+    "No row of {name} is among the conversations: {why}.", name="identity", why=_("it is no file of this machine")
+)
 CHATML: Final = (
     "{% for message in messages %}\n"
     "    {{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}\n"
@@ -274,6 +374,21 @@ EXPORT_SCENES: Final = (
     Scene("run-refused", folders.refused_deployment, ways(keys("enter"))),
     Scene("proof", folders.refused_deployment, ways(keys("enter"), keys("p"))),
     Scene("proof-context", folders.refused_deployment, ways(keys("enter"), keys("p"), keys("G"))),
+    Scene("proof-reading", folders.refused_deployment, ways(keys("enter"), waiting(ProofScreen, "p")),
+          exports=Written(awaits="proof")),
+    Scene("proof-none", lambda make: folders.refused_deployment(make).folder.proof.write_text("{}"),
+          refused(ways(keys("enter"), waiting(object, "p")), ProofScreen)),
+    Scene("proof-holds", proven({}, right=True), ways(keys("enter"), keys("p"))),
+    Scene("proof-mended", proven({"mended": True, "left_out": [LEFT_OUT.as_json()]}, right=True),
+          ways(keys("enter"), keys("p"))),
+    Scene("proof-beyond-mending", proven({"mendable": False}, right=False), ways(keys("enter"), keys("p"))),
+    Scene("export-looking", walk=waiting(ExportScreen, "4"), exports=Written(awaits="runs")),
+    Scene("modelfile-draft", walk=ways(export(), waiting(ModelfileScreen, "e")), exports=Written(awaits="modelfile")),
+    Scene("modelfile-none", walk=refused(ways(export(), waiting(object, "e")), ModelfileScreen),
+          exports=Written(draft=None)),
+    Scene("gguf-reading", walk=waiting(GgufScreen, path="model.gguf"), exports=Written(awaits="gguf")),
+    Scene("gguf-none", walk=refused(no_gguf, GgufScreen)),
+    Scene("gguf-problems", walk=odd_gguf),
     Scene("modelfile", walk=ways(export("e"), modelfile()), exports=USUAL),
     Scene("modelfile-mistake", walk=ways(export("e"), modelfile(*"TEMPLTE")), exports=USUAL),
     Scene("modelfile-edited", walk=ways(export("e"), modelfile(*"SYSTEM short", "enter")), exports=USUAL),

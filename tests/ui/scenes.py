@@ -104,6 +104,7 @@ class Scene:
             model=self.model,
             offers=self.offers,
             exports=self.exports,
+            silence=silence,
         )
 
 

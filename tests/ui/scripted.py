@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,12 @@ from backend.setup.sizes import Forecast, Part
 from data.chats import Conversation, Stats
 from data.errors import AppError
 from data.i18n import _
+from data.jobs.library import Job
 from tui import exporting
 from tui.chatting import ModelOffer
 from tui.exporting import Prospect
+from tui.inspecting import Inspection
+from tui.proving import ProofView
 from tui.services import Services
 
 HOST: Final = "http://127.0.0.1:11434"
@@ -74,6 +78,9 @@ class ScriptedModel:
 class Exports:
     """What Export asks, answered by a workspace without any weights."""
 
+    awaits: str = ""
+    """What never comes: runs, modelfile, gguf or proof"""
+
     def runs(self) -> list[Run]:
         """Return the runs that there are."""
         return []
@@ -100,6 +107,22 @@ class ScriptedServices(Services):
     """None: the server never answers"""
     forecast: Forecast = BARE
     exports: Exports = field(default_factory=Exports)
+    silence: threading.Event = field(default_factory=threading.Event)
+    """At its end comes what ``exports`` awaits"""
+
+    def _wait(self, what: str) -> None:
+        if self.exports.awaits == what:
+            self.silence.wait()
+
+    def inspect_gguf(self, path: str) -> Inspection:
+        """Look into a real file."""
+        self._wait("gguf")
+        return super().inspect_gguf(path)
+
+    def proof(self, job: Job) -> ProofView:
+        """Read a real proof."""
+        self._wait("proof")
+        return super().proof(job)
 
     def adopt(self) -> list[str]:
         """Leave jobs as they lie: an adoption starts a supervisor."""
@@ -121,6 +144,7 @@ class ScriptedServices(Services):
 
     def export_runs(self) -> list[Run]:
         """Return what is written down."""
+        self._wait("runs")
         return self.exports.runs()
 
     def export_draft(self, path: Path) -> ExportPlan:
@@ -133,4 +157,5 @@ class ScriptedServices(Services):
 
     def export_modelfile(self, plan: ExportPlan) -> str:
         """Return what is written down."""
+        self._wait("modelfile")
         return self.exports.modelfile(plan)

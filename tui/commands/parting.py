@@ -51,6 +51,8 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
     )
     for why, _remedy in proof.problems():
         yield from (f"      {line}" for line in _wrapped(str(why), console))
+    for why in proof.left_out:
+        yield from (f"  · {line}" for line in _wrapped(str(why), console))
     yield _summary(proof)
     if proof.can_be_mended:
         model = "MODEL" if proof.offline else proof.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 import click
 
 from backend.deploy.request import read_modelfile
-from backend.export.origin import deployment_of, trained_of, trained_of_gguf
+from backend.export.origin import deployment_of, own_rows_of, own_rows_of_gguf, trained_of, trained_of_gguf
 from backend.export.proving import Prover, Said, built_in, installed
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
@@ -152,7 +153,10 @@ def _foretell(
     )
     template = trained.of(known)
     session.console.update(str(_("asking LLaMA-Factory for its prompts …")))
-    return proof.foretell(gguf, modelfile, version, trained, (*built_in(template), *extra), lf, services.paths)
+    own = own_rows_of_gguf(services.library, gguf)
+    wanted = (*built_in(template), *own.cases, *extra)
+    found = proof.foretell(gguf, modelfile, version, trained, wanted, lf, services.paths)
+    return dataclasses.replace(found, left_out=own.left_out)
 
 
 async def _verify(
@@ -165,7 +169,8 @@ async def _verify(
         console.update(str(_("asking the server: {name} ({done} of {total})", name=name, done=done + 1, total=total)))
 
     async with Client(server.host) as client:
-        prover = Prover(client, lf, known, services.paths, extra, on_case)
+        own = await asyncio.to_thread(own_rows_of, services.library, wish.name, server.host)
+        prover = Prover(client, lf, known, services.paths, extra, own, on_case)
         trained = await prover.trained(services.library, wish.name, server.host, wish.said)
         console.update(str(_("asking LLaMA-Factory for its prompts …")))
         found = await prover.prove(wish.name, trained)

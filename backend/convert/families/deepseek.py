@@ -166,7 +166,11 @@ def _dense_layers(hparams: HParams) -> int:
 
 
 def _unfolding(weight: Weight, layer: int, hparams: HParams) -> tuple[Tensor, Tensor]:
-    """Return the matrices that unfold keys (turned) and values, a stack of heads each."""
+    """Return the matrices that unfold keys (turned) and values, a stack of heads each.
+
+    ``weight`` is (heads · (key + value rows), rank); keys become (heads, rank, key rows), values (heads, value rows,
+    rank). llama.cpp ``convert_hf_to_gguf.py``, ``DeepseekV2Model.modify_tensors`` (``kv_b_proj``).
+    """
     heads = hparams.whole("num_key_value_heads")
     key_rows, value_rows = hparams.whole("qk_nope_head_dim"), hparams.whole("v_head_dim")
     both = key_rows + value_rows
@@ -186,4 +190,5 @@ def _unfolding(weight: Weight, layer: int, hparams: HParams) -> tuple[Tensor, Te
 
 
 def _turned(rows: Rows) -> Rows:
+    """Return the first two dimensions of one head's block, (rows, rank), the other way round."""
     return rows.swapaxes(0, 1)
