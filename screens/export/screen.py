@@ -72,6 +72,7 @@ class ExportScreen(Place):
         """Read the runs."""
         self._titles()
         self.query_one("#nothing", Prose).show([(), part(str(_("Looking for trainings…")), "muted")])
+        self.add_class("-nothing", "-no-plan")
         self.set_focus(self.query_one("#table", Table))  # at once: later it may be hidden, since there is nothing
         self._read()
 

@@ -129,7 +129,7 @@ class ProofScreen(Place):
         """Offer a key only where it does something."""
         match action:
             case "mend_job":
-                return may_mend(self._job)
+                return may_mend(self._job) and self._proof is not None and self._proof.mendable
             case "chat":
                 return bool(deployed_model([self._job])[0])
             case _:

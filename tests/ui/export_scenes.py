@@ -289,19 +289,14 @@ async def no_gguf(pilot: Pilot[None], app: PaddockApp) -> None:
 
 
 async def odd_gguf(pilot: Pilot[None], app: PaddockApp) -> None:
-    """Look into a GGUF that contradicts itself."""
+    """Look into the header of a model that lacks most of what it needs."""
     await settled(pilot, app)
     file = here("odd.gguf")
-    await asyncio.to_thread(file.write_bytes, make_odd_gguf())
+    tokens = key("tokenizer.ggml.tokens", ARRAY, array(STRING, 2, text("a") + text("b")))
+    await asyncio.to_thread(file.write_bytes, gguf_of([MODEL, GPT2, tokens]))
     await app.open_gguf(str(file))
     await until(pilot, lambda: isinstance(app.screen, GgufScreen) and not app.screen.has_class("-reading"))
     await settled(pilot, app)
-
-
-def make_odd_gguf() -> bytes:
-    """Return the header of a model whose vocabulary does not fit its scores, with tensors left out."""
-    tokens = key("tokenizer.ggml.tokens", ARRAY, array(STRING, 2, text("a") + text("b")))
-    return gguf_of([MODEL, GPT2, tokens])
 
 
 def proven(change: Mapping[str, object], *, right: bool) -> Callable[[folders.Stable], object]:
@@ -310,20 +305,17 @@ def proven(change: Mapping[str, object], *, right: bool) -> Callable[[folders.St
     def write(make: folders.Stable) -> None:
         value = json.loads(folders.WRONG_PROOF.read_bytes())
         cases = value["cases"]
+        cases[0].update(grave=False, words={"cause": BEYOND.as_json(), "remedy": LIVE_WITH.as_json()})
         for case in cases if right else cases[1:]:
             case.update(ok=True, grave=False, actual_text=case["expected_text"], cause=None, cause_id=None, words=None)
             case.update(first_difference=None, tokens=[], actual_ids=case["expected_ids"])
-        holds = right or not change.get("grave", True)
-        if right:
-            value["num_ctx"] = {"actual": 2048, "cutoff_len": 2048, "ok": True}
-            value.update(problems=[], stops={**value["stops"], "missing": [], "ok": True})
-        value.update(ok=right, holds=holds, **change)
+        value |= {"num_ctx": {"actual": 2048, "cutoff_len": 2048, "ok": True}, "problems": []}
+        value["stops"] |= {"missing": [], "ok": True}
+        value.update(ok=right, holds=True, **change)
         job = make.job("prove", "qwen2.5-0.5b-sft", ago_s=60, params={"model": "qwen2.5-0.5b-sft"}).start()
         job.folder.proof.write_text(json.dumps(value), encoding="utf-8")
-        summary = {"ok": right, "holds": holds, "same": 10 if right else 9, "cases": 10}
-        job.event("result", after_s=20, values={"proof": summary, "model": "qwen2.5-0.5b-sft"}).end(
-            "succeeded" if holds else "failed", exit_code=0 if holds else 1
-        )
+        summary = {"ok": right, "holds": True, "same": 10 if right else 9, "cases": 10}
+        job.event("result", after_s=20, values={"proof": summary, "model": "qwen2.5-0.5b-sft"}).end()
 
     return write
 
@@ -346,6 +338,11 @@ SCRIPT: Final = Road(
 LEFT_OUT: Final = _(
     "No row of {name} is among the conversations: {why}.", name="identity", why=_("it is no file of this machine")
 )
+BEYOND: Final = _(
+    "The text is that of the training, but not its tokens: LLaMA-Factory encodes the parts of a conversation one "
+    "by one, the server the whole text, and at this place the two cut it differently."
+)
+LIVE_WITH: Final = _("No template can say this. The models of this family live with it; it matters little.")
 CHATML: Final = (
     "{% for message in messages %}\n"
     "    {{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}\n"
