@@ -36,6 +36,8 @@ from tui.widgets.table import Table
 from tui.wording import chain_title, number, size
 
 _SEARCH_S = 3.0
+_PERCENT = 5
+"""Cells of the percentage behind a bar"""
 
 
 class RunScreen(JobActions):
@@ -234,7 +236,7 @@ class RunScreen(JobActions):
         drawn = record is not None and len(record.loss) > 0
         has_curve = drawn or (job.spec.kind == "train" and job.status is not Status.FAILED)
         self.set_class(not has_curve, "-no-curve")
-        bar_width = max(10, min(48, self.size.width - 60))
+        bar_width = max(10, min(48, self.size.width - 60, self._centre_width - _PERCENT))
         entitle(self.query_one("#now"), name_of(job))
         if has_curve:
             lines = now_lines(detail, snapshot.moment, bar_width, self._centre_width)

@@ -93,6 +93,19 @@ async def test_a_curve_that_grows_is_drawn_for_the_window_of_the_moment(build: B
                 assert len(chart.render_line(chart.size.height - 1).text) == chart.size.width
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 119, 120, 130, 140, 200])
+async def test_the_percentage_behind_the_bar_is_in_sight_at_any_width(
+    build: Build, make: folders.Stable, columns: int
+) -> None:
+    folders.demo_chain(make, ago_s=62, until="train", steps=13)
+    app = PaddockApp(build())
+    async with app.run_test(size=(columns, 24)) as pilot:
+        await settled(pilot, app)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await until(pilot, shows(pilot, "─ 41%"))
+
+
 async def test_a_reply_streams_on_in_windows_that_change(tmp_path: Path) -> None:
     pieces = [f"word{index} " for index in range(300)]
     scene = Scene("chat", model=ScriptedModel(pieces, waits=True), offers=BY_NAME["chat-empty"].offers)
