@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -10,8 +11,9 @@ GB: Final = 1_000_000_000
 
 
 def existing_parent(path: Path) -> Path:
-    """Return ``path``, or the nearest folder above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    """Return ``path``, or the nearest folder above it that exists and that we may look at."""
+    # os.path.exists, since Path.exists raises where a folder of somebody else is closed to us.
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))  # noqa: PTH110
 
 
 def free_bytes(path: Path) -> int:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import AppError, RequestError
-from data.i18n import Message
+from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.spec import JobSpec
 from data.paths import Paths
 from data.settings import Settings
 
 if TYPE_CHECKING:
+    from backend.deploy.storage import Storage
     from backend.export.forecast import FileSystem
     from backend.export.plan import ExportPlan
     from backend.export.source import Run, Source
@@ -31,6 +32,19 @@ class Prospect:
     """A model of that name is there already"""
     warnings: tuple[Message, ...]
     """What speaks against it, and what the GGUF will be unlike others in"""
+
+    unseen: str = ""
+    """The server whose disk cannot be looked at; empty where there is none"""
+
+    def check_room(self) -> None:
+        """Raise RequestError where a disk is too small: then nothing is started, from the app or from a terminal."""
+        short = [disk.shortage for disk in self.disks if not disk.has_room]
+        if short:
+            raise RequestError(
+                _("Too little free disk space for this model"),
+                short[0],
+                _("Free some space, choose a smaller type, or write to a folder on another disk."),
+            )
 
 
 def runs(workspace: Path, jobs: Iterable[Job]) -> list[Run]:
@@ -55,8 +69,23 @@ def plan(chosen: Source, workspace: Path) -> ExportPlan:
     return draft(chosen, workspace)
 
 
+async def storage(paths: Paths, settings: Settings, environ: Mapping[str, str], wanted: ExportPlan) -> Storage | None:
+    """Return where the server of ``wanted`` keeps its models; None where nothing is deployed."""
+    from backend.deploy.storage import storage as storage_of  # noqa: PLC0415
+
+    asked = wanted.deployment
+    if asked is None:
+        return None
+    return await storage_of(paths, settings, host=asked.host, want_private=asked.private, environ=environ)
+
+
 def look_ahead(
-    paths: Paths, settings: Settings, environ: Mapping[str, str], wanted: ExportPlan, models: Iterable[str]
+    paths: Paths,
+    settings: Settings,
+    environ: Mapping[str, str],
+    wanted: ExportPlan,
+    models: Iterable[str],
+    stored: Storage | None,
 ) -> Prospect:
     """Say what ``wanted`` would do; ``models`` are the names that the server has. Raises RequestError.
 
@@ -65,12 +94,12 @@ def look_ahead(
     from backend.convert.llama_cpp import find_script, quantizer_for  # noqa: PLC0415
     from backend.export.conversion import foresee  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
+    from backend.export.gptq import sees_gpu  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
     from backend.export.plan import chain, warnings  # noqa: PLC0415
     from backend.lf.find import find  # noqa: PLC0415
     from backend.lf.schema import schema_for  # noqa: PLC0415
     from backend.ollama.name import parse_name  # noqa: PLC0415
-    from backend.ollama.private import models_folder  # noqa: PLC0415
     from backend.parity.template import templates_for  # noqa: PLC0415
 
     if "convert" in wanted.steps:
@@ -80,11 +109,12 @@ def look_ahead(
     if wanted.template and (known := templates_for(lf, paths)).exact:
         known.get(wanted.template)
     specs = chain(wanted, lf=lf, schema=schema_for(lf, paths))
-    is_elsewhere = wanted.deployment is not None and bool(wanted.deployment.host)
-    disks = forecast(needs(wanted, None if is_elsewhere else models_folder(paths)))
+    disks = forecast(needs(wanted, stored.folder if stored else None))
     name = parse_name(wanted.deployment.name) if wanted.deployment else None
     replaces = name is not None and any(name.same_as(model) for model in models)
-    return Prospect(tuple(specs), disks, replaces, (*road.notes(), *warnings(wanted, lf)))
+    unseen = stored.host if stored and stored.folder is None else ""
+    against = warnings(wanted, lf, has_gpu=wanted.gptq is None or sees_gpu())
+    return Prospect(tuple(specs), disks, replaces, (*road.notes(), *against), unseen)
 
 
 def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:

@@ -256,7 +256,10 @@ class Services:
 
         offers = await self.model_offers() if plan.deployment else []
         models = [offer.name for offer in offers]
-        return await asyncio.to_thread(exporting.look_ahead, self.paths, self.settings, self.environ, plan, models)
+        stored = await exporting.storage(self.paths, self.settings, self.environ, plan)
+        return await asyncio.to_thread(
+            exporting.look_ahead, self.paths, self.settings, self.environ, plan, models, stored
+        )
 
     def export_modelfile(self, plan: ExportPlan) -> str:
         """Return the Modelfile that the deployment of ``plan`` would write of itself; raises AppError."""

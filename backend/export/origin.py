@@ -8,7 +8,7 @@ from typing import Final
 
 from backend.deploy.request import Deployment
 from backend.export.own_rows import OwnRows, own_rows
-from backend.export.source import training_of
+from backend.export.source import gguf_facts, training_of
 from backend.ollama.name import parse_name
 from backend.parity.training import Trained, Training
 from backend.train.record import read_data, read_facts
@@ -33,8 +33,8 @@ def trained_of(library: Library, model: str, host: str = "") -> Trained | None:
 
 def trained_of_gguf(library: Library, gguf: Path) -> Trained | None:
     """Return what the training that ``gguf`` comes from recorded; None where no record leads to one."""
-    for folder in _folders(library.list(), gguf):
-        training = training_of(read_facts(folder))
+    for facts in (gguf_facts(gguf), *(read_facts(folder) for folder in _folders(library.list(), gguf))):
+        training = training_of(facts)
         if training is not None:
             return Trained.by(training, "record")
     return None

@@ -14,6 +14,7 @@ from backend.convert.llama_cpp import AUTO
 from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
+from backend.export.gptq import check_dataset, lacks
 from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
@@ -53,7 +54,7 @@ class Gptq:
     export_dir: Path
     bits: int
     dataset: str
-    """A file or a dataset's name: what the quantisation is calibrated with"""
+    """A file, absolute, or a name on a hub: what the quantisation is calibrated with"""
     nsamples: int = 128
     """Samples of the calibration set"""
     maxlen: int = 1024
@@ -251,6 +252,7 @@ def gptq_args(plan: ExportPlan) -> dict[str, object]:
     gptq = plan.gptq
     if gptq is None:
         raise RequestError(_("There is nothing to quantise"), "", _("Choose the bits and a dataset to calibrate with."))
+    check_dataset(gptq.dataset)
     return {
         "model_name_or_path": str(plan.model_folder),
         **_template_args(plan),
@@ -324,8 +326,8 @@ def base_folder(plan: ExportPlan) -> Path | None:
     return local_model(plan.base) if plan.adapters else plan.source.path
 
 
-def warnings(plan: ExportPlan, lf: LlamaFactory | None) -> Iterator[Message]:
-    """Yield what speaks against ``plan`` without making it impossible."""
+def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Iterator[Message]:
+    """Yield what speaks against ``plan`` without making it impossible; ``has_gpu`` counts for GPTQ only."""
     facts = plan.source.facts
     changed = [
         name
@@ -341,10 +343,4 @@ def warnings(plan: ExportPlan, lf: LlamaFactory | None) -> Iterator[Message]:
     if plan.deployment and not plan.template:
         yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
     if plan.gptq is not None:
-        missing = [name for name in ("gptqmodel", "optimum") if lf is None or not _has(lf, name)]
-        if missing:
-            yield _("GPTQ will fail: LLaMA-Factory's environment lacks {names}.", names=", ".join(missing))
-
-
-def _has(lf: LlamaFactory, package: str) -> bool:
-    return lf.file(package, "__init__.py") is not None
+        yield from lacks(lf, has_gpu=has_gpu)

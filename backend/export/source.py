@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from backend.convert.sidecar import read_sidecar, sidecar_of
 from backend.parity.training import Training
 from backend.train import checkpoint
-from backend.train.record import RunFacts, read_facts
+from backend.train.record import RunFacts, facts_in, read_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jsontext import parse_json
@@ -93,7 +94,7 @@ def read_source(path: Path) -> Source:
     if path.is_file():
         with path.open("rb") as stream:
             if stream.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC:
-                return Source("gguf", path, RunFacts())
+                return Source("gguf", path, gguf_facts(path))
         raise RequestError(
             _("{path} is no GGUF", path=str(path)),
             _("A GGUF begins with the letters GGUF."),
@@ -103,6 +104,13 @@ def read_source(path: Path) -> Source:
     if kind is None:
         raise _nothing_there(path)
     return Source(kind, path, read_facts(path), base_of(path) if kind == "adapter" else "")
+
+
+def gguf_facts(gguf: Path) -> RunFacts:
+    """Return what the training of a GGUF decided: by its sidecar, which is of this very file, else by its folder."""
+    sidecar = read_sidecar(gguf)
+    facts = facts_in(sidecar.get("run"), sidecar_of(gguf)) if sidecar is not None else RunFacts()
+    return facts if facts.origin else read_facts(gguf.parent)
 
 
 def base_of(adapter: Path) -> str:

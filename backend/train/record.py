@@ -137,16 +137,7 @@ def read_facts(folder: Path) -> RunFacts:
     for place in places:
         record = read_record(place)
         if record is not None:
-            tool_format = record.values.get("tool_format")
-            return RunFacts(
-                record.template,
-                record.enable_thinking,
-                record.default_system,
-                record.cutoff_len,
-                tool_format if isinstance(tool_format, str) else None,
-                str((place if (place / RECORD_FILE).is_file() else place.parent) / RECORD_FILE),
-                record.values.get("preserve_thinking") is True,
-            )
+            return _facts(record, (place if (place / RECORD_FILE).is_file() else place.parent) / RECORD_FILE)
         found = _read_arguments(place / ARGUMENTS_FILE)
         if found is not None:
             return found
@@ -166,6 +157,25 @@ def read_data(folder: Path) -> Data | None:
         names = tuple(name for name in (str(item).strip() for item in items) if name)
         return Data(names, str(where), record.job if record is not None else "") if names else None
     return None
+
+
+def facts_in(value: object, origin: Path) -> RunFacts:
+    """Return the facts of a record that was copied into ``origin``; empty where ``value`` is no good record."""
+    record = _parse(value)
+    return RunFacts() if record is None else _facts(record, origin)
+
+
+def _facts(record: RunRecord, origin: Path) -> RunFacts:
+    tool_format = record.values.get("tool_format")
+    return RunFacts(
+        record.template,
+        record.enable_thinking,
+        record.default_system,
+        record.cutoff_len,
+        tool_format if isinstance(tool_format, str) else None,
+        str(origin),
+        record.values.get("preserve_thinking") is True,
+    )
 
 
 def _read_arguments(file: Path) -> RunFacts | None:

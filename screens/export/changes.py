@@ -10,6 +10,7 @@ from typing import Final, cast
 from backend.convert.imatrix import misfit
 from backend.convert.llama_cpp import AUTO
 from backend.deploy.request import Deployment
+from backend.export.gptq import is_file_name
 from backend.export.plan import Device, ExportPlan, Gptq, draft
 from backend.ollama.name import parse_name
 from data.errors import AppError, RequestError
@@ -120,8 +121,15 @@ def _set_bits(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
         return _set_gptq(plan, bits=int(value))
     folder = plan.model_folder
     return dataclasses.replace(
-        plan, gptq=Gptq(folder.with_name(f"{folder.name}-gptq"), int(value), "data/c4_demo.jsonl")
+        # No default: data/c4_demo.jsonl, LLaMA Board's, is in LLaMA-Factory's repository and not in its wheel.
+        plan,
+        gptq=Gptq(folder.with_name(f"{folder.name}-gptq"), int(value), ""),
     )
+
+
+def _dataset(value: str, home: str, workspace: Path) -> str:
+    """Return a file absolute, since LLaMA-Factory would look for it elsewhere; a name on a hub stays as it is."""
+    return str(_path(value, home, workspace)) if is_file_name(value) else value
 
 
 def _set_thinking(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
@@ -142,8 +150,9 @@ _CHANGES: Final[Mapping[str, _Change]] = {
     "export_hub_model_id": lambda plan, value, _home: _set_merge(plan, export_hub_model_id=value),
     "prompt": lambda plan, value, _home: dataclasses.replace(plan, prompt=value),
     "gptq_bits": _set_bits,
-    "gptq_dataset": lambda plan, value, _home: _set_gptq(plan, dataset=value),
+    "gptq_dataset": lambda plan, value, home: _set_gptq(plan, dataset=_dataset(value, home, plan.workspace)),
     "gptq_nsamples": lambda plan, value, _home: _set_gptq(plan, nsamples=_whole(value, 1, 100_000)),
+    "gptq_maxlen": lambda plan, value, _home: _set_gptq(plan, maxlen=_whole(value, 1, 1_000_000)),
     "convert": _set_convert,
     "imatrix": lambda plan, value, home: dataclasses.replace(
         plan, imatrix=_path(value, home, plan.workspace) if value else None
@@ -155,4 +164,5 @@ _CHANGES: Final[Mapping[str, _Change]] = {
     "name": lambda plan, value, _home: _set_deployment(plan, name=value),
     "quantize": lambda plan, value, _home: _set_deployment(plan, quantize=value),
     "host": lambda plan, value, _home: _set_deployment(plan, host=value),
+    "unproven": lambda plan, value, _home: _set_deployment(plan, unproven=value == ON),
 }

@@ -9,6 +9,7 @@ from typing import Final
 
 from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS
 from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
+from backend.export.gptq import is_file_name
 from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft
 from data.i18n import Message, _
 from tui.widgets.form import OFF, ON, Field
@@ -30,7 +31,7 @@ def fields(plan: ExportPlan, *, unlocked: Collection[str], problems: Mapping[str
     if plan.source.kind == "adapter" and plan.merge is not None:
         made += _merge(plan.merge, plan, usual, home)
     if plan.source.kind != "gguf":
-        made += _gptq(plan)
+        made += _gptq(plan, home)
         made += _gguf(plan, usual, home)
     made += _ollama(plan, usual)
     return [dataclasses.replace(field, problem=problems.get(field.key)) for field in made]
@@ -167,7 +168,7 @@ def _merge(merge: Merge, plan: ExportPlan, usual: ExportPlan, home: str) -> list
     ]
 
 
-def _gptq(plan: ExportPlan) -> list[Field]:
+def _gptq(plan: ExportPlan, home: str) -> list[Field]:
     gptq = plan.gptq
     made = [
         Field("gptq", _("GPTQ, for vLLM and others"), kind="heading"),
@@ -187,8 +188,9 @@ def _gptq(plan: ExportPlan) -> list[Field]:
             Field(
                 "gptq_dataset",
                 _("Calibrate with"),
-                gptq.dataset,
+                _shown(Path(gptq.dataset), plan, home) if is_file_name(gptq.dataset) else gptq.dataset,
                 name="export_quantization_dataset",
+                empty=_("needed: a file, or a name on a hub"),
                 help=_("A JSON file of texts, or a dataset on a hub; use texts like those that the model will meet."),
             ),
             Field(
@@ -198,6 +200,14 @@ def _gptq(plan: ExportPlan) -> list[Field]:
                 name="export_quantization_nsamples",
                 default="128",
                 help=_("How many texts the quantisation looks at."),
+            ),
+            Field(
+                "gptq_maxlen",
+                _("Tokens of each"),
+                str(gptq.maxlen),
+                name="export_quantization_maxlen",
+                default="1024",
+                help=_("So many tokens are cut out of each text; shorter texts are passed over."),
             ),
         ]
     return made
@@ -313,6 +323,18 @@ def _ollama(plan: ExportPlan, usual: ExportPlan) -> list[Field]:
                 deployment.host,
                 empty=_("the one that runs here, else Paddock's own"),
                 help=_("An address as in OLLAMA_HOST, for a server elsewhere."),
+            ),
+            Field(
+                "unproven",
+                _("Publish unproven"),
+                ON if deployment.unproven else OFF,
+                "switch",
+                "--unproven",
+                default=OFF,
+                help=_(
+                    "On: the name is given even where Ollama sends something else than was trained on. Off: a former "
+                    "model keeps it."
+                ),
             ),
         ]
     return made

@@ -14,7 +14,6 @@ from tui.widgets.table import Column, Row
 from tui.wording import age, home_relative, kind_word, size
 
 if TYPE_CHECKING:
-    from backend.export.forecast import FileSystem
     from backend.export.source import Checkpoint, Run
     from tui.exporting import Prospect
 
@@ -78,15 +77,17 @@ def empty_lines() -> list[Parts]:
     ]
 
 
-def disk_lines(disks: Sequence[FileSystem], home: str) -> list[Parts]:
-    """Return a line a file system: what is needed of what is free."""
+def disk_lines(prospect: Prospect, home: str) -> list[Parts]:
+    """Return a line a file system: what is needed of what is free; and whose room nobody here can see."""
     lines: list[Parts] = []
-    for disk in disks:
+    for disk in prospect.disks:
         mark = ("✓ ", "done") if disk.has_room else ("✗ ", "failed")
         words = _("{needed} of {free} free", needed=size(disk.needed_bytes), free=size(disk.free_bytes))
         lines.append((mark, (str(words), "text" if disk.has_room else "failed")))
         lines.append((("  ", ""), (inert(home_relative(str(disk.folders[0]), home)), "muted")))
-    return lines
+    if prospect.unseen:
+        lines.append((("? ", "warn"), (str(_("{host}: room not known", host=prospect.unseen)), "text")))
+    return lines or [part(str(_("Not known before the weights are here.")), "muted")]
 
 
 def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
@@ -96,7 +97,7 @@ def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
         if steps:
             steps += ((" → ", "faint"),)
         steps += ((kind_word(spec.kind), "text"),)
-    lines: list[Parts] = [steps, (), *disk_lines(prospect.disks, home)]
+    lines: list[Parts] = [steps, (), *disk_lines(prospect, home)]
     notes: list[Message] = [*prospect.warnings]
     if prospect.replaces:
         notes.insert(0, _("A model of that name is there; it stays until the new one is whole, then it is replaced."))

@@ -27,7 +27,6 @@ from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
-from tui.wording import kind_word
 
 if TYPE_CHECKING:
     from backend.export.plan import ExportPlan
@@ -254,9 +253,7 @@ class ExportScreen(Place):
         lines: list[Parts]
         try:
             self._prospect = await self.services.export_prospect(plan)
-            lines = disk_lines(self._prospect.disks, self._home)
-            if not lines:
-                lines = [part(str(_("Not known before the weights are here.")), "muted")]
+            lines = disk_lines(self._prospect, self._home)
         except AppError as error:
             lines = [(("✗ ", "failed"), (str(error.title), "text")), part(str(error.hint), "muted")]
         if self.is_there and self._plan is plan:
@@ -336,15 +333,17 @@ class ExportScreen(Place):
         prospect = await self.attempt_async(self.services.export_prospect(plan))
         if prospect is None:
             return
+        try:
+            prospect.check_room()
+        except RequestError as error:
+            self.paddock.fail(error)
+            return
         start = _("Lays all steps down as jobs; they finish even when this terminal is gone.")
-        full = [disk for disk in prospect.disks if not disk.has_room]
-        if full:
-            start = _("There is not enough room: the step {step} will probably fail.", step=kind_word(full[0].worst))
         answer = await self.choose(
             ChoiceDialog(
                 _("Start this export?"),
                 prospect_lines(prospect, self._home),
-                [Choice("start", "s", _("Start"), start, danger=bool(full))],
+                [Choice("start", "s", _("Start"), start)],
                 leave=_("Not now"),
             )
         )

@@ -113,6 +113,7 @@ class Written(Exports):
     """None: there is none"""
     replaces: bool = False
     room: bool = True
+    unseen: str = ""
     road: Road = Road()  # noqa: RUF009 - a Road is never changed
 
     def runs(self) -> list[Run]:
@@ -139,7 +140,12 @@ class Written(Exports):
     def prospect(self, plan: ExportPlan) -> Prospect:
         """Return what the plan takes."""
         made = prospect(plan.steps, plan.deployment, replaces=self.replaces, room=self.room)
-        return dataclasses.replace(made, warnings=(*self.road.notes(), *warnings(plan, None)))
+        return dataclasses.replace(
+            made,
+            disks=made.disks[:1] if self.unseen else made.disks,
+            unseen=self.unseen,
+            warnings=(*self.road.notes(), *warnings(plan, None, has_gpu=True)),
+        )
 
 
 def export(*names: str) -> Walk:
@@ -362,7 +368,9 @@ EXPORT_SCENES: Final = (
     Scene("export-elsewhere", walk=asks(export("o"), EntryDialog), exports=USUAL),
     Scene("export-start", walk=asks(export("s"), ChoiceDialog), exports=Written(replaces=True)),
     Scene("export-start-long", walk=asks(on("template", "u", "enter", "ctrl+u", "enter", "s"), ChoiceDialog),
-          exports=Written((LONG,), replaces=True, room=False)),
+          exports=Written((LONG,), replaces=True)),
+    Scene("export-start-no-room", walk=asks(export("s"), FailureDialog), exports=Written(room=False)),
+    Scene("export-room-unknown", walk=export(), exports=Written(unseen="http://gpu-7.example:11434")),
     Scene("export-imatrix", walk=on("outtype", "left", "j"), exports=USUAL),
     Scene("export-start-script", walk=asks(on("converter", "left", "s"), ChoiceDialog), exports=Written(road=SCRIPT)),
     Scene("export-prove", walk=asks(export("p"), Finder), exports=USUAL, offers=OTHERS, ollama=True),

@@ -53,7 +53,7 @@ async def test_the_newest_weights_are_drafted_and_fields_change_by_keys(
         await until(pilot, shows(pilot, "base/lora/run", "checkpoint-5", "qwen"))
         await pilot.press("j", "enter")  # checkpoint-5, and on to the form
         await until(pilot, shows(pilot, "● checkpoint-5"))
-        await pilot.press("G", "k", "right")
+        await pilot.press("G", "k", "k", "right")
         await until(pilot, shows(pilot, "q8_0"))
         await pilot.press("k", "k", "enter", "ctrl+u", *"mine", "enter")
         await until(pilot, shows(pilot, "• mine"))
@@ -70,7 +70,7 @@ async def test_what_was_changed_is_there_again_when_the_weights_are_chosen_again
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("4")
         await until(pilot, shows(pilot, "base/lora/run", "checkpoint-5", "qwen"))
-        await pilot.press("enter", "G", "k", "right")
+        await pilot.press("enter", "G", "k", "k", "right")
         await until(pilot, shows(pilot, "q8_0"))
         changed = plan_of(app)
         for keys, name in ((("enter",), "run"), (("j", "enter"), "checkpoint-5"), (("k", "enter"), "run")):

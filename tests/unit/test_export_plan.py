@@ -32,7 +32,7 @@ from screens.export.fields import FACTS, fields
 from tests.unit.llama_cpp_folder import write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
 from tui.exporting import look_ahead
-from tui.widgets.form import ON, Field
+from tui.widgets.form import OFF, ON, Field
 
 LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11.0", "torchaudio": "2.11.0"})
 
@@ -78,10 +78,10 @@ def test_what_the_training_decided_is_locked_until_it_is_unlocked(plan: ExportPl
     assert all(shown[key].locked is not None for key in FACTS)
     assert by_key(plan, ("template",))["template"].locked is None
     changed = apply(plan, "template", "chatml", home="")
-    assert [str(note) for note in warnings(changed, LF)] == [
+    assert [str(note) for note in warnings(changed, LF, has_gpu=True)] == [
         "Not as it was trained: template. The model will answer worse."
     ]
-    assert list(warnings(plan, LF)) == []
+    assert list(warnings(plan, LF, has_gpu=False)) == []
 
 
 def test_fields_change_just_what_they_name(plan: ExportPlan, workspace: Path) -> None:
@@ -118,16 +118,45 @@ def test_problems_stand_at_their_fields(plan: ExportPlan) -> None:
     assert by_key(bad)["name"].problem is not None
 
 
-def test_gptq_is_a_second_export_of_the_merged_model(plan: ExportPlan) -> None:
-    wanted = apply(plan, "gptq_bits", "4", home="")
+def test_gptq_is_a_second_export_of_the_merged_model(plan: ExportPlan, workspace: Path) -> None:
+    (workspace / "texts.jsonl").write_text("{}")
+    wanted = apply(apply(plan, "gptq_bits", "4", home=""), "gptq_dataset", "texts.jsonl", home="")
     assert wanted.steps == ("export", "check", "gptq", "convert", "deploy")
-    args = gptq_args(wanted)
+    args = gptq_args(apply(wanted, "gptq_maxlen", "512", home=""))
     assert args["model_name_or_path"] == str(wanted.model_folder)
     assert args["export_quantization_bit"] == 4
+    assert args["export_quantization_dataset"] == str(workspace / "texts.jsonl")
+    assert args["export_quantization_maxlen"] == 512
+    assert by_key(wanted)["gptq_dataset"].value == "texts.jsonl"
     assert "adapter_name_or_path" not in args
     specs = chain(wanted, lf=LF)
     assert specs[3].after == (specs[1].id,)  # the GGUF does not fail with the GPTQ model
-    assert "gptqmodel" in str(next(iter(warnings(wanted, LF))))
+
+
+def test_gptq_without_texts_is_refused_before_the_start(plan: ExportPlan) -> None:
+    wanted = apply(plan, "gptq_bits", "4", home="")
+    assert "gptq_dataset" in problems(wanted)
+    with pytest.raises(RequestError, match="needs texts"):
+        gptq_args(wanted)
+    with pytest.raises(RequestError, match="There is no file"):
+        gptq_args(apply(wanted, "gptq_dataset", "absent.jsonl", home=""))
+    assert gptq_args(apply(wanted, "gptq_dataset", "owner/texts", home=""))
+
+
+def test_what_gptq_lacks_here_is_said_with_the_remedy(plan: ExportPlan) -> None:
+    wanted = apply(plan, "gptq_bits", "4", home="")
+    gpu, packages = (str(note) for note in warnings(wanted, LF, has_gpu=False))
+    assert "no GPU is seen here" in gpu
+    assert "/usr/bin/python3 -m pip install 'gptqmodel>=2.0.0' 'optimum>=1.24.0'" in packages
+    assert [str(note) for note in warnings(wanted, LF, has_gpu=True)] == [packages]
+
+
+def test_a_model_is_published_unproven_only_when_that_is_asked_for(plan: ExportPlan) -> None:
+    assert by_key(plan)["unproven"].value == OFF
+    assert "unproven" not in chain(plan, lf=LF)[-1].params
+    insisted = apply(plan, "unproven", ON, home="")
+    assert chain(insisted, lf=LF)[-1].params["unproven"] is True
+    assert apply(insisted, "unproven", OFF, home="") == plan
 
 
 def test_several_adapters_are_merged_one_after_the_other(plan: ExportPlan, workspace: Path) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from backend.export.forecast import Need, forecast
+from backend.export.origin import trained_of_gguf
 from backend.export.source import find_runs, read_run, read_source
 from backend.lf.hub import local_model
 from backend.train.record import RunFacts, copy_record, read_facts
 from data.errors import RequestError
+from data.jobs.library import Library
 
 
 def write_adapter(folder: Path, *, base: str = "owner/base") -> Path:
@@ -126,3 +128,23 @@ def test_the_forecast_counts_what_earlier_steps_keep(tmp_path: Path) -> None:
     (full,) = forecast([*needs, Need("copy", tmp_path, 10**18, 0)])
     assert not full.has_room
     assert "1,000,000,000,000,000,190 bytes are needed while the step copy runs" in full.shortage.english()
+
+
+def test_a_gguf_that_stands_alone_still_knows_its_training_by_its_sidecar(tmp_path: Path) -> None:
+    """As it is when somebody has moved the file and its sidecar out of the merged model's folder."""
+    gguf = tmp_path / "alone" / "x.gguf"
+    gguf.parent.mkdir()
+    gguf.write_bytes(b"GGUF....")
+    run = {"version": 1, "job": "j", "template": "qwen", "enable_thinking": False, "cutoff_len": 512}
+    sidecar = gguf.with_name("x.gguf.json")
+    sidecar.write_text(json.dumps({"version": 1, "gguf": {"bytes": 8}, "run": run}))
+    facts = read_source(gguf).facts
+    assert (facts.template, facts.enable_thinking, facts.cutoff_len) == ("qwen", False, 512)
+    assert facts.origin == str(sidecar)
+    trained = trained_of_gguf(Library(tmp_path / "jobs"), gguf)
+    assert trained is not None
+    assert (trained.template, trained.source) == ("qwen", "record")
+    write_record(gguf.parent, template="llama3")  # of whatever else lies there
+    assert read_source(gguf).facts.template == "qwen"
+    gguf.write_bytes(b"GGUF another")  # the sidecar is not about this file
+    assert read_source(gguf).facts.template == "llama3"

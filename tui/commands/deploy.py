@@ -15,6 +15,7 @@ import click
 from backend.convert.llama_cpp import AUTO
 from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment
+from backend.deploy.storage import Storage
 from backend.export.plan import ExportPlan, draft, model_name
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
@@ -108,12 +109,12 @@ def deploy(session: Session, **words: object) -> int:
     console, services = session.console, session.services(adopt=True)
     name = parse_name(wish.name)
     plan = _plan(wish, services)
-    there = asyncio.run(_there(services, name, wish.host or ""))
+    there, stored = asyncio.run(_there(services, name, plan))
     names = [str(name)] if there else []
-    prospect = exporting.look_ahead(services.paths, services.settings, services.environ, plan, names)
+    prospect = exporting.look_ahead(services.paths, services.settings, services.environ, plan, names, stored)
     if wish.dry_run:
         return _show(console, prospect)
-    _check_room(prospect)
+    prospect.check_room()
     for warning in prospect.warnings:
         console.tell(f"{console.paint('!', 'warn')} {warning}")
     if there and not wish.yes and not _agreed(console, name, there):
@@ -190,12 +191,8 @@ def _gguf_in(path: Path) -> Path:
 
 
 def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
-    """Return the plan's facts of the training: the words win over its record, which lies beside a GGUF."""
+    """Return the plan's facts of the training: the words win over its record."""
     facts = source.facts
-    if source.kind == "gguf":
-        from backend.train.record import read_facts  # noqa: PLC0415 - only a GGUF's are elsewhere
-
-        facts = read_facts(source.path.parent)
     template = None if _template_file(wish, services) else wish.template
     training = training_of(facts, template)
     if training is None:
@@ -204,7 +201,6 @@ def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
         lf = find(services.settings, services.paths, services.workspace, services.environ)
         templates_for(lf, services.paths).get(template)
     return {
-        "source": dataclasses.replace(source, facts=facts),
         "template": training.template,
         "thinking": training.enable_thinking,
         "system": wish.system if wish.system is not None else training.default_system or "",
@@ -238,14 +234,15 @@ def _with_modelfile(deployment: Deployment, wish: Wish, *, is_trained: bool) -> 
     return dataclasses.replace(deployment, edited=edited, modelfile="" if edited else deployment.modelfile)
 
 
-async def _there(services: Services, name: ModelName, host: str) -> str:
-    """Return where a model of that name is already; empty where there is none. Starts no server."""
-    found = await running(services, host)
+async def _there(services: Services, name: ModelName, plan: ExportPlan) -> tuple[str, Storage | None]:
+    """Return where a model of that name is already, empty where there is none, and the server's disk. Starts none."""
+    stored = await exporting.storage(services.paths, services.settings, services.environ, plan)
+    found = await running(services, plan.deployment.host if plan.deployment else "")
     if not found:
-        return str(services.paths.ollama_home) if has_manifest(services.paths, name) else ""
+        return str(services.paths.ollama_home) if has_manifest(services.paths, name) else "", stored
     async with Client(found[0].host) as client:
         is_there = any(name.same_as(model.name) for model in await client.list())
-    return found[0].host if is_there else ""
+    return found[0].host if is_there else "", stored
 
 
 def _agreed(console: Console, name: ModelName, place: str) -> bool:
@@ -260,16 +257,6 @@ def _agreed(console: Console, name: ModelName, place: str) -> bool:
     )
 
 
-def _check_room(prospect: Prospect) -> None:
-    short = [disk.shortage for disk in prospect.disks if not disk.has_room]
-    if short:
-        raise RequestError(
-            _("Too little free disk space for this model"),
-            short[0],
-            _("Free some space, or name a smaller type; --dry-run shows what each step takes."),
-        )
-
-
 def _show(console: Console, prospect: Prospect) -> int:
     """Print what would run; the status is 2 when it would be refused."""
     is_ok = all(disk.has_room for disk in prospect.disks)
@@ -278,6 +265,7 @@ def _show(console: Console, prospect: Prospect) -> int:
             "ok": is_ok,
             "steps": [{"kind": spec.kind, "name": spec.name, "params": dict(spec.params)} for spec in prospect.specs],
             "disks": [disk.as_json() for disk in prospect.disks],
+            "room_unknown": prospect.unseen or None,
             "replaces": prospect.replaces,
             "warnings": [warning.english() for warning in prospect.warnings],
         }
@@ -299,6 +287,8 @@ def _lines(prospect: Prospect) -> Sequence[str]:
             free=size(disk.free_bytes),
         )
         lines.append(f"{'✓' if disk.has_room else '✗'} {told}")
+    if prospect.unseen:
+        lines.append("? " + str(_("{host}: room not known", host=prospect.unseen)))
     if prospect.replaces:
         lines.append("! " + str(_("A model of that name is replaced when the new one is proven.")))
     return [*lines, *(f"! {warning}" for warning in prospect.warnings)]
