@@ -35,6 +35,8 @@ class Prospect:
 
     unseen: str = ""
     """The server whose disk cannot be looked at; empty where there is none"""
+    plan: ExportPlan | None = None
+    """What was asked for, with its merge where it can be (``backend.export.settle``)"""
 
     def check_room(self) -> None:
         """Raise RequestError where a disk is too small: then nothing is started, from the app or from a terminal."""
@@ -97,11 +99,13 @@ def look_ahead(
     from backend.export.gptq import sees_gpu  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
     from backend.export.plan import chain, warnings  # noqa: PLC0415
+    from backend.export.settle import note, settle  # noqa: PLC0415
     from backend.lf.find import find  # noqa: PLC0415
     from backend.lf.schema import schema_for  # noqa: PLC0415
     from backend.ollama.name import parse_name  # noqa: PLC0415
     from backend.parity.template import templates_for  # noqa: PLC0415
 
+    wanted = settle(wanted)
     if "convert" in wanted.steps:
         quantizer_for(wanted.outtype, wanted.imatrix, paths, settings, environ)
     road = foresee(wanted, lambda: find_script(paths, settings, wanted.workspace, environ))
@@ -114,7 +118,7 @@ def look_ahead(
     replaces = name is not None and any(name.same_as(model) for model in models)
     unseen = stored.host if stored and stored.folder is None else ""
     against = warnings(wanted, lf, has_gpu=wanted.gptq is None or sees_gpu())
-    return Prospect(tuple(specs), disks, replaces, (*road.notes(), *against), unseen)
+    return Prospect(tuple(specs), disks, replaces, (*note(wanted), *road.notes(), *against), unseen, wanted)
 
 
 def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:

@@ -45,6 +45,10 @@ class Merge:
     export_device: Device = "cpu"
     export_hub_model_id: str = ""
     """Also push it there; the token comes from HF_TOKEN"""
+    is_named: bool = False
+    """A person chose the folder: another is not taken instead"""
+    is_there: bool = False
+    """This very merge lies in the folder already: it is used again"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class ExportPlan:
     def steps(self) -> tuple[Step, ...]:
         """The steps, in the order in which they run."""
         wanted: dict[Step, bool] = {
-            "export": self.merge is not None,
+            "export": self.merge is not None and not self.merge.is_there,
             "check": self.merge is not None and bool(self.adapters),
             "gptq": self.gptq is not None,
             "convert": self.gguf is not None and self.source.kind != "gguf",
@@ -121,7 +125,7 @@ def draft(source: Source, workspace: Path, *, name: str = "") -> ExportPlan:
     """
     facts = source.facts
     title = name or _title(source)
-    place = workspace / _FOLDER / title
+    place = usual_folder(workspace, title)
     merge = Merge(place) if source.kind == "adapter" else None
     gguf = source.path if source.kind == "gguf" else (place if merge else source.path) / f"{title}.gguf"
     return ExportPlan(
@@ -145,13 +149,44 @@ def model_name(title: str) -> str:
     return _DASHES.sub("-", _NOT_IN_A_NAME.sub("-", title.lower())).strip("-.") or "model"
 
 
+def with_folder(plan: ExportPlan, folder: Path) -> ExportPlan:
+    """Return ``plan`` with its merge in ``folder``, and the GGUF, too, where it lay beside the merge."""
+    if plan.merge is None:
+        return plan
+    moved = dataclasses.replace(plan, merge=dataclasses.replace(plan.merge, export_dir=folder, is_there=False))
+    if plan.gguf is None or plan.gguf.parent != plan.merge.export_dir:
+        return moved
+    return with_file(moved, folder / plan.gguf.name)
+
+
+def with_file(plan: ExportPlan, file: Path) -> ExportPlan:
+    """Return ``plan`` with ``file`` as its GGUF, which is what is deployed, too."""
+    deployment = plan.deployment and dataclasses.replace(plan.deployment, gguf=str(file))
+    return dataclasses.replace(plan, gguf=file, deployment=deployment)
+
+
+def beside_merge(plan: ExportPlan, file: Path) -> Path:
+    """Return ``file`` where the merge goes now: its folder may be another than the usual one."""
+    return plan.merge.export_dir / file.name if plan.merge else file
+
+
+def usual_folder(workspace: Path, title: str) -> Path:
+    """Return where the merge of that title goes, unless a person says otherwise."""
+    return workspace / _FOLDER / title
+
+
 def _title(source: Source) -> str:
-    """Return a name for what comes of ``source``: its base's and its run's, as far as they say something."""
-    path = source.path.parent if source.path.name.startswith("checkpoint-") else source.path
+    """Return a name for what comes of ``source``: its base's, its run's and its step's, as far as they say something.
+
+    Two checkpoints of a run are two models: they must meet neither in a folder nor under a name.
+    """
+    path, step = source.path, ""
+    if path.name.startswith("checkpoint-"):
+        path, step = path.parent, f"-{path.name}"
     if source.kind == "gguf":
         return path.stem
     base = Path(source.base.rstrip("/")).name
-    return f"{base}-{path.name}" if base else path.name
+    return (f"{base}-{path.name}" if base else path.name) + step
 
 
 def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = None) -> list[JobSpec]:

@@ -38,14 +38,24 @@ _LOG_TAIL_BYTES: Final = 64 << 10
 class ExportFollower:
     """Turns the growing folder of an export into events, and gives it its final name when it is complete.
 
-    ``run`` is the training whose weights these are: its record goes into the folder, too.
+    ``run`` is the training whose weights these are: its record goes into the folder, too, with what decides in
+    ``args``.
     """
 
     def __init__(
-        self, *, partial: Path, target: Path, base: Path, log: Path, log_offset: int = 0, run: Path | None = None
+        self,
+        *,
+        partial: Path,
+        target: Path,
+        base: Path,
+        log: Path,
+        log_offset: int = 0,
+        run: Path | None = None,
+        args: Mapping[str, object] | None = None,
     ) -> None:
         self._partial = partial
         self._run = run
+        self._args = args or {}
         self._target = target
         self._log = Tail(log, log_offset, returns=True)
         self._log_start = log_offset
@@ -109,7 +119,7 @@ class ExportFollower:
             )
         try:
             if self._run is not None:
-                record.copy_record(self._run, self._partial)
+                record.copy_record(self._run, self._partial, record.merge_of(self._args))
             with contextlib.suppress(FileNotFoundError):
                 self._target.rmdir()  # an empty folder may be there; a full one stays and makes the rename fail
             self._partial.rename(self._target)

@@ -20,6 +20,7 @@ from data.jsontext import parse_json
 ARGUMENTS_FILE: Final = "training_args.yaml"
 RECORD_FILE: Final = "paddock.json"
 VERSION: Final = 1
+_ADAPTER_FILE: Final = "adapter_model.safetensors"
 
 # LLaMA Board (webui/common.py, _clean_cmd) leaves out None, False and "" but for these.
 _KEPT_WHEN_EMPTY: Final = frozenset(
@@ -103,15 +104,37 @@ def write_record(output_dir: Path, spec: JobSpec, args: Mapping[str, object]) ->
     write_atomic(output_dir / RECORD_FILE, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
 
 
-def copy_record(source: Path, target: Path) -> None:
+def merge_of(args: Mapping[str, object]) -> dict[str, object]:
+    """Return what decides the weights that an export with ``args`` (normalised) writes: base, adapters, type.
+
+    Adapters by size and time as well: a training that goes on writes others into the same folder.
+    """
+    folders = [part for part in str(args.get("adapter_name_or_path") or "").split(",") if part]
+    return {
+        "model": str(args.get("model_name_or_path") or ""),
+        "adapters": [[folder, *_state_of(Path(folder) / _ADAPTER_FILE)] for folder in folders],
+        "infer_dtype": str(args.get("infer_dtype") or "auto"),
+    }
+
+
+def _state_of(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def copy_record(source: Path, target: Path, merge: Mapping[str, object] | None = None) -> None:
     """Put the record of the run in ``source`` (an output_dir or a checkpoint) beside the weights made of it.
 
-    So that whoever meets the merged model later still knows the template it was trained with. Does nothing where
+    So that whoever meets the merged model later still knows the template it was trained with; ``merge``
+    (``merge_of``) tells whether it is the one that another export would make. Does nothing where
     there is no record; raises OSError.
     """
     record = read_record(source)
     if record is not None:
-        values = {**record.values, "exported_from": str(source)}
+        values = {**record.values, "exported_from": str(source), **({"merge": dict(merge)} if merge else {})}
         write_atomic(target / RECORD_FILE, json.dumps(values, ensure_ascii=False, indent=2) + "\n")
 
 

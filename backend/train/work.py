@@ -69,6 +69,7 @@ class ExportWork:
             log=folder.log,
             log_offset=_read_offsets(folder.path).get("log", 0),
             run=run_of_export(args),
+            args=args,
         )
 
     def ladder(self, folder: JobFolder, spec: JobSpec) -> tuple[StopStep, ...]:

@@ -11,7 +11,7 @@ from backend.convert.imatrix import misfit
 from backend.convert.llama_cpp import AUTO
 from backend.deploy.request import Deployment
 from backend.export.gptq import is_file_name
-from backend.export.plan import Device, ExportPlan, Gptq, draft
+from backend.export.plan import Device, ExportPlan, Gptq, beside_merge, draft, with_file, with_folder
 from backend.ollama.name import parse_name
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
@@ -86,30 +86,21 @@ def _set_deployment(plan: ExportPlan, **changes: object) -> ExportPlan:
 
 
 def _set_export_dir(plan: ExportPlan, value: str, home: str) -> ExportPlan:
-    folder = _path(value, home, plan.workspace)
-    moved = _set_merge(plan, export_dir=folder)
-    if plan.merge and plan.gguf and plan.gguf.parent == plan.merge.export_dir:  # the file moves with its folder
-        return _set_file(moved, folder / plan.gguf.name)
-    return moved
-
-
-def _set_file(plan: ExportPlan, file: Path) -> ExportPlan:
-    return _set_deployment(dataclasses.replace(plan, gguf=file), gguf=str(file))
+    return _set_merge(with_folder(plan, _path(value, home, plan.workspace)), is_named=True)
 
 
 def _set_convert(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
     usual = draft(plan.source, plan.workspace)
     if value != ON:
         return dataclasses.replace(plan, gguf=None, deployment=None)
-    made = dataclasses.replace(plan, gguf=usual.gguf)
-    return _set_file(made, usual.gguf) if usual.gguf else made
+    return with_file(plan, beside_merge(plan, usual.gguf)) if usual.gguf else plan
 
 
 def _set_deploy(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
     if value != ON:
         return dataclasses.replace(plan, deployment=None)
     usual = draft(plan.source, plan.workspace)
-    file = plan.gguf or usual.gguf
+    file = plan.gguf or (beside_merge(plan, usual.gguf) if usual.gguf else None)
     name = usual.deployment.name if usual.deployment else ""
     return dataclasses.replace(plan, gguf=file, deployment=Deployment(gguf=str(file), name=name))
 
@@ -159,7 +150,7 @@ _CHANGES: Final[Mapping[str, _Change]] = {
     ),
     "converter": lambda plan, value, _home: dataclasses.replace(plan, converter=value or AUTO),
     "outtype": lambda plan, value, _home: dataclasses.replace(plan, outtype=value),
-    "file": lambda plan, value, home: _set_file(plan, _path(value, home, plan.workspace)),
+    "file": lambda plan, value, home: with_file(plan, _path(value, home, plan.workspace)),
     "deploy": _set_deploy,
     "name": lambda plan, value, _home: _set_deployment(plan, name=value),
     "quantize": lambda plan, value, _home: _set_deployment(plan, quantize=value),

@@ -10,7 +10,7 @@ from typing import Final
 from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS
 from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
 from backend.export.gptq import is_file_name
-from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft
+from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, beside_merge, draft
 from data.i18n import Message, _
 from tui.widgets.form import OFF, ON, Field
 from tui.wording import home_relative
@@ -103,6 +103,10 @@ def _facts(plan: ExportPlan, unlocked: Collection[str]) -> list[Field]:
 
 def _merge(merge: Merge, plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
     default = usual.merge or merge
+    usual_dir = default.export_dir if merge.is_named else merge.export_dir
+    place = _("Where the merged model is written; it must be empty or not exist.")
+    if merge.is_there:
+        place = _("This very merge is there already, and is used again. Another folder merges anew.")
     return [
         Field("merge", _("Merge"), kind="heading"),
         Field(
@@ -118,8 +122,8 @@ def _merge(merge: Merge, plan: ExportPlan, usual: ExportPlan, home: str) -> list
             _("Folder"),
             _shown(merge.export_dir, plan, home),
             name="export_dir",
-            default=_shown(default.export_dir, plan, home),
-            help=_("Where the merged model is written; it must be empty or not exist."),
+            default=_shown(usual_dir, plan, home),
+            help=place,
         ),
         Field(
             "export_size",
@@ -256,7 +260,7 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
                 "file",
                 _("File"),
                 _shown(plan.gguf, plan, home),
-                default=_shown(usual.gguf, plan, home) if usual.gguf else "",
+                default=_shown(beside_merge(plan, usual.gguf), plan, home) if usual.gguf else "",
                 help=_("Where the GGUF is written; an older one is replaced when the new one is whole."),
             ),
         ]

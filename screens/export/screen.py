@@ -258,6 +258,10 @@ class ExportScreen(Place):
             lines = [(("✗ ", "failed"), (str(error.title), "text")), part(str(error.hint), "muted")]
         if self.is_there and self._plan is plan:
             self.query_one("#disks", Prose).show(lines)
+            settled = self._prospect.plan if self._prospect else None
+            if settled is not None and settled != plan:
+                self._plan = settled
+                self._show_plan()
 
     @on(Form.Changed)
     def _changed(self, event: Form.Changed) -> None:

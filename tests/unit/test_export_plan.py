@@ -22,8 +22,11 @@ from backend.export.plan import (
     model_name,
     warnings,
 )
+from backend.export.settle import note, settle
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
+from backend.train.record import copy_record, merge_of
+from backend.train.spec import normal_export
 from data.errors import RequestError
 from data.paths import Paths
 from data.settings import Settings
@@ -63,14 +66,14 @@ def test_a_draft_is_the_whole_road_with_the_runs_own_prompt(plan: ExportPlan, wo
     assert plan.steps == ("export", "check", "convert", "deploy")
     assert (plan.template, plan.thinking, plan.cutoff_len) == ("qwen", False, 512)
     assert plan.merge is not None
-    assert plan.merge.export_dir == workspace / "models" / "base-run"
-    assert plan.gguf == plan.merge.export_dir / "base-run.gguf"
+    assert plan.merge.export_dir == workspace / "models" / "base-run-checkpoint-5"
+    assert plan.gguf == plan.merge.export_dir / "base-run-checkpoint-5.gguf"
     assert plan.deployment is not None
-    assert plan.deployment.name == "base-run"
+    assert plan.deployment.name == "base-run-checkpoint-5"
     specs = chain(plan, lf=LF)
     assert [spec.kind for spec in specs] == ["export", "check", "convert", "deploy"]
     assert [spec.after for spec in specs] == [(), (specs[0].id,), (specs[1].id,), (specs[2].id,)]
-    assert {spec.chain.title for spec in specs if spec.chain} == {"export base-run"}
+    assert {spec.chain.title for spec in specs if spec.chain} == {"export base-run-checkpoint-5"}
 
 
 def test_what_the_training_decided_is_locked_until_it_is_unlocked(plan: ExportPlan) -> None:
@@ -88,7 +91,7 @@ def test_fields_change_just_what_they_name(plan: ExportPlan, workspace: Path) ->
     moved = apply(plan, "export_dir", "elsewhere", home="")
     assert moved.merge is not None
     assert moved.merge.export_dir == workspace / "elsewhere"
-    assert moved.gguf == workspace / "elsewhere" / "base-run.gguf"  # the file goes with its folder
+    assert moved.gguf == workspace / "elsewhere" / "base-run-checkpoint-5.gguf"  # the file goes with its folder
     assert moved.deployment is not None
     assert moved.deployment.gguf == str(moved.gguf)
     assert by_key(moved)["export_dir"].value == "elsewhere"
@@ -157,6 +160,79 @@ def test_a_model_is_published_unproven_only_when_that_is_asked_for(plan: ExportP
     insisted = apply(plan, "unproven", ON, home="")
     assert chain(insisted, lf=LF)[-1].params["unproven"] is True
     assert apply(insisted, "unproven", OFF, home="") == plan
+
+
+def test_weights_of_one_run_meet_neither_in_a_folder_nor_under_a_name(workspace: Path) -> None:
+    run = workspace / "saves" / "base" / "lora" / "run"
+    end, step = (draft(read_source(path), workspace) for path in (run, run / "checkpoint-5"))
+    assert end.merge is not None
+    assert step.merge is not None
+    assert end.deployment is not None
+    assert step.deployment is not None
+    assert end.merge.export_dir != step.merge.export_dir
+    assert end.gguf != step.gguf
+    assert end.deployment.name != step.deployment.name
+
+
+def merged(plan: ExportPlan) -> Path:
+    """Leave in the folder of ``plan`` what its merge does; return the folder."""
+    assert plan.merge is not None
+    folder = plan.merge.export_dir
+    write_model(folder)
+    copy_record(plan.adapters[-1], folder, merge_of(normal_export(merge_args(plan), workspace=plan.workspace)))
+    return folder
+
+
+def test_an_export_that_is_repeated_uses_its_merge_again(plan: ExportPlan, workspace: Path) -> None:
+    assert settle(plan) == plan
+    folder = merged(plan)
+    again = settle(plan)
+    assert again.steps == ("check", "convert", "deploy")
+    assert again.model_folder == folder
+    assert chain(again, lf=LF)[0].after == ()
+    assert "again" in str(by_key(again)["export_dir"].help)
+    assert [str(one) for one in note(again)] == [f"This very merge is in {folder.name} already: it is used again."]
+    anew = settle(apply(again, "export_dir", "models/other", home=""))
+    assert anew.steps[0] == "export"
+
+
+@pytest.mark.parametrize("change", ["dtype", "adapter", "base", "push", "adapters"])
+def test_another_merge_goes_into_the_next_free_folder(plan: ExportPlan, workspace: Path, change: str) -> None:
+    folder = merged(plan)
+    match change:
+        case "dtype":
+            other = apply(plan, "infer_dtype", "float16", home="")
+        case "base":
+            other = apply(plan, "base", "owner/other", home="")
+        case "push":
+            other = apply(plan, "export_hub_model_id", "me/model", home="")
+        case "adapters":
+            other = dataclasses.replace(plan, adapters=(workspace / "a", *plan.adapters))
+        case _:  # the training went on into the same folder
+            (plan.source.path / "adapter_model.safetensors").write_bytes(bytes(65))
+            other = plan
+    moved = settle(other)
+    assert moved.merge is not None
+    assert moved.merge.export_dir == folder.with_name(f"{folder.name}-2")
+    assert moved.gguf == moved.merge.export_dir / f"{folder.name}.gguf"
+    assert moved.deployment is not None
+    assert moved.deployment.gguf == str(moved.gguf)
+    assert moved.steps[0] == "export"
+    shown = by_key(moved)
+    assert shown["export_dir"].value == shown["export_dir"].default
+    assert shown["file"].value == shown["file"].default
+    assert "holds something else" in str(next(note(moved)))
+    assert settle(moved) == moved
+
+
+def test_a_folder_that_a_person_named_is_refused_where_it_is_used(plan: ExportPlan, workspace: Path) -> None:
+    (workspace / "mine").mkdir()
+    (workspace / "mine" / "letter").write_text("Dear")
+    named = settle(apply(plan, "export_dir", "mine", home=""))
+    assert named.merge is not None
+    assert named.merge.export_dir == workspace / "mine"
+    with pytest.raises(RequestError, match="not empty"):
+        chain(named, lf=LF)
 
 
 def test_several_adapters_are_merged_one_after_the_other(plan: ExportPlan, workspace: Path) -> None:
@@ -245,7 +321,7 @@ def test_a_template_that_does_not_exist_is_refused_before_anything_starts(worksp
     (workspace / "model.gguf").write_bytes(b"GGUF")
     wanted = dataclasses.replace(draft(read_source(workspace / "model.gguf"), workspace), template="llama-3")
     with pytest.raises(RequestError) as raised:
-        look_ahead(Paths.under(workspace / "home"), Settings(), {"PATH": "/nowhere"}, wanted, [])
+        look_ahead(Paths.under(workspace / "home"), Settings(), {"PATH": "/nowhere"}, wanted, [], None)
     assert "llama3" in str(raised.value.hint)
 
 

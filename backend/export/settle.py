@@ -1,0 +1,71 @@
+"""Where the merge of an export goes: into a free folder, or nowhere, since this very merge is there already."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from backend.export.plan import ExportPlan, merge_args, usual_folder, with_folder
+from backend.export.source import weight_bytes
+from backend.train.record import merge_of, read_record
+from backend.train.spec import normal_export
+from data.i18n import Message, _
+
+_MOST: Final = 1000
+
+
+def settle(plan: ExportPlan) -> ExportPlan:
+    """Return ``plan`` as it can be started: whoever exports again wants another GGUF or name, not another merge.
+
+    Where the usual folder holds something else, the next free one is taken. A folder that a person named stays, and
+    is refused where it is used. Looks at a few files; what was settled before is settled anew.
+    """
+    if plan.merge is None:
+        return plan
+    current = plan.merge.export_dir
+    usual = () if plan.merge.is_named else _folders(usual_folder(plan.workspace, plan.gguf_name))
+    for folder in (current, *usual):
+        is_there = _holds(folder, plan)
+        if is_there or not _is_used(folder):
+            moved = plan if folder == current else with_folder(plan, folder)
+            assert moved.merge is not None  # noqa: S101 - as in the plan
+            return dataclasses.replace(moved, merge=dataclasses.replace(moved.merge, is_there=is_there))
+    return dataclasses.replace(plan, merge=dataclasses.replace(plan.merge, is_there=False))
+
+
+def note(plan: ExportPlan) -> Iterator[Message]:
+    """Yield what a settled plan should tell: that nothing is merged, or that its folder is not the usual one."""
+    if plan.merge is None:
+        return
+    if plan.merge.is_there:
+        yield _("This very merge is in {folder} already: it is used again.", folder=plan.merge.export_dir.name)
+    elif not plan.merge.is_named and plan.merge.export_dir.name != plan.gguf_name:
+        yield _(
+            "{used} holds something else: the merge goes into {folder}.",
+            used=plan.gguf_name,
+            folder=plan.merge.export_dir.name,
+        )
+
+
+def _folders(usual: Path) -> Iterator[Path]:
+    yield usual
+    for number in range(2, _MOST):
+        yield usual.with_name(f"{usual.name}-{number}")
+
+
+def _is_used(folder: Path) -> bool:
+    try:
+        return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError:  # closed to us: not a place to write to
+        return True
+
+
+def _holds(folder: Path, plan: ExportPlan) -> bool:
+    if plan.merge is None or plan.merge.export_hub_model_id or not plan.adapters:  # what is pushed is made anew
+        return False
+    record = read_record(folder)
+    if record is None or not isinstance(record.values.get("merge"), dict) or not weight_bytes(folder):
+        return False
+    return record.values["merge"] == merge_of(normal_export(merge_args(plan), workspace=plan.workspace))
