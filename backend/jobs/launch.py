@@ -14,15 +14,16 @@ from backend.jobs import environment
 from backend.jobs.executors.local import start_supervisor
 from backend.jobs.stop import stopped_without_work
 from data.errors import AppError, RequestError
-from data.files import open_lock, try_lock
+from data.files import is_locked, open_lock, try_lock
 from data.i18n import Message, _
 from data.jobs import process
-from data.jobs.folder import JobFolder, Manner
+from data.jobs.folder import JobFolder, Manner, parse_event
 from data.jobs.library import Job, Library
 from data.jobs.spec import JobSpec
 from data.jobs.status import STATUS_WORDS, Fold, Status
 
 _LEAVING_S: Final = 5.0
+_BEGINNING_S: Final = 10.0
 
 
 def launch(
@@ -145,11 +146,27 @@ def _restart(job: Job, keep: str, environ: Mapping[str, str]) -> None:
         fold.add_all(folder.every_event())
         if fold.status is not None and fold.status.is_live:  # it was lost: say so in the journal first
             folder.append({"kind": "finished", "outcome": "lost", "exit_code": None})
-        folder.append({"kind": "waiting", "attempt": max(1, fold.state.attempt) + 1})
     except BaseException:
         os.close(lock)
         raise
+    offset = folder.events_file.stat().st_size
     start_supervisor(folder, lock, _environment(job.spec, keep, environ))
+    _await_attempt(folder, offset)
+
+
+def _await_attempt(folder: JobFolder, offset: int) -> None:
+    """Wait until the new supervisor has said, behind ``offset``, that the attempt begins.
+
+    Until then the job looks as it ended. Whoever dies before has started it all the same, or not at all.
+    """
+    end = time.monotonic() + _BEGINNING_S
+    while time.monotonic() < end:
+        events = (parse_event(line) for line in folder.read_lines(offset)[0])
+        if any(event is not None and event["kind"] == "waiting" for event in events):
+            return
+        if not is_locked(folder.lock):  # it died: how the job is, every reader sees for itself
+            return
+        time.sleep(0.02)
 
 
 def _take_lock(folder: JobFolder) -> int:
