@@ -82,9 +82,8 @@ class Supervisor:
         state = self._fold.add_all(self._folder.every_event())
         if self._fold.status is not None and not self._fold.status.is_live:
             # Resumed. Said here and not by whoever asked: who dies after that has left a job that is at work.
-            self._folder.append({"kind": "waiting", "attempt": max(1, state.attempt) + 1})
-            self._fold = Fold()
-            state = self._fold.add_all(self._folder.every_event())
+            again = {"kind": "waiting", "attempt": max(1, state.attempt) + 1}
+            state = self._fold.add_all(self._folder.append_all((again,)))
         self._folder.append({"kind": "supervised", **process.identity()})
         try:
             if state.started_at is not None and state.ended_at is None:

@@ -138,14 +138,17 @@ def copy_record(source: Path, target: Path, merge: Mapping[str, object] | None =
         write_atomic(target / RECORD_FILE, json.dumps(values, ensure_ascii=False, indent=2) + "\n")
 
 
+def _places(folder: Path) -> tuple[Path, ...]:
+    """Return where a record of ``folder`` may lie, the nearest first: that of a checkpoint lies in the output_dir."""
+    return (folder, folder.parent) if folder.name.startswith("checkpoint-") else (folder,)
+
+
 def read_record(output_dir: Path) -> RunRecord | None:
     """Read ``paddock.json`` of a training's output_dir (or of a checkpoint in it); None where there is no good one."""
-    for folder in (output_dir, output_dir.parent):
+    for folder in _places(output_dir):
         try:
             raw: object = parse_json((folder / RECORD_FILE).read_bytes())
         except (OSError, ValueError):
-            if not output_dir.name.startswith("checkpoint-"):
-                return None
             continue
         return _parse(raw)
     return None
@@ -156,8 +159,7 @@ def read_facts(folder: Path) -> RunFacts:
 
     ``folder`` is an output_dir, a checkpoint in it, or a model that was exported from it with its record.
     """
-    places = (folder, folder.parent) if folder.name.startswith("checkpoint-") else (folder,)
-    for place in places:
+    for place in _places(folder):
         record = read_record(place)
         if record is not None:
             return _facts(record, (place if (place / RECORD_FILE).is_file() else place.parent) / RECORD_FILE)
@@ -169,8 +171,7 @@ def read_facts(folder: Path) -> RunFacts:
 
 def read_data(folder: Path) -> Data | None:
     """Read what a run was trained on, from where ``read_facts`` reads; None where nobody recorded it."""
-    places = (folder, folder.parent) if folder.name.startswith("checkpoint-") else (folder,)
-    for place in places:
+    for place in _places(folder):
         record = read_record(place)
         args = record.values if record is not None else _arguments(place / ARGUMENTS_FILE)
         if args is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,12 @@ def test_the_text_of_a_model_with_eyes_is_converted_and_the_rest_counted(tmp_pat
     assert list(sections.values()) == [1, 2, 1, 0]
 
 
+def write_one_layer(place: Path, config: Mapping[str, object]) -> dict[str, Any]:
+    """Write a model and return what its experts stand beside: its weights without a second layer and any MLP."""
+    weights = write_model(place, config=config)
+    return {name: value for name, value in weights.items() if "layers.1." not in name and ".mlp." not in name}
+
+
 def test_stacks_of_experts_that_lie_transposed_are_turned(tmp_path: Path) -> None:
     """Llama 4: gate and up of an expert lie side by side, each number of the input a row."""
     experts, width, inner = 3, 32, 64
@@ -107,11 +114,7 @@ def test_stacks_of_experts_that_lie_transposed_are_turned(tmp_path: Path) -> Non
         "intermediate_size_mlp": 96,
         "num_local_experts": experts,
     }
-    weights = {
-        name: value
-        for name, value in write_model(tmp_path / "model", config=config).items()
-        if "layers.1." not in name and ".mlp." not in name
-    }
+    weights = write_one_layer(tmp_path / "model", config)
     random = np.random.default_rng(5)
     inside = "model.layers.0.feed_forward."
     stacks = {
@@ -143,11 +146,7 @@ def test_experts_of_qwen3_vl_come_out_the_same_as_published_and_as_transformers_
         "moe_intermediate_size": inner,
         "num_experts": experts,
     }
-    plain = {
-        name: value
-        for name, value in write_model(tmp_path / "published", config=config).items()
-        if "layers.1." not in name and ".mlp." not in name
-    }
+    plain = write_one_layer(tmp_path / "published", config)
     random = np.random.default_rng(5)
     inside = "model.layers.0."
     shapes = {

@@ -167,12 +167,11 @@ def _conversion(wish: Wish, source: Source, workspace: Path) -> dict[str, object
     words: dict[str, object] = {"converter": wish.converter}
     if wish.imatrix:
         words["imatrix"] = (workspace / wish.imatrix.expanduser()).absolute()
-    wanted = wish.outtype or (OWN_TYPE if source.kind == "model" else "")
-    outtype = chosen_type(source.path, wanted) if source.kind == "model" else wanted.lower()
-    if outtype:
-        words["outtype"] = outtype
     if source.kind == "model":
-        words["gguf"] = default_target(source.path, outtype)
+        outtype = chosen_type(source.path, wish.outtype or OWN_TYPE)
+        words |= {"outtype": outtype, "gguf": default_target(source.path, outtype)}
+    elif wish.outtype:
+        words["outtype"] = wish.outtype.lower()
     return words
 
 
