@@ -33,7 +33,7 @@ demo: setup ## Train, merge, convert, deploy and ask a small real model
 
 test: setup ## All tests, with the real LLaMA-Factory and a real Ollama
 	@$(BIN)/paddock setup --plain
-	@$(PYTEST)
+	@$(PYTEST) -n 2 --dist loadgroup
 
 check: setup ## Format, lint, types, imports and the fast tests
 	@$(BIN)/ruff format --check .

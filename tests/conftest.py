@@ -19,6 +19,19 @@ settings.register_profile("paddock", deadline=None, suppress_health_check=[Healt
 settings.load_profile("paddock")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the ids
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, for `--dist loadgroup`, what shares costly parts: a real module's models, and all trainings.
+
+    Two trainings side by side wait for each other's threads and take four times as long, so they have one group.
+    """
+    for item in items:
+        if item.get_closest_marker("real") is None:
+            continue
+        trains = "demo" in getattr(item, "fixturenames", ()) or item.path.name == "test_train_real.py"
+        item.add_marker(pytest.mark.xdist_group("training" if trains else item.path.stem))
+
+
 @pytest.fixture(autouse=True)
 def _own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep tests away from the person's directories. Tests marked real use the managed programs that lie there."""

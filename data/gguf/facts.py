@@ -129,7 +129,7 @@ def tokenizer_of(header: Header) -> Tokenizer | None:
         for name in header.keys
         if (match := _SPECIAL.fullmatch(name)) and (number := header.whole(name)) is not None
     }
-    texts = _texts(tokens, set(roles.values())) if tokens else {}
+    texts = {number: str(_text(raw)) for number, raw in tokens.at(roles.values()).items()} if tokens else {}
     return Tokenizer(
         model=model,
         pre=header.text("tokenizer.ggml.pre"),
@@ -142,13 +142,6 @@ def tokenizer_of(header: Header) -> Tokenizer | None:
             if (match := _ADDED.fullmatch(name)) and isinstance(value, bool)
         ),
     )
-
-
-def _texts(tokens: Array, wanted: set[int]) -> dict[int, str]:
-    """Return the texts of the ``wanted`` tokens in one pass over the array."""
-    last = max((number for number in wanted if 0 <= number < tokens.count), default=-1)
-    found = ((number, raw) for number, raw in enumerate(islice(tokens.values(), last + 1)) if number in wanted)
-    return {number: str(_text(raw)) for number, raw in found}
 
 
 def _text(element: Scalar | bytes) -> Scalar | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -157,10 +157,10 @@ def _array(source: Source) -> Array:
     else:
         raise source.error(_("unknown type of array elements {kind}", kind=kind))
     path = source.path
-    return Array(kind, count, offset, lambda: _elements(path, kind, count, offset))
+    return Array(kind, count, offset, lambda: _pieces(path, kind, count, offset))
 
 
-def _elements(path: Path, kind: int, count: int, offset: int) -> Iterator[Scalar | bytes]:
+def _pieces(path: Path, kind: int, count: int, offset: int) -> Iterator[Sequence[Scalar | bytes]]:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         source = Source(path, handle)
@@ -172,8 +172,7 @@ def _elements(path: Path, kind: int, count: int, offset: int) -> Iterator[Scalar
         done = 0
         while done < count:
             part = min(_DECODE_AT_ONCE, count - done)
-            for (value,) in form.iter_unpack(source.take(part * form.size)):
-                yield value
+            yield [value for (value,) in form.iter_unpack(source.take(part * form.size))]
             done += part
     finally:
         os.close(handle)

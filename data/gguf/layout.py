@@ -6,8 +6,10 @@ Source of the format: ggml `docs/gguf.md` and `gguf.h`, version 3 (2 has the sam
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 MAGIC: Final = b"GGUF"
@@ -112,13 +114,31 @@ MAX_WEIGHTS: Final = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array of a header that is decoded only when asked for: ``values()`` reads it from the file again."""
+    """An array of a header that is decoded only when asked for, and then read from the file again."""
 
     element_type: int
     count: int
     offset: int
-    values: Callable[[], Iterator[Scalar | bytes]]
-    """Numbers, or strings as the bytes that the file holds"""
+    pieces: Callable[[], Iterator[Sequence[Scalar | bytes]]]
+    """Reads the elements, many at a time"""
+
+    def values(self) -> Iterator[Scalar | bytes]:
+        """Yield the elements: numbers, or strings as the bytes that the file holds."""
+        return chain.from_iterable(self.pieces())
+
+    def at(self, places: Iterable[int]) -> dict[int, Scalar | bytes]:
+        """Return the elements at some places, without looking at each of the others; places outside are left out."""
+        waiting = deque(sorted(place for place in set(places) if 0 <= place < self.count))
+        found: dict[int, Scalar | bytes] = {}
+        begin = 0
+        for piece in self.pieces() if waiting else ():
+            while waiting and waiting[0] < begin + len(piece):
+                place = waiting.popleft()
+                found[place] = piece[place - begin]
+            begin += len(piece)
+            if not waiting:
+                break
+        return found
 
     @property
     def type_name(self) -> str:

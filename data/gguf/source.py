@@ -71,23 +71,23 @@ class Source:
         """Return the next string: 8 bytes of length, then its bytes."""
         return self.take(self.count(_LENGTH, limit, what))
 
-    def strings(self, count: int) -> Iterator[bytes]:
-        """Yield ``count`` strings, moving on behind them; many at a time are cut from one piece of the file."""
+    def strings(self, count: int) -> Iterator[list[bytes]]:
+        """Yield ``count`` strings, as many at a time as one piece of the file holds, moving on behind them."""
         remaining, unpack = count, _LENGTH.unpack_from
         while remaining:
             window = os.pread(self._handle, _WINDOW_BYTES, self.position)
-            at, end = 0, len(window)
-            while remaining and at + 8 <= end:
-                behind = at + 8 + unpack(window, at)[0]
-                if behind > end:
+            found: list[bytes] = []
+            at, begin, end = 0, 8, len(window)
+            for _number in range(remaining):
+                if begin > end or (behind := begin + unpack(window, at)[0]) > end:
                     break
-                yield window[at + 8 : behind]
-                at = behind
-                remaining -= 1
+                found.append(window[begin:behind])
+                at, begin = behind, behind + 8
             self.position += at
-            if remaining and not at:  # one that is longer than a window, or a file that has been cut short
-                yield self.string(layout.MAX_STRING_BYTES, _("length of a string"))
-                remaining -= 1
+            if not found:  # one that is longer than a window, or a file that has been cut short
+                found.append(self.string(layout.MAX_STRING_BYTES, _("length of a string")))
+            remaining -= len(found)
+            yield found
 
     def skip(self, count: int) -> None:
         """Move ``count`` bytes on; AppError where the file ends before."""

@@ -113,7 +113,9 @@ def test_the_arguments_of_merge_and_gptq_are_read_as_they_are_meant(lf: LlamaFac
     plan = draft(Source("adapter", tmp_path / "adapter", facts, "owner/base"), tmp_path)
     assert plan.merge is not None
     merge = dataclasses.replace(plan.merge, export_size=2, infer_dtype="float16", export_device="auto")
-    plan = dataclasses.replace(plan, merge=merge, gptq=Gptq(tmp_path / "q", 4, str(tmp_path / "texts.jsonl"), 64, 256))
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"text": "The quick brown fox jumps over the lazy dog."}\n', "utf-8")
+    plan = dataclasses.replace(plan, merge=merge, gptq=Gptq(tmp_path / "q", 4, str(texts), 64, 256))
     asked = [merge_args(plan), gptq_args(plan)]
     done = subprocess.run(
         [str(lf.python), "-c", ACCEPTED], input=json.dumps(asked).encode(), capture_output=True, check=False, cwd="/"

@@ -34,7 +34,7 @@ def test_the_road_from_a_training_to_a_chat_is_walked_by_keys(demo: DemoRuns, tm
         tmux.shows(f"export {MODEL}", "▸ merge")
         # Who watches is taken along from step to step, to the proof.
         tmux.shows("✓ merge che", "✓ GGUF", "deployment", f"Proving that {MODEL}", timeout_s=_LONG_S)
-        tmux.shows("10 of 10 conversations are sent as they were trained", "c Chat", timeout_s=_LONG_S)
+        tmux.shows("16 of 16 conversations are sent as they were trained", "c Chat", timeout_s=_LONG_S)
         tmux.press("p")
         tmux.shows("Ollama sends exactly what the model was trained on", "The same 13 tokens.")
         tmux.press("q")
