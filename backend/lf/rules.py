@@ -275,7 +275,7 @@ def export_rules(args: Args) -> list[Check]:
                 "export.legacy",
                 "error",
                 _("export_legacy_format writes pickle files, which run code when they are loaded"),
-                _("Remove it; safetensors are read by everything that follows."),
+                _("Remove it; everything that follows reads safetensors, and transformers 5 writes nothing else."),
             )
         )
     return found
