@@ -62,6 +62,8 @@ class Row:
     version: str
     vocabulary: str
     right: dict[Method, tuple[int, int]] = field(default_factory=dict)
+    plain: dict[Method, bool] = field(default_factory=dict)
+    """Whether all conversations without tools and without thoughts are right"""
     foretold: tuple[int, int] = (0, 0)
     """Of all methods: answers of the server that ``--offline`` has right, and all"""
     reasons: list[tuple[str, str]] = field(default_factory=list)
@@ -122,6 +124,11 @@ class Wanted:
     mode: str
     prompt: Prompt
 
+    @property
+    def plain(self) -> bool:
+        """A conversation as most people have it: no tools, no thoughts, and nothing said of thinking."""
+        return not (self.case.tools or self.case.has_thoughts or self.mode == "off")
+
 
 def wanted_of(model: Model, asked: prompts.Asked) -> list[Wanted]:
     """Return all conversations of a template, with thinking on and off."""
@@ -173,6 +180,7 @@ class Trial:
         self.asker.create(gguf, **values)
         coming = forecast(gguf, make(str(gguf), **values), self.version)
         right = tried = 0
+        plain = True
         for wanted in self.wanted:
             text = self.asker.text(wanted.case, wanted.mode)
             self._hold(method, wanted, text, coming.send)
@@ -183,8 +191,10 @@ class Trial:
             if counts and text is not None:
                 sent = Sent(sent.ids, sent.text, self.asker.count(wanted.case, wanted.mode))
                 self._explain(wanted, sent, coming.served)
-            right += not wanted.prompt.error and part(wanted.prompt, sent) is None
-        self.row.right[method] = right, tried
+            is_right = not wanted.prompt.error and part(wanted.prompt, sent) is None
+            right += is_right
+            plain &= is_right or not wanted.plain
+        self.row.right[method], self.row.plain[method] = (right, tried), plain
 
     def _hold(self, method: Method, wanted: Wanted, text: str | None, foretell: Any) -> None:
         """Hold the forecast against what the server sends."""
@@ -274,11 +284,15 @@ def table(rows: Sequence[Row]) -> str:
     ]
     for version in sorted({row.version for row in rows}):
         of = [row for row in rows if row.version == version]
-        lines.append(f"\nOllama {version}: templates whose ids are right in every conversation, of {len(of)}")
+        lines.append(
+            f"\nOllama {version}: templates whose ids are right in every conversation (in every one without tools and"
+            f" thinking), of {len(of)}"
+        )
         for name, words in METHODS.items():
             tried = [row for row in of if name in row.right]
             right = sum(row.right[name][0] == row.right[name][1] for row in tried)
-            lines.append(f"  {right:4}  {words}" + (f" ({len(tried)} tried)" if len(tried) < len(of) else ""))
+            plain = sum(row.plain[name] for row in tried)
+            lines.append(f"  {right:4} ({plain})  {words}" + (f" ({len(tried)} tried)" if len(tried) < len(of) else ""))
         right, tried = (sum(row.foretold[part] for row in of) for part in (0, 1))
         lines.append(f"  {right} of {tried} prompts foretold by paddock verify --offline")
         reasons = Counter((cause, row.template) for row in of for cause, _case in row.reasons)
