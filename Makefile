@@ -8,6 +8,8 @@ MESSAGES := $(patsubst %.po,%.mo,$(wildcard data/locale/*/LC_MESSAGES/*.po))
 PYTEST ?= $(BIN)/python -m pytest
 # Fast tests at the same time; more than small machines have cores, since many of them wait for processes.
 WORKERS ?= 4
+# The same with the real programs, which take more of a core.
+REAL_WORKERS ?= 3
 
 # Some containers set it: then each worker of each run of the tests would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +35,8 @@ demo: setup ## Train, merge, convert, deploy and ask a small real model
 
 test: setup ## All tests, with the real LLaMA-Factory and a real Ollama
 	@$(BIN)/paddock setup --plain
-	@$(PYTEST) -n 2 --dist loadgroup
+	@$(PYTEST) -m trains
+	@$(PYTEST) -m "not trains" -n $(REAL_WORKERS) --dist loadgroup
 
 check: setup ## Format, lint, types, imports and the fast tests
 	@$(BIN)/ruff format --check .

@@ -19,17 +19,19 @@ settings.register_profile("paddock", deadline=None, suppress_health_check=[Healt
 settings.load_profile("paddock")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the ids
+@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the ids, and before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, for `--dist loadgroup`, what shares costly parts: a real module's models, and all trainings.
+    """Say what may run beside what, for `make test`.
 
-    Two trainings side by side wait for each other's threads and take four times as long, so they have one group.
+    A training takes all cores, and two threads of it that wait for a third program take four times as long: what has
+    one runs alone. Of the others, the real tests of a module stay together, since they share costly models.
     """
     for item in items:
         if item.get_closest_marker("real") is None:
             continue
-        trains = "demo" in getattr(item, "fixturenames", ()) or item.path.name == "test_train_real.py"
-        item.add_marker(pytest.mark.xdist_group("training" if trains else item.path.stem))
+        if "demo" in getattr(item, "fixturenames", ()) or item.path.name == "test_train_real.py":
+            item.add_marker("trains")
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True)
