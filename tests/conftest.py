@@ -18,6 +18,10 @@ from tests.support import Yard
 settings.register_profile("paddock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("paddock")
 
+# Beside other tests, threads that wait for each other in a loop take the cores from whoever has work to do.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the ids, and before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
