@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from backend.convert.llama_cpp import AUTO
+from backend.convert.naming import file_name, title_of
 from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
@@ -27,6 +28,8 @@ from data.jobs.spec import Chain, JobSpec, now
 Step = Literal["export", "check", "gptq", "convert", "deploy"]
 Device = Literal["cpu", "auto"]
 
+OWN_TYPE: Final = "auto"
+"""The type of a GGUF with the weights' own 16 bits"""
 TITLE: Final = "export"
 GPTQ_BITS: Final = (8, 4, 3, 2)
 _FOLDER: Final = "models"
@@ -86,7 +89,7 @@ class ExportPlan:
     """The question of the check; empty compares tensors only"""
     gptq: Gptq | None = None
     gguf: Path | None = None
-    outtype: str = "auto"
+    outtype: str = OWN_TYPE
     imatrix: Path | None = None
     """An importance matrix, for a type that llama-quantize makes"""
     converter: str = AUTO
@@ -124,11 +127,8 @@ def draft(source: Source, workspace: Path, *, name: str = "") -> ExportPlan:
     Everything can be changed with ``dataclasses.replace``. ``name`` is that of the model; it names folders, too.
     """
     facts = source.facts
-    title = name or _title(source)
-    place = usual_folder(workspace, title)
-    merge = Merge(place) if source.kind == "adapter" else None
-    gguf = source.path if source.kind == "gguf" else (place if merge else source.path) / f"{title}.gguf"
-    return ExportPlan(
+    title = name or (source.path.stem if source.kind == "gguf" else title_of(source.path, source.base))
+    plan = ExportPlan(
         source=source,
         workspace=workspace,
         adapters=(source.path,) if source.kind == "adapter" else (),
@@ -137,11 +137,11 @@ def draft(source: Source, workspace: Path, *, name: str = "") -> ExportPlan:
         thinking=facts.enable_thinking,
         system=facts.default_system or "",
         cutoff_len=facts.cutoff_len or 0,
-        merge=merge,
-        gguf=gguf,
+        merge=Merge(usual_folder(workspace, title)) if source.kind == "adapter" else None,
         gguf_name=title,
-        deployment=Deployment(gguf=str(gguf), name=model_name(title)),
     )
+    file = usual_file(plan)
+    return dataclasses.replace(plan, gguf=file, deployment=Deployment(gguf=str(file), name=model_name(title)))
 
 
 def model_name(title: str) -> str:
@@ -165,28 +165,34 @@ def with_file(plan: ExportPlan, file: Path) -> ExportPlan:
     return dataclasses.replace(plan, gguf=file, deployment=deployment)
 
 
-def beside_merge(plan: ExportPlan, file: Path) -> Path:
-    """Return ``file`` where the merge goes now: its folder may be another than the usual one."""
-    return plan.merge.export_dir / file.name if plan.merge else file
+def usual_file(plan: ExportPlan) -> Path:
+    """Return where the GGUF goes, unless a person says otherwise: beside its model, under llama.cpp's name for it."""
+    source = plan.source
+    if source.kind == "gguf":
+        return source.path
+    counts = source.counts if plan.base == source.base else None
+    return plan.model_folder / file_name(plan.gguf_name, written_type(plan), counts)
+
+
+def written_type(plan: ExportPlan) -> str | None:
+    """Return the type that the GGUF will have; None where only the merge will tell what ``auto`` stands for."""
+    if plan.outtype != OWN_TYPE:
+        return plan.outtype
+    if plan.merge is not None and plan.merge.infer_dtype != "auto":
+        return "bf16" if plan.merge.infer_dtype == "bfloat16" else "f16"  # which 32 bits become, too
+    return (plan.source.own_type or None) if plan.base == plan.source.base else None
+
+
+def renamed(plan: ExportPlan, former: ExportPlan) -> ExportPlan:
+    """Return ``plan``, which was ``former``, with its file's name as usual for it: one that a person gave stays."""
+    if plan.gguf is None or plan.gguf.name != usual_file(former).name:
+        return plan
+    return with_file(plan, plan.gguf.with_name(usual_file(plan).name))
 
 
 def usual_folder(workspace: Path, title: str) -> Path:
     """Return where the merge of that title goes, unless a person says otherwise."""
     return workspace / _FOLDER / title
-
-
-def _title(source: Source) -> str:
-    """Return a name for what comes of ``source``: its base's, its run's and its step's, as far as they say something.
-
-    Two checkpoints of a run are two models: they must meet neither in a folder nor under a name.
-    """
-    path, step = source.path, ""
-    if path.name.startswith("checkpoint-"):
-        path, step = path.parent, f"-{path.name}"
-    if source.kind == "gguf":
-        return path.stem
-    base = Path(source.base.rstrip("/")).name
-    return (f"{base}-{path.name}" if base else path.name) + step
 
 
 def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = None) -> list[JobSpec]:
@@ -333,7 +339,7 @@ def convert_params(plan: ExportPlan) -> dict[str, object]:
     params: dict[str, object] = {
         "source": str(plan.model_folder),
         "target": str(plan.gguf),
-        "outtype": plan.outtype,
+        "outtype": written_type(plan) or OWN_TYPE,  # never another than the file's name says
     }
     if plan.imatrix:
         params["imatrix"] = str(plan.imatrix)

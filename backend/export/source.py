@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from backend.convert.plan import Counts
 from backend.convert.sidecar import read_sidecar, sidecar_of
 from backend.parity.training import Training
 from backend.train import checkpoint
@@ -60,6 +61,10 @@ class Source:
     """Empty where nobody recorded them"""
     base: str = ""
     """The base model of an adapter"""
+    counts: Counts | None = None
+    """How large its GGUF will be; None where its weights, or those under an adapter, cannot be read here"""
+    own_type: str = ""
+    """What the GGUF's type ``auto`` stands for; empty where nobody can tell yet"""
 
 
 def find_runs(workspace: Path, output_dirs: Iterable[Path] = ()) -> list[Run]:
@@ -103,7 +108,10 @@ def read_source(path: Path) -> Source:
     kind = _kind_of(path) if path.is_dir() else None
     if kind is None:
         raise _nothing_there(path)
-    return Source(kind, path, read_facts(path), base_of(path) if kind == "adapter" else "")
+    from backend.export.foretold import of_merge, of_model  # noqa: PLC0415 - numpy comes with them
+
+    base = base_of(path) if kind == "adapter" else ""
+    return Source(kind, path, read_facts(path), base, *(of_merge(base) if kind == "adapter" else of_model(path)))
 
 
 def gguf_facts(gguf: Path) -> RunFacts:

@@ -11,7 +11,7 @@ from backend.convert.imatrix import misfit
 from backend.convert.llama_cpp import AUTO
 from backend.deploy.request import Deployment
 from backend.export.gptq import is_file_name
-from backend.export.plan import Device, ExportPlan, Gptq, beside_merge, draft, with_file, with_folder
+from backend.export.plan import Device, ExportPlan, Gptq, draft, renamed, usual_file, with_file, with_folder
 from backend.ollama.name import parse_name
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
@@ -24,7 +24,7 @@ def apply(plan: ExportPlan, key: str, value: str, *, home: str) -> ExportPlan:
     change = _CHANGES.get(key)
     if change is None:
         raise RequestError(_("There is no field {name}", name=key), "", "")
-    return change(plan, value, home)
+    return renamed(change(plan, value, home), plan)
 
 
 def problems(plan: ExportPlan) -> dict[str, Message]:
@@ -90,17 +90,16 @@ def _set_export_dir(plan: ExportPlan, value: str, home: str) -> ExportPlan:
 
 
 def _set_convert(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
-    usual = draft(plan.source, plan.workspace)
     if value != ON:
         return dataclasses.replace(plan, gguf=None, deployment=None)
-    return with_file(plan, beside_merge(plan, usual.gguf)) if usual.gguf else plan
+    return with_file(plan, usual_file(plan))
 
 
 def _set_deploy(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
     if value != ON:
         return dataclasses.replace(plan, deployment=None)
     usual = draft(plan.source, plan.workspace)
-    file = plan.gguf or (beside_merge(plan, usual.gguf) if usual.gguf else None)
+    file = plan.gguf or usual_file(plan)
     name = usual.deployment.name if usual.deployment else ""
     return dataclasses.replace(plan, gguf=file, deployment=Deployment(gguf=str(file), name=name))
 

@@ -10,8 +10,9 @@ from typing import Final
 from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS
 from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
 from backend.export.gptq import is_file_name
-from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, beside_merge, draft
+from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft, usual_file
 from data.i18n import Message, _
+from data.text import inert
 from tui.widgets.form import OFF, ON, Field
 from tui.wording import home_relative
 
@@ -260,11 +261,24 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
                 "file",
                 _("File"),
                 _shown(plan.gguf, plan, home),
-                default=_shown(beside_merge(plan, usual.gguf), plan, home) if usual.gguf else "",
-                help=_("Where the GGUF is written; an older one is replaced when the new one is whole."),
+                default=_shown(usual_file(plan), plan, home),
+                help=_about_file(plan.gguf, plan),
             ),
         ]
     return made
+
+
+def _about_file(file: Path, plan: ExportPlan) -> Message:
+    """Return the help of the file with its name, which the row may have no room for."""
+    if file.name != usual_file(plan).name:
+        return _(
+            "{name}: your own name, whatever the type. An older file stays until the new one is whole.",
+            name=inert(file.name),
+        )
+    return _(
+        "{name}: it follows the type until you write another. An older file stays until the new one is whole.",
+        name=inert(file.name),
+    )
 
 
 def _imatrix(plan: ExportPlan, home: str) -> list[Field]:

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from backend.convert.converter import convert
+from backend.convert.naming import counts_of, file_name
 from backend.demo.base import gguf_path
 from backend.lf.find import LlamaFactory
 from data.gguf import Array, check, read_header
 from tests import oracle
 from tests.families import MODELS
 from tests.real.demo import DemoRuns
+from tests.unit.model_folder import write_model
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 NAME = "Paddock Test"
@@ -78,6 +80,21 @@ def test_the_file_is_the_one_that_llama_cpp_writes(made: Path, tmp_path: Path, n
     convert(made / name, ours, outtype=kind, name=NAME)
     assert difference(ours, made / f"{name}-{kind}.gguf") == ""
     assert check(ours) == ()
+
+
+def test_the_file_is_named_as_llama_cpp_names_it(lf: LlamaFactory, tmp_path: Path) -> None:
+    titles = ("Robin-35K-Instruct-sft", "robin", "robin-7B-v0.2-sft", "my robin")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    wanted = [(title, kind) for title in titles for kind in ("bf16", "q8_0")]
+    for title in titles:
+        write_model(tmp_path / title)
+    oracle.convert_all(
+        lf.python, [oracle.Conversion(tmp_path / title, theirs, kind, title, "gpt-2") for title, kind in wanted]
+    )
+    ours = {file_name(title, kind, counts_of(tmp_path / title)) for title, kind in wanted}
+    assert {path.name for path in theirs.iterdir()} == ours
+    assert len(ours) == len(wanted)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from textual.widgets import TextArea
 
 from backend.convert.converter import convert
 from backend.convert.llama_cpp import Script
+from backend.convert.plan import Counts
 from backend.convert.road import Road
 from backend.deploy.request import Deployment
 from backend.export.forecast import FileSystem
@@ -63,7 +64,9 @@ def run(name: str, *steps: int | None, facts: RunFacts | None = None, ago_s: flo
     return Run(path, tuple(found), known, folders.NOW.timestamp() - ago_s)
 
 
-MODELFILE: Final = '''FROM /home/mei/work/models/Qwen2.5-0.5B-Instruct-sft/Qwen2.5-0.5B-Instruct-sft.gguf
+HALF_A_BILLION: Final = Counts(494_032_768, 494_032_768, 0, 0)
+"""Of Qwen2.5-0.5B"""
+MODELFILE: Final = '''FROM /home/mei/work/models/Qwen2.5-0.5B-Instruct-sft/Qwen2.5-0.5B-Instruct-sft-BF16.gguf
 TEMPLATE """{{- if .System }}<|im_start|>system
 {{ .System }}<|im_end|>
 {{ end }}
@@ -125,7 +128,7 @@ class Written(Exports):
         if path.suffix == ".gguf":
             return Source("gguf", path, RunFacts())
         run = next(run for run in self.found if path in {one.path for one in run.checkpoints})
-        return Source("adapter", path, run.facts, self.base)
+        return Source("adapter", path, run.facts, self.base, HALF_A_BILLION, "bf16")
 
     def modelfile(self, plan: ExportPlan) -> str:
         """Return what is written down; raises RequestError where there is nothing."""
@@ -372,6 +375,7 @@ EXPORT_SCENES: Final = (
     Scene("export-start-no-room", walk=asks(export("s"), FailureDialog), exports=Written(room=False)),
     Scene("export-room-unknown", walk=export(), exports=Written(unseen="http://gpu-7.example:11434")),
     Scene("export-imatrix", walk=on("outtype", "left", "j"), exports=USUAL),
+    Scene("export-file", walk=ways(on("outtype", *["right"] * 4), at_field("file")), exports=USUAL),
     Scene("export-start-script", walk=asks(on("converter", "left", "s"), ChoiceDialog), exports=Written(road=SCRIPT)),
     Scene("export-prove", walk=asks(export("p"), Finder), exports=USUAL, offers=OTHERS, ollama=True),
     Scene("export-prove-how", walk=asks(asks(export("p"), Finder, "enter"), ChoiceDialog), exports=USUAL,

@@ -80,6 +80,25 @@ async def test_what_was_changed_is_there_again_when_the_weights_are_chosen_again
         await until(pilot, lambda: plan_of(app) == changed, "the plan as it was left")
 
 
+async def test_the_files_name_follows_the_type_until_it_is_given_another(build: Build, workspace: Path) -> None:
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "base/lora/run", "qwen"))
+        await pilot.press("enter")
+        form = app.screen.query_one("#form", Form)
+        form.select("outtype")
+        await pilot.press("right")
+        await until(pilot, shows(pilot, "base-run-35K-BF16.gguf"))
+        form.select("file")
+        await pilot.press("enter", "ctrl+u", *"mine.gguf", "enter")
+        await until(pilot, shows(pilot, "• mine.gguf"))
+        form.select("outtype")
+        await pilot.press("right")
+        await until(pilot, lambda: plan_of(app).outtype == "f16")
+        assert plan_of(app).gguf == workspace / "mine.gguf"
+
+
 def plan_of(app: PaddockApp) -> ExportPlan:
     assert isinstance(app.screen, ExportScreen)
     assert app.screen._plan is not None

@@ -89,7 +89,7 @@ def test_a_model_is_converted_and_a_gguf_is_not(place: Path, say: Say, yard: Yar
     assert [step["kind"] for step in said["steps"]] == ["convert", "deploy"]
     made, wanted = params(said, "convert"), params(said, "deploy")
     assert made["outtype"] == "f16", "the weights' own"
-    assert made["target"] == wanted["gguf"] == str(place / "base" / "base-F16.gguf")
+    assert made["target"] == wanted["gguf"] == str(place / "base" / "base-35K-F16.gguf")
     training = {"template": "llama3", "default_system": "S"}
     assert made["training"] == wanted["training"] == training
     assert (wanted["name"], wanted["parameters"]) == ("me/robin:v2", {"top_k": 3})
@@ -111,7 +111,7 @@ def test_what_the_words_say_of_the_conversion_is_in_its_job(place: Path, say: Sa
     os.environ["PADDOCK_LLAMA_CPP_DIR"] = str(quantize.parent)
     words = ["--outtype", "IQ2_XXS", "--imatrix", "imatrix.gguf", "--converter", "paddock"]
     made = params(say("base", "robin", "--dry-run", "--template", "llama3", *words), "convert")
-    assert made["target"] == str(place / "base" / "base-IQ2_XXS.gguf")
+    assert made["target"] == str(place / "base" / "base-35K-IQ2_XXS.gguf")
     assert (made["outtype"], made["imatrix"]) == ("iq2_xxs", str(place / "imatrix.gguf"))
     assert made["converter"] == "paddock"
     for wrong, title in (

@@ -11,6 +11,7 @@ import pytest
 from backend.convert.llama_cpp import Script
 from backend.convert.road import Road
 from backend.export.conversion import foresee
+from backend.export.gptq import sees_gpu
 from backend.export.needs import needs
 from backend.export.plan import (
     ExportPlan,
@@ -42,7 +43,7 @@ LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    write_model(tmp_path / "base")
+    write_model(tmp_path / "base", config={"dtype": "float16"})
     run = tmp_path / "saves" / "base" / "lora" / "run"
     for folder in (run, run / "checkpoint-5"):
         folder.mkdir(parents=True)
@@ -67,7 +68,7 @@ def test_a_draft_is_the_whole_road_with_the_runs_own_prompt(plan: ExportPlan, wo
     assert (plan.template, plan.thinking, plan.cutoff_len) == ("qwen", False, 512)
     assert plan.merge is not None
     assert plan.merge.export_dir == workspace / "models" / "base-run-checkpoint-5"
-    assert plan.gguf == plan.merge.export_dir / "base-run-checkpoint-5.gguf"
+    assert plan.gguf == plan.merge.export_dir / "base-run-35K-checkpoint-5-F16.gguf"
     assert plan.deployment is not None
     assert plan.deployment.name == "base-run-checkpoint-5"
     specs = chain(plan, lf=LF)
@@ -91,7 +92,7 @@ def test_fields_change_just_what_they_name(plan: ExportPlan, workspace: Path) ->
     moved = apply(plan, "export_dir", "elsewhere", home="")
     assert moved.merge is not None
     assert moved.merge.export_dir == workspace / "elsewhere"
-    assert moved.gguf == workspace / "elsewhere" / "base-run-checkpoint-5.gguf"  # the file goes with its folder
+    assert moved.gguf == workspace / "elsewhere" / "base-run-35K-checkpoint-5-F16.gguf"  # the file goes with its folder
     assert moved.deployment is not None
     assert moved.deployment.gguf == str(moved.gguf)
     assert by_key(moved)["export_dir"].value == "elsewhere"
@@ -103,6 +104,67 @@ def test_fields_change_just_what_they_name(plan: ExportPlan, workspace: Path) ->
     assert without.steps == ("export", "check")
     assert apply(without, "deploy", ON, home="").steps == ("export", "check", "convert", "deploy")
     assert apply(plan, "deploy", "off", home="").steps == ("export", "check", "convert")
+
+
+def file_of(plan: ExportPlan) -> str:
+    assert plan.gguf is not None
+    assert plan.deployment is None or plan.deployment.gguf == str(plan.gguf)
+    assert by_key(plan)["file"].value.endswith(plan.gguf.name)
+    return plan.gguf.name
+
+
+def test_the_files_name_follows_the_type_and_what_decides_it(plan: ExportPlan) -> None:
+    small = apply(plan, "outtype", "q4_k_m", home="")
+    assert file_of(small) == "base-run-35K-checkpoint-5-Q4_K_M.gguf"
+    assert by_key(small)["file"].value == by_key(small)["file"].default, "not marked as changed"
+    assert apply(small, "outtype", "auto", home="") == plan
+    assert file_of(apply(plan, "infer_dtype", "bfloat16", home="")) == "base-run-35K-checkpoint-5-BF16.gguf"
+    assert file_of(apply(plan, "infer_dtype", "float32", home="")) == "base-run-35K-checkpoint-5-F16.gguf"
+    again = apply(apply(small, "convert", "off", home=""), "deploy", ON, home="")
+    assert file_of(again) == file_of(small)
+
+
+def test_a_base_that_is_not_here_makes_no_promise_of_size_and_type(plan: ExportPlan) -> None:
+    other = apply(plan, "base", "owner/other", home="")
+    assert file_of(other) == "base-run-checkpoint-5.gguf"
+    assert convert_params(other)["outtype"] == "auto"
+    assert file_of(apply(other, "outtype", "q8_0", home="")) == "base-run-checkpoint-5-Q8_0.gguf"
+    assert apply(other, "base", plan.base, home="") == plan
+
+
+def test_a_name_of_ones_own_stays_and_the_usual_one_in_another_folder_follows(plan: ExportPlan) -> None:
+    mine = apply(apply(plan, "file", "mine.gguf", home=""), "outtype", "q8_0", home="")
+    assert file_of(mine) == "mine.gguf"
+    assert "mine.gguf: your own name" in str(by_key(mine)["file"].help)
+    assert f"{file_of(plan)}: it follows the type" in str(by_key(plan)["file"].help)
+    beside = apply(plan, "file", f"ggufs/{file_of(plan)}", home="")
+    assert apply(beside, "outtype", "q8_0", home="").gguf == plan.workspace / "ggufs" / (
+        "base-run-35K-checkpoint-5-Q8_0.gguf"
+    )
+
+
+@pytest.mark.parametrize("outtype", ["auto", "bf16", "q8_0", "q4_k_m"])
+def test_the_job_gets_the_type_that_the_name_says(plan: ExportPlan, outtype: str) -> None:
+    wanted = apply(plan, "outtype", outtype, home="")
+    assert file_of(wanted).endswith(f"-{str(convert_params(wanted)['outtype']).upper()}.gguf")
+
+
+@pytest.mark.parametrize(
+    ("config", "dtype", "own"),
+    [
+        ({"dtype": "bfloat16"}, "F32", "bf16"),
+        ({"torch_dtype": "float16"}, "F32", "f16"),
+        ({}, "F16", "f16"),
+        ({}, "F32", "bf16" if sees_gpu() else "f16"),
+        ({"dtype": "float32"}, "F16", "bf16" if sees_gpu() else "f16"),
+    ],
+)
+def test_the_type_of_a_merge_is_known_before_it(
+    workspace: Path, config: dict[str, object], dtype: str, own: str
+) -> None:
+    """As LLaMA-Factory takes it from the base; tests/real/test_export_road.py makes such merges."""
+    write_model(workspace / "base", config=config, dtype=dtype)
+    assert read_source(workspace / "saves" / "base" / "lora" / "run").own_type == own
 
 
 @pytest.mark.parametrize(
@@ -214,7 +276,8 @@ def test_another_merge_goes_into_the_next_free_folder(plan: ExportPlan, workspac
     moved = settle(other)
     assert moved.merge is not None
     assert moved.merge.export_dir == folder.with_name(f"{folder.name}-2")
-    assert moved.gguf == moved.merge.export_dir / f"{folder.name}.gguf"
+    assert moved.gguf is not None
+    assert moved.gguf.parent == moved.merge.export_dir
     assert moved.deployment is not None
     assert moved.deployment.gguf == str(moved.gguf)
     assert moved.steps[0] == "export"
@@ -241,7 +304,9 @@ def test_several_adapters_are_merged_one_after_the_other(plan: ExportPlan, works
 
 
 def test_a_whole_model_is_not_merged_and_a_gguf_not_converted(workspace: Path) -> None:
-    assert draft(read_source(workspace / "base"), workspace).steps == ("convert", "deploy")
+    whole = draft(read_source(workspace / "base"), workspace)
+    assert whole.steps == ("convert", "deploy")
+    assert whole.gguf == workspace / "base" / "base-35K-F16.gguf"
     (workspace / "x.gguf").write_bytes(b"GGUF")
     ready = draft(read_source(workspace / "x.gguf"), workspace)
     assert ready.steps == ("deploy",)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from backend.convert.llama_cpp import AUTO, CONVERTERS, LLAMA_CPP, find_script, quantizer_for
+from backend.convert.naming import counts_of, file_name, title_of
 from backend.convert.quants import BITS
-from backend.export.source import training_of
+from backend.export.plan import OWN_TYPE
+from backend.export.source import base_of, training_of
 from backend.lf.find import find
 from backend.parity.template import templates_for
 from backend.parity.training import Training
@@ -25,7 +27,6 @@ from tui.services import Services
 if TYPE_CHECKING:
     from backend.convert.road import Road
 
-OWN_TYPE: Final = "auto"
 OUT_TYPES: Final = (OWN_TYPE, "bf16", "f16", "f32", "q8_0", *BITS)
 
 
@@ -68,7 +69,7 @@ def converter_option() -> Option:
         "-o",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        about=_("The GGUF; by default MODEL_DIR/NAME-TYPE.gguf."),
+        about=_("The GGUF; by default in MODEL_DIR, under llama.cpp's name for it: NAME-SIZE-TYPE.gguf."),
     ),
     option(
         "--outtype",
@@ -127,7 +128,9 @@ def convert(
     adapter = adapter or base is not None
     source = check_adapter_folder(place) if adapter else check_model_folder(place)
     outtype = chosen_type(source, outtype)
-    target = services.workspace / output.expanduser() if output else default_target(source, outtype)
+    target = (
+        services.workspace / output.expanduser() if output else default_target(source, outtype, base, adapter=adapter)
+    )
     if target.is_dir():
         raise RequestError(
             _("The target is a directory"), str(target), _("Name a file: -o {file}", file=target / "model.gguf")
@@ -237,9 +240,11 @@ def chosen_type(source: Path, outtype: str) -> str:
     return own_type(source) if chosen == OWN_TYPE else chosen
 
 
-def default_target(source: Path, outtype: str) -> Path:
-    """Return MODEL_DIR/NAME-TYPE.gguf, as llama.cpp's script names its files."""
-    return source / f"{source.name}-{outtype.upper()}.gguf"
+def default_target(source: Path, outtype: str, base: Path | None = None, *, adapter: bool = False) -> Path:
+    """Return a file in ``source`` under llama.cpp's name for it; an ``adapter``'s says its ``base``'s, too."""
+    if adapter:
+        return source / file_name(title_of(source, str(base or base_of(source))), outtype, is_adapter=True)
+    return source / file_name(title_of(source), outtype, counts_of(source))
 
 
 def check_adapter_folder(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from backend.convert.llama_cpp import AUTO
 from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment
 from backend.deploy.storage import Storage
-from backend.export.plan import ExportPlan, draft, model_name
+from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
 from backend.lf.find import find
@@ -30,10 +30,8 @@ from tui import exporting
 from tui.commands.console import Console
 from tui.commands.convert import (
     OUT_TYPES,
-    OWN_TYPE,
     chosen_type,
     converter_option,
-    default_target,
     imatrix_option,
 )
 from tui.commands.form import argument, command, flag, option, plain_option, wait_option
@@ -131,7 +129,7 @@ def _plan(wish: Wish, services: Services) -> ExportPlan:
     path = (workspace / wish.weights.expanduser()).absolute()
     source = read_source(_gguf_in(path))
     plan = draft(source, workspace, name=model_name(wish.name) if source.kind == "adapter" else "")
-    plan = dataclasses.replace(plan, **_conversion(wish, source, workspace))
+    plan = renamed(dataclasses.replace(plan, **_conversion(wish, source, workspace)), plan)
     plan = dataclasses.replace(plan, **_facts(wish, source, services))
     written = _template_file(wish, services)
     file = (workspace / Path(wish.modelfile).expanduser()).absolute() if wish.modelfile else source.path / "Modelfile"
@@ -168,8 +166,7 @@ def _conversion(wish: Wish, source: Source, workspace: Path) -> dict[str, object
     if wish.imatrix:
         words["imatrix"] = (workspace / wish.imatrix.expanduser()).absolute()
     if source.kind == "model":
-        outtype = chosen_type(source.path, wish.outtype or OWN_TYPE)
-        words |= {"outtype": outtype, "gguf": default_target(source.path, outtype)}
+        words["outtype"] = chosen_type(source.path, wish.outtype or OWN_TYPE)
     elif wish.outtype:
         words["outtype"] = wish.outtype.lower()
     return words
