@@ -15,6 +15,8 @@ from data.jobs.status import Status
 from tests.support import Yard, program, wait_until
 from tests.terminal import Terminal, terminal
 
+pytestmark = pytest.mark.slow
+
 SIXTEEN = re.compile(rb"\x1b\[[0-9;]*m")
 MORE_COLOURS = re.compile(rb"\x1b\[(?:\d+;)*[34]8;[25];")
 

@@ -23,6 +23,8 @@ from tui.widgets.log_view import LogView
 from tui.widgets.prose import Prose
 from tui.widgets.table import Row, Table
 
+pytestmark = pytest.mark.slow
+
 SIZES = ((40, 10), (140, 40), (80, 24), (50, 12), (80, 24))
 PHONE = (40, 10)
 

@@ -67,7 +67,7 @@ FILES: list[tuple[str, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize("verb", ["train", "export"])
+@pytest.mark.parametrize("verb", ["train", pytest.param("export", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "content"), FILES, ids=[name for name, _content in FILES])
 def test_a_configuration_that_cannot_be_read_is_refused(
     verb: str, name: str, content: bytes, home: Path, capsys: Said
