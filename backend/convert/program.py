@@ -48,16 +48,23 @@ def run(
     take_line: Callable[[str], bool],
     stop_requested: Callable[[], bool],
     *,
+    lock: int,
     env: Mapping[str, str] | None = None,
 ) -> Ended:
     """Run ``argv`` and return how it ended; ``take_line`` says of each line whether it is about progress.
 
+    The program holds ``lock`` as well: it may outlive us, and what it writes is not to be taken for left meanwhile.
     Raises Stopped, when the program has ended, soon after a stop was asked for.
     """
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     try:
         process = subprocess.Popen(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
         )
     except OSError as error:
         return Ended(NOT_STARTED, (error.strerror or str(error),))

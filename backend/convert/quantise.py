@@ -1,6 +1,6 @@
 """A type that we do not make ourselves: a GGUF of ours in 16 bits, then llama-quantize, then a look at the result.
 
-Both files have hidden names beside the target until the second is whole; the first never outlives the conversion.
+Both files lie in a hidden folder beside the target until the second is whole; the first never outlives the conversion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from backend.convert.converter import ConvertReport, Digests, Quantised
 from backend.convert.digest import digest_of
 from backend.convert.program import run, unwritable
 from backend.convert.quants import forecast_bytes
-from backend.convert.writer import discard, require_space, settle
+from backend.convert.scratch import scratch
+from backend.convert.writer import require_space, settle
 from data.errors import AppError
 from data.gguf import Header, check, read_header
 from data.i18n import Message, _
@@ -40,22 +41,18 @@ def quantise(
     ``begin`` is called between the two, ``progress`` then gets tensors done and in all. Raises what ``make`` raises,
     AppError where ``program`` fails or its file is not the same model, and Stopped; nothing is left behind then.
     """
-    wide = target.with_name(f".{target.name}.{os.getpid()}.16bit")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with scratch(target) as work:
+        wide, part = work.folder / "16bit", work.folder / "quantised"
         report = make(wide)
         begin()
         require_space(target, forecast_bytes(outtype, report.size_bytes))
         argv = [str(program), *(["--imatrix", str(imatrix)] if imatrix else [])]
         argv += [str(wide), str(part), outtype.upper(), str(os.cpu_count() or 1)]
-        _run(argv, target, progress, stop_requested)
+        _run(argv, target, work.lock, progress, stop_requested)
         _verify(read_header(part), read_header(wide))
         made = Quantised(program, imatrix, digest_of(imatrix) if imatrix else "")
         digest, size_bytes = digest_of(part), part.stat().st_size
         settle(part, target)
-    finally:
-        discard(wide)
-        discard(part)
     return replace(
         report,
         target=target,
@@ -67,7 +64,7 @@ def quantise(
 
 
 def _run(
-    argv: list[str], target: Path, progress: Callable[[int, int], None], stop_requested: Callable[[], bool]
+    argv: list[str], target: Path, lock: int, progress: Callable[[int, int], None], stop_requested: Callable[[], bool]
 ) -> None:
     """Run llama-quantize to its end; AppError where it fails."""
 
@@ -77,7 +74,7 @@ def _run(
             progress(int(found[1]), int(found[2]))
         return found is not None
 
-    ended = run(argv, take_line, stop_requested)
+    ended = run(argv, take_line, stop_requested, lock=lock)
     if ended.status:
         raise unwritable(target, ended.last) or _failed(argv[0], ended.said)
 

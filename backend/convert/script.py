@@ -23,9 +23,10 @@ from backend.convert.plan import FILE_TYPES
 from backend.convert.planning import count_eyes
 from backend.convert.program import NOT_STARTED, Ended, run, unwritable
 from backend.convert.rekey import rekey
+from backend.convert.scratch import Scratch, scratch
 from backend.convert.stream import Stopped
 from backend.convert.weights import ITEM_BYTES, Weight, read_weights
-from backend.convert.writer import create, discard, require_space, settle
+from backend.convert.writer import require_space, settle
 from backend.lf.command import environment
 from data.errors import AppError, RequestError
 from data.gguf import Header, check, read_header
@@ -35,7 +36,6 @@ _ITEM_BYTES: Final = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 _WRITING: Final = re.compile(r"Writing:.*\|\s*([\d.]+)([kMGTP]?)/([\d.]+)([kMGTP]?) ")
 """The bar of tqdm, with its units: gguf-py `gguf_writer.py` ``write_tensors_to_file``"""
 _UNITS: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-_TEMPLATED: Final = str.maketrans("{}", "__")
 _NOT_HANDED_ON: Final = ("PYTHONSAFEPATH", "NO_LOCAL_GGUF")
 """The first would hide the modules beside the script"""
 
@@ -58,13 +58,10 @@ def convert_by_script(
     folder = ModelFolder(source, weights=False)
     weights = _weights(source)
     changes = overrides if overrides and any(value is not None for value in astuple(overrides)) else None
-    require_space(target, _forecast(source, weights, outtype) * (2 if changes else 1))
     made_by = Scripted(script.path, digest_of(script.path), script.python)
-    # The script fills in what stands in braces.
-    part = target.with_name(f".{target.name.translate(_TEMPLATED)}.{os.getpid()}.script")
-    try:
-        os.close(create(part, target))
-        _run(script, source, part, target, outtype, name, progress, stop_requested)
+    with scratch(target) as work:
+        require_space(target, _forecast(source, weights, outtype) * (2 if changes else 1))
+        part = _run(script, source, work, target, outtype, name, progress, stop_requested)
         header = read_header(part)
         _verify(header)
         digests = {path: _digest(path, stop_requested) for path in _files(source)}
@@ -73,8 +70,6 @@ def convert_by_script(
         else:
             digest = _digest(part, stop_requested)
             settle(part, target)
-    finally:
-        discard(part)
     return ConvertReport(
         target,
         header.architecture,
@@ -94,13 +89,15 @@ def convert_by_script(
 def _run(
     script: Script,
     source: Path,
-    part: Path,
+    work: Scratch,
     target: Path,
     outtype: str,
     name: str | None,
     progress: Callable[[int, int], None],
     stop_requested: Callable[[], bool],
-) -> None:
+) -> Path:
+    """Run the script to its end, and return the file that it wrote in the folder ``work``."""
+    part = work.folder / "scripted"
     argv = [str(script.python), str(script.path), str(source.absolute()), "--outfile", str(part.absolute())]
     argv += ["--outtype", outtype, *(["--model-name", name] if name else [])]
 
@@ -110,12 +107,13 @@ def _run(
             progress(int(float(found[1]) * _UNITS[found[2]]), int(float(found[3]) * _UNITS[found[4]]))
         return found is not None
 
-    ended = run(argv, take_line, stop_requested, env=_environment(script, os.environ))
+    ended = run(argv, take_line, stop_requested, lock=work.lock, env=_environment(script, os.environ))
     if ended.status == NOT_STARTED:
         detail = f"{script.python}: {ended.said}"
         raise AppError(_("LLaMA-Factory's Python is gone"), detail, _("paddock doctor shows what is found now."))
     if ended.status:
         raise unwritable(target, ended.last) or _failed(ended)
+    return part
 
 
 def _environment(script: Script, environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Write a GGUF: header, keys, tensor table, then the data; under a temporary name until it is whole.
+"""Write a GGUF: header, keys, tensor table, then the data; in a hidden folder until it is whole.
 
 Source of the layout: ggml `docs/gguf.md`, version 3, alignment 32.
 """
@@ -16,6 +16,7 @@ from typing import Final
 from backend.convert.digest import OutputDigest
 from backend.convert.keys import Keys
 from backend.convert.plan import Tensor
+from backend.convert.scratch import cannot_write, scratch
 from data.errors import AppError
 from data.files import sync_folder
 from data.gguf.layout import DEFAULT_ALIGNMENT, MAGIC
@@ -81,7 +82,7 @@ class Output:
             if self.written - self._flushed >= _FLUSH_BYTES:
                 self._flush()
         except OSError as error:
-            raise _failed(self.target, error) from error
+            raise cannot_write(self.target, error) from error
 
     def _flush(self) -> None:
         """Let the disk begin with what was written, so that little is left to wait for in the end."""
@@ -106,7 +107,7 @@ class Output:
         try:
             (self._synced or self._disk.submit(os.fsync, self._handle)).result()
         except OSError as error:
-            raise _failed(self.target, error) from error
+            raise cannot_write(self.target, error) from error
 
 
 def require_space(target: Path, size_bytes: int) -> None:
@@ -116,7 +117,7 @@ def require_space(target: Path, size_bytes: int) -> None:
         free = os.statvfs(target.parent)
         available = free.f_bavail * free.f_frsize
     except OSError as error:
-        raise _failed(target, error) from error
+        raise cannot_write(target, error) from error
     if available < size_bytes + SPARE_BYTES:
         raise AppError(
             _("There is not enough space for {path}", path=str(target)),
@@ -131,34 +132,26 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
 
     Raises AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free.
     """
-    require_space(target, size_bytes)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.part"
-    handle = create(temporary, target)
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="disk") as disk, OutputDigest() as digest:
-            output = Output(target, temporary, handle, digest, disk)
-            yield output
-            output.wait_for_sync()
-        publish(temporary, target)
-    except BaseException:
-        discard(temporary)
-        raise
-    finally:
-        os.close(handle)
+    with scratch(target) as work:
+        require_space(target, size_bytes)
+        temporary = work.folder / "gguf"
+        handle = _create(temporary, target)
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="disk") as disk, OutputDigest() as digest:
+                output = Output(target, temporary, handle, digest, disk)
+                yield output
+                output.wait_for_sync()
+            _publish(temporary, target)
+        finally:
+            os.close(handle)
 
 
-def create(temporary: Path, target: Path) -> int:
+def _create(temporary: Path, target: Path) -> int:
     """Make the file that is to become ``target``, and return its descriptor; AppError where that is not possible."""
     try:
         return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise _failed(target, error) from error
-
-
-def discard(temporary: Path) -> None:
-    """Remove what is left of a file; an error that is on its way is not to give way to that of a disk that fails."""
-    with contextlib.suppress(OSError):
-        temporary.unlink(missing_ok=True)
+        raise cannot_write(target, error) from error
 
 
 def settle(temporary: Path, target: Path) -> None:
@@ -170,22 +163,14 @@ def settle(temporary: Path, target: Path) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        raise _failed(target, error) from error
-    publish(temporary, target)
+        raise cannot_write(target, error) from error
+    _publish(temporary, target)
 
 
-def publish(temporary: Path, target: Path) -> None:
+def _publish(temporary: Path, target: Path) -> None:
     """Give a whole file its name, for good; AppError where a folder has it, or the file system refuses."""
     try:
         temporary.replace(target)
     except OSError as error:
-        raise _failed(target, error) from error
+        raise cannot_write(target, error) from error
     sync_folder(target.parent)
-
-
-def _failed(target: Path, error: OSError) -> AppError:
-    return AppError(
-        _("{path} cannot be written", path=str(target)),
-        error.strerror or str(error),
-        _("Check the folder's permissions and its free space; nothing was left under that name."),
-    )

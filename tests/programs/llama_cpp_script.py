@@ -21,7 +21,7 @@ parser.add_argument("--outtype", choices=["f32", "f16", "bf16", "q8_0", "auto"],
 parser.add_argument("--model-name")
 args = parser.parse_args()
 does = json.loads((args.model / "config.json").read_text()).get("script", "")
-outfile = Path(str(args.outfile).format(ftype=args.outtype))
+outfile = args.outfile.with_name(args.outfile.name.format(ftype=args.outtype))
 
 print(f"INFO:hf-to-gguf:Loading model: {args.model.name} as {args.model_name} ({gguf.OF})", file=sys.stderr)
 if does == "fails":
