@@ -19,6 +19,7 @@ from tui.wording import (
     bar,
     duration,
     job_name,
+    job_warnings,
     kind_word,
     number,
     size,
@@ -181,7 +182,7 @@ def failure_lines(detail: JobDetail) -> list[Parts]:
 
 
 def result_lines(job: Job) -> list[Parts]:
-    """Return the answer of a question and the names of what a job gave to later ones."""
+    """Return the answer of a question, the names of what a job gave to later ones, and what is odd about it."""
     result = job.state.result
     lines: list[Parts] = []
     if "answer" in result:
@@ -195,7 +196,8 @@ def result_lines(job: Job) -> list[Parts]:
     for key, label in (("model", _("model")), ("ollama_model", _("model")), ("host", _("server"))):
         if result.get(key) and "answer" not in result:
             lines.append(((f"{label}  ", "muted"), (inert(str(result[key])), "text")))
-    return [*lines, *proof_lines(job)]
+    warnings: list[Parts] = [(("! ", "warn"), (inert(words), "text")) for words in job_warnings(result)]
+    return [*lines, *warnings, *proof_lines(job)]
 
 
 def proof_lines(job: Job) -> list[Parts]:

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from data.i18n import Message, _
 from data.jobs.spec import Chain, JobSpec
 from data.jobs.status import Progress, Status
+from data.text import inert
 
 # None of these is "ambiguous" in Unicode's East Asian Width: they take one cell in Chinese terminals too.
 STATUS_GLYPHS: Final[Mapping[Status, str]] = {
@@ -92,6 +93,14 @@ def kind_word(kind: str) -> str:
 def job_title(spec: JobSpec) -> str:
     """Return what a job is and its name, as the beginning of a line."""
     return str(_("{kind}: {name}", kind=kind_word(spec.kind), name=job_name(spec)))
+
+
+def job_warnings(result: Mapping[str, object]) -> list[str]:
+    """Return what the work of a job has said of its result that is odd, and no failure."""
+    found = result.get("warnings")
+    return (
+        [inert(str(Message.from_json(one))) for one in cast("list[object]", found)] if isinstance(found, list) else []
+    )
 
 
 def duration(seconds: float) -> str:

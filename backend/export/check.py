@@ -4,7 +4,8 @@
 
 Params: ``base``, ``merged``, ``adapters`` (folders), ``python`` (LLaMA-Factory's), ``template``, and optionally
 ``thinking``, ``system``, ``device`` (cpu or auto), ``dtype``, ``prompt``, ``answers`` (false leaves them out).
-Result: ``comparison`` (``Comparison.as_json``), ``prompt``, ``adapter_answer``, ``merged_answer``, ``answers_equal``.
+Result: ``comparison`` (``Comparison.as_json``), ``prompt``, ``adapter_answer``, ``merged_answer``, ``answers_equal``,
+``warnings`` (what is odd and no failure: messages as JSON).
 
 The tensors decide. Answers are for the eye: a merge rounds each weight once more than the adapter beside its base
 does, so two greedy answers may part although both are right.
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from backend.lf import command
 from backend.lf.hub import local_model
@@ -28,6 +29,9 @@ from data.i18n import Message, _
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
 from data.jsontext import parse_json
+
+if TYPE_CHECKING:  # numpy
+    from backend.export.compare import Comparison
 
 KIND: Final = "check"
 PROMPT: Final = "Who are you?"
@@ -112,7 +116,7 @@ def _compare(reporter: Reporter, request: Request) -> None:
         raise AppError(
             _("The models cannot be compared"), str(error), _("Check the folders of the base and the merged model.")
         ) from error
-    reporter.result(comparison=found.as_json())
+    reporter.result(comparison=found.as_json(), warnings=[one.as_json() for one in _warnings(found)])
     if found.has_taken:
         return
     hint = _("Name the very base that the training used as model_name_or_path, and merge again.")
@@ -144,6 +148,16 @@ def _compare(reporter: Reporter, request: Request) -> None:
         ),
         hint,
     )
+
+
+def _warnings(found: Comparison) -> Iterator[Message]:
+    if found.strayed:
+        yield _(
+            "{count} tensors differ from the base's although no adapter acts there: {names}. Was another base merged, "
+            "or another adapter as well?",
+            count=len(found.strayed),
+            names=_some(found.strayed),
+        )
 
 
 def _some(names: Sequence[str]) -> str:

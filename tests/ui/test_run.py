@@ -131,6 +131,17 @@ async def test_an_answer_is_shown_beside_the_one_before_and_chat_is_offered(buil
         await until(pilot, shows(pilot, "Say something to paddock-demo", "http://127.0.0.1:41533"))
 
 
+async def test_what_is_odd_about_a_merge_that_has_taken_is_said(build: Build, make: folders.Stable) -> None:
+    words = _("{count} tensors differ from the base's although no adapter acts there: {names}.", count=2, names="a, b")
+    job = make.job("check", "merge check", ago_s=60).start()
+    job.event("result", values={"comparison": {"ok": True}, "warnings": [words.as_json()]}).end()
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "merge check"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "! 2 tensors differ from the base's although no adapter acts there: a, b."))
+
+
 async def test_a_failure_fills_the_screen_with_its_reason_and_is_copied(build: Build, make: folders.Stable) -> None:
     job = folders.failed_training(make, ago_s=60)
     app = PaddockApp(build())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import numpy as np
 import pytest
 
 from backend.export.adapter import read_adapter
-from backend.export.check import Request
+from backend.export.check import KIND, Request
 from backend.export.compare import Comparison, compare
 from data.errors import AppError, RequestError
+from data.jobs.spec import JobSpec
+from data.jobs.status import Status
+from data.paths import HOME_VARIABLE
+from tests.support import Yard
 from tests.unit.model_folder import write_model, write_safetensors
+from tui.commands.root import run
 
 Q = "model.layers.0.self_attn.q_proj"
 DOWN = "model.layers.1.mlp.down_proj"
@@ -147,3 +153,26 @@ def test_a_request_that_lacks_something_names_it(lacking: str) -> None:
     assert Request.read(params).adapters == (Path("a"),)
     with pytest.raises(AppError, match=lacking):
         Request.read({**params, lacking: [] if lacking == "adapters" else ""})
+
+
+def test_a_merge_that_changed_more_than_the_adapter_does_is_no_failure_and_is_said(
+    base: Path, tmp_path: Path, yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ[HOME_VARIABLE] = str(yard.root)
+    adapter = write_adapter(tmp_path / "adapter", {Q: 0.5})
+    changes = {f"{Q}.weight": 1.0, "model.norm.weight": 1.0, f"{DOWN}.weight": 1.0}
+    params = {
+        "base": str(base),
+        "merged": str(changed_copy(base, tmp_path / "merged", changes)),
+        "adapters": [str(adapter)],
+        "answers": False,
+    }
+    (job_id,) = yard.launch(JobSpec.new(KIND, "merge check", workspace=str(tmp_path), params=params))
+    assert yard.until(job_id).status is Status.SUCCEEDED
+    for words in (["jobs", "watch", job_id, "--plain"], ["jobs", "show", job_id]):
+        assert run(words) == 0
+        said = "".join(capsys.readouterr())
+        assert "2 tensors differ from the base's although no adapter acts there" in said
+        assert f"{DOWN}.weight, model.norm.weight" in said
+        assert run(["--lang", "zh_CN", *words]) == 0
+        assert "有 2 个张量与基础模型不同，而没有适配器作用于它们" in "".join(capsys.readouterr())

@@ -20,7 +20,7 @@ from data.jobs.status import STATUS_WORDS, Progress, Status
 from data.log import last_exception, log_end
 from tui.commands.console import Console
 from tui.services import Services
-from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_title, number, size
+from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_title, job_warnings, number, size
 
 POLL_S: Final = 0.2
 PLAIN_EVERY_S: Final = 10.0
@@ -178,6 +178,8 @@ class _Line:
         if made:
             pieces.append(size(made))
         self._say("  ".join(pieces))
+        for words in job_warnings(job.state.result):
+            self._say(f"    {self._console.paint('!', 'warn')} {words}")
 
     def _live(self, job: Job) -> str:
         state, moment = job.state, now()

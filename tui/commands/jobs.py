@@ -32,6 +32,7 @@ from tui.wording import (
     home_relative,
     job_name,
     job_title,
+    job_warnings,
     kind_word,
     number,
     size,
@@ -133,7 +134,8 @@ def _facts(job: Job, home: str) -> list[tuple[str, str]]:
             _("Made"),
             "\n".join(f"{home_relative(a.path, home)}  {size(a.size_bytes)}" for a in state.artifacts.values()),
         ),
-        (_("Result"), "\n".join(f"{name}: {value}" for name, value in state.result.items())),
+        (_("Result"), "\n".join(f"{name}: {value}" for name, value in state.result.items() if name != "warnings")),
+        (_("Warnings"), "\n".join(job_warnings(state.result))),
         (_("Workspace"), home_relative(spec.workspace, home)),
         (_("Folder"), home_relative(str(job.folder.path), home)),
     ]
