@@ -20,11 +20,11 @@ from backend.convert.metadata import add_metadata
 from backend.convert.plan import QUANTIZATION_VERSION, Part, Tensor, guess_outtype
 from backend.convert.planning import Plan, check_outtype, refuse_types
 from backend.convert.refusal import UnknownHereError
-from backend.convert.weights import ADAPTER_WEIGHTS, Weight, read_file
+from backend.convert.weights import Weight, read_file
+from backend.lf.peft import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from data.errors import RequestError
 from data.i18n import Message, _
 
-CONFIG: Final = "adapter_config.json"
 _PAIR: Final = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.(?:default\.)?weight")
 # Ways to begin a LoRA that leave the base changed, so that the adapter fits another model than the one it names.
 _CHANGED_BASE: Final = ("pissa", "olora", "corda", "loftq")
@@ -59,11 +59,11 @@ def read_adapter(folder: Path, base: Path | None) -> Adapter:
 
     Raises RequestError for what a GGUF adapter cannot say (DoRA, whole weights, ...) and for a base that is not here.
     """
-    config = read_json(folder / CONFIG)
+    config = read_json(folder / ADAPTER_CONFIG)
     if config is None:
         raise RequestError(
             _("There is no adapter in {path}", path=str(folder)),
-            _("It has no {file}.", file=CONFIG),
+            _("It has no {file}.", file=ADAPTER_CONFIG),
             _("Give the folder that a LoRA training wrote."),
         )
     if not (folder / ADAPTER_WEIGHTS).is_file():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from backend.lf.peft import ADAPTER_CONFIG
 from data.errors import RequestError
 from data.i18n import Message, _
 
@@ -87,7 +88,7 @@ class ModelFolder:
         return read_json(self.path / name, limits=limits)
 
     def _refuse_adapter(self) -> None:
-        if self.has("adapter_config.json") and not self.has("config.json"):
+        if self.has(ADAPTER_CONFIG) and not self.has("config.json"):
             raise RequestError(
                 _("{path} holds an adapter, not a whole model", path=str(self.path)),
                 _("A LoRA adapter is only the difference to its base model."),

@@ -13,7 +13,8 @@ from backend.convert.family import Family, family_of
 from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.plan import FILE_TYPES, Tensor, guess_outtype
-from backend.convert.weights import ADAPTER_WEIGHTS, ITEM_BYTES, Weight, read_file, read_weights
+from backend.convert.weights import ITEM_BYTES, Weight, read_file, read_weights
+from backend.lf.peft import ADAPTER_WEIGHTS
 from data.errors import RequestError
 from data.i18n import _
 

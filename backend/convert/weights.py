@@ -30,7 +30,6 @@ _MAX_DIMENSIONS: Final = 8
 _MAX_NAME: Final = 256
 _MAX_FILE_NAME: Final = 256
 INDEX: Final = "model.safetensors.index.json"
-ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)

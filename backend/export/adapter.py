@@ -14,11 +14,10 @@ import numpy as np
 
 from backend.convert.cast import RAW_TYPES, to_f32
 from backend.convert.weights import ITEM_BYTES, Weight, read_file
+from backend.lf.peft import ADAPTER_WEIGHTS
 from data.errors import RequestError
 from data.i18n import _
 
-CONFIG: Final = "adapter_config.json"
-WEIGHTS: Final = "adapter_model.safetensors"
 _PREFIX: Final = "base_model.model."
 # A module's factors. A LoRA's B is zero until the first step that trains it; OFT's R likewise.
 _FACTOR: Final = re.compile(
@@ -43,11 +42,11 @@ class Adapter:
 
 def read_adapter(folder: Path) -> Adapter:
     """Read what the adapter in ``folder`` acts on; raises RequestError where that cannot be told."""
-    file = folder / WEIGHTS
+    file = folder / ADAPTER_WEIGHTS
     if not file.is_file():
         raise RequestError(
             _("{path} holds no adapter that can be compared", path=str(folder)),
-            _("There is no {name} in it; older ones are pickled.", name=WEIGHTS),
+            _("There is no {name} in it; older ones are pickled.", name=ADAPTER_WEIGHTS),
             _("Save the adapter as safetensors, or leave the comparison out."),
         )
     trained: dict[str, bool] = {}

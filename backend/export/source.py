@@ -10,6 +10,7 @@ from typing import Final, Literal, cast
 
 from backend.convert.plan import Counts
 from backend.convert.sidecar import read_sidecar, sidecar_of
+from backend.lf.peft import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from backend.parity.training import Training
 from backend.train import checkpoint
 from backend.train.record import RunFacts, facts_in, read_facts
@@ -124,7 +125,7 @@ def gguf_facts(gguf: Path) -> RunFacts:
 def base_of(adapter: Path) -> str:
     """Return the base model that the adapter names, as the training had it; empty where it names none."""
     try:
-        value: object = parse_json((adapter / "adapter_config.json").read_bytes())
+        value: object = parse_json((adapter / ADAPTER_CONFIG).read_bytes())
     except (OSError, ValueError):
         return ""
     name = cast("dict[str, object]", value).get("base_model_name_or_path") if isinstance(value, dict) else None
@@ -137,7 +138,7 @@ def weight_bytes(folder: Path) -> int:
 
 
 def _kind_of(folder: Path) -> Kind | None:
-    if (folder / "adapter_config.json").is_file() and (folder / "adapter_model.safetensors").is_file():
+    if (folder / ADAPTER_CONFIG).is_file() and (folder / ADAPTER_WEIGHTS).is_file():
         return "adapter"
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         return "model"

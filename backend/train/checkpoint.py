@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from backend.lf.peft import ADAPTER_WEIGHTS, PICKLED_ADAPTER
 from data.files import tail_bytes
 from data.jsontext import parse_json
 
 TRAINER_LOG: Final = "trainer_log.jsonl"
 # llamafactory/extras/constants.py, CHECKPOINT_NAMES: with one of these and no checkpoint, a start is refused.
 WEIGHT_FILES: Final = (
-    "adapter_model.safetensors",
-    "adapter_model.bin",
+    ADAPTER_WEIGHTS,
+    PICKLED_ADAPTER,
     "model.safetensors.index.json",
     "model.safetensors",
     "pytorch_model.bin.index.json",

@@ -12,6 +12,7 @@ from typing import Final, cast
 from backend.lf import arguments, command, rules
 from backend.lf.checks import Check
 from backend.lf.find import LlamaFactory
+from backend.lf.peft import ADAPTER_CONFIG
 from backend.lf.schema import Schema, template_remedy
 from backend.train import checkpoint
 from backend.train.export_follower import weight_bytes
@@ -232,7 +233,7 @@ def _model(args: Mapping[str, object], *, pending: bool) -> Iterable[Check]:
             _("Correct model_name_or_path."),
         )
     for adapter in _names(args.get("adapter_name_or_path")):
-        if not pending and _is_local(adapter) and not (Path(adapter) / "adapter_config.json").is_file():
+        if not pending and _is_local(adapter) and not (Path(adapter) / ADAPTER_CONFIG).is_file():
             yield Check(
                 "adapter.folder",
                 "error",

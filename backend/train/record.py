@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from backend.lf import yamlform
+from backend.lf.peft import ADAPTER_WEIGHTS
 from data.files import write_atomic
 from data.jobs.spec import JobSpec, now, rfc3339
 from data.jsontext import parse_json
@@ -20,7 +21,6 @@ from data.jsontext import parse_json
 ARGUMENTS_FILE: Final = "training_args.yaml"
 RECORD_FILE: Final = "paddock.json"
 VERSION: Final = 1
-_ADAPTER_FILE: Final = "adapter_model.safetensors"
 
 # LLaMA Board (webui/common.py, _clean_cmd) leaves out None, False and "" but for these.
 _KEPT_WHEN_EMPTY: Final = frozenset(
@@ -112,7 +112,7 @@ def merge_of(args: Mapping[str, object]) -> dict[str, object]:
     folders = [part for part in str(args.get("adapter_name_or_path") or "").split(",") if part]
     return {
         "model": str(args.get("model_name_or_path") or ""),
-        "adapters": [[folder, *_state_of(Path(folder) / _ADAPTER_FILE)] for folder in folders],
+        "adapters": [[folder, *_state_of(Path(folder) / ADAPTER_WEIGHTS)] for folder in folders],
         "infer_dtype": str(args.get("infer_dtype") or "auto"),
     }
 

@@ -13,6 +13,7 @@ from backend.convert.quants import BITS
 from backend.export.plan import OWN_TYPE
 from backend.export.source import base_of, training_of
 from backend.lf.find import find
+from backend.lf.peft import ADAPTER_CONFIG
 from backend.parity.template import templates_for
 from backend.parity.training import Training
 from backend.train.record import read_facts
@@ -250,10 +251,10 @@ def default_target(source: Path, outtype: str, base: Path | None = None, *, adap
 def check_adapter_folder(folder: Path) -> Path:
     """Return ``folder``, absolute; raises RequestError where it holds no adapter."""
     place = folder.absolute()
-    if not (place / "adapter_config.json").is_file():
+    if not (place / ADAPTER_CONFIG).is_file():
         raise RequestError(
             _("There is no adapter in {path}", path=place),
-            _("It has no {file}.", file="adapter_config.json"),
+            _("It has no {file}.", file=ADAPTER_CONFIG),
             _("Give the folder that a LoRA training wrote."),
         )
     return place
@@ -266,7 +267,7 @@ def check_model_folder(folder: Path) -> Path:
         raise RequestError(
             _("The model's folder does not exist"), str(place), _("Name a folder with config.json and safetensors.")
         )
-    if (place / "adapter_config.json").is_file() and not (place / "config.json").is_file():
+    if (place / ADAPTER_CONFIG).is_file() and not (place / "config.json").is_file():
         raise RequestError(
             _("This is an adapter, not a whole model"),
             str(place),

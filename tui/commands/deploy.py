@@ -20,6 +20,7 @@ from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
 from backend.lf.find import find
+from backend.lf.peft import ADAPTER_CONFIG
 from backend.ollama.client import Client
 from backend.ollama.name import ModelName, parse_name
 from backend.ollama.private import has_manifest
@@ -178,7 +179,7 @@ def _gguf_in(path: Path) -> Path:
         raise RequestError(
             _("There is no such GGUF or folder"), str(path), _("`paddock convert` makes a GGUF of a model's folder.")
         )
-    is_model = any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
+    is_model = any((path / name).is_file() for name in ("config.json", ADAPTER_CONFIG))
     found = sorted(path.glob("*.gguf")) if path.is_dir() and not is_model else []
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
