@@ -15,10 +15,12 @@ How it behaves is read from ``$FAKE_TRAINER`` (JSON) or ``fake_trainer.json`` in
     ranks 1               processes under a launcher, each in a session of its own, as torchrun does
     deaf false            ignores SIGTERM and SIGABRT
     export_bytes 1000000  bytes of the exported weights
+    merged ""             a folder of safetensors that the export comes to, instead
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,7 +84,7 @@ def behaviour() -> dict:
     file = Path("fake_trainer.json")
     text = os.environ.get("FAKE_TRAINER") or (file.read_text() if file.exists() else "{}")
     return {"delay_s": 0.0, "import_s": 0.0, "fail": "", "at": 3, "noise": 0, "save_s": 0.0, "ranks": 1,
-            "kill_wait_s": 0.1, "export_bytes": 1_000_000, "deaf": False} | json.loads(text)  # fmt: skip
+            "kill_wait_s": 0.1, "export_bytes": 1_000_000, "deaf": False, "merged": ""} | json.loads(text)  # fmt: skip
 
 
 def say(text: str) -> None:
@@ -237,6 +239,9 @@ def export(args: dict, how: dict) -> None:
     folder = Path(args["export_dir"])
     folder.mkdir(parents=True, exist_ok=True)
     info("loading weights file model.safetensors")
+    if how["merged"]:
+        shutil.copytree(how["merged"], folder, dirs_exist_ok=True)
+        return
     say("[INFO|2026-11-24 04:21:01] llamafactory.model.adapter:144 >> Fine-tuning method: LoRA")
     say("[INFO|2026-11-24 04:21:01] llamafactory.train.tuner:144 >> Convert model dtype to: torch.bfloat16.")
     for block in range(10):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.export.check import KIND
+from backend.export.checked import with_check
 from backend.export.plan import Gptq, draft, gptq_args, merge_args
 from backend.export.source import Source
 from backend.lf.find import LlamaFactory, find
@@ -62,7 +63,7 @@ def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory
         "finetuning_type": "lora",
         "export_dir": str(merged),
     }
-    export = export_spec(args, workspace=tmp_path, lf=lf)
+    export, behind = with_check(export_spec(args, workspace=tmp_path, lf=lf))
     params: dict[str, object] = {
         "base": str(base),
         "merged": str(merged),
@@ -79,7 +80,7 @@ def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory
     good = check("good")
     idle = check("idle", adapters=[str(tmp_path / "untrained")], merged=str(base))
     wrong = check("wrong", merged=str(base))
-    yard.launch(export, good, idle, wrong)
+    yard.launch(export, behind, good, idle, wrong)
     job = yard.until(good.id, timeout_s=300)
     assert job.status is Status.SUCCEEDED, job.state.detail.english()
     comparison = job.state.result["comparison"]
@@ -91,6 +92,8 @@ def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory
     }
     assert job.state.result["answers_equal"] is True
     assert job.state.result["adapter_answer"] == job.state.result["merged_answer"]
+    twin = yard.until(behind.id)
+    assert (twin.status, twin.state.result["comparison"]) == (Status.SUCCEEDED, comparison)
     failed = yard.until(wrong.id)
     assert (failed.status, failed.state.title.english()) == (Status.FAILED, "The merge has not taken")
     assert yard.until(idle.id).state.title.english() == "The adapter was never trained"

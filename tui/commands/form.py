@@ -245,6 +245,14 @@ def wait_option(*, default: bool) -> Option:
     return Option(["--wait/--no-wait"], default=default, about=about)
 
 
+def check_option() -> Option:
+    """Return --check/--no-check: see whether a merge has taken; None where nobody said."""
+    about = _(
+        "See whether the merge has taken, as a job behind it (the default where an adapter is merged), or do not."
+    )
+    return Option(["--check/--no-check"], default=None, about=about)
+
+
 def refused(error: click.UsageError) -> RequestError:
     """Return click's own complaint in the form of all our errors."""
     path = error.ctx.command_path if error.ctx else "paddock"

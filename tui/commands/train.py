@@ -10,6 +10,7 @@ from typing import Final, Literal, cast
 
 import click
 
+from backend.export.checked import adapters_of, reason_against, with_check
 from backend.jobs.environment import child_environment
 from backend.lf.arguments import load_arguments
 from backend.lf.checks import Check
@@ -19,12 +20,13 @@ from backend.telemetry.gpus import known, read_gpus
 from backend.train import preflight
 from backend.train.gpu_checks import gpu_checks
 from backend.train.spec import dry_run, export_spec, normal_export, normal_train, train_spec
+from backend.train.stopping import args_of
 from data.errors import AppError, RequestError
 from data.i18n import Message, _, verbatim
 from data.jobs.spec import GpuRequest, JobSpec
 from data.paths import Paths
 from tui.commands.console import Console
-from tui.commands.form import argument, command, flag, option, plain_option, wait_option
+from tui.commands.form import argument, check_option, command, flag, option, plain_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.services import Services
@@ -49,6 +51,8 @@ class Wish:
     gpu_memory: float | None
     dry_run: bool
     wait: bool
+    check: bool | None = None
+    """Only of an export: None leaves it to what is merged"""
 
 
 def _parameters(*, waits: bool) -> list[click.Parameter]:
@@ -87,8 +91,12 @@ def train(session: Session, **words: object) -> int:
 
 @command(
     "export",
-    _("Merge an adapter into its model, as `llamafactory-cli export` does, as a job. CONFIG and KEY=VALUE as there."),
+    _(
+        "Merge an adapter into its model, as `llamafactory-cli export` does, as a job. CONFIG and KEY=VALUE as "
+        "there.\n\nThe merged tensors are then compared with the base's: the status is 1 where the merge has not taken."
+    ),
     *_parameters(waits=True),
+    check_option(),
 )
 def export(session: Session, **words: object) -> int:
     """Start an export."""
@@ -98,12 +106,29 @@ def export(session: Session, **words: object) -> int:
 def _run(session: Session, verb: Verb, wish: Wish) -> int:
     console, services = session.console, session.services(adopt=True)
     spec, checks = _spec(console, services, verb, wish)
+    specs = [spec]
+    if verb == "export" and wish.check is not False:
+        specs, unchecked = _with_check(spec, wish)
+        checks += unchecked
     if wish.dry_run:
-        return _show_plan(console, services, spec, checks)
+        return _show_plan(console, services, specs, checks)
     _refuse([check for check in checks if check.level == "error"])
     for check in checks:
         _tell(console, check)
-    return run_jobs(console, services, [spec], wait=wish.wait)
+    return run_jobs(console, services, specs, wait=wish.wait)
+
+
+def _with_check(spec: JobSpec, wish: Wish) -> tuple[list[JobSpec], list[Check]]:
+    """Return the export with its check behind it, or alone, with the finding where that is worth a word."""
+    args, workspace = args_of(spec), Path(spec.workspace)
+    why = reason_against(args, workspace, pending=bool(wish.after))
+    if why is None:
+        return with_check(spec), []
+    if wish.check is None and not adapters_of(args, workspace):
+        return [spec], []
+    message = _("Whether the merge has taken cannot be checked: {why}", why=why)
+    remedy = _("--no-check merges without looking.")
+    return [spec], [Check("merge.unchecked", "error" if wish.check else "warning", message, remedy)]
 
 
 def _refuse(errors: Sequence[Check]) -> None:
@@ -205,13 +230,21 @@ def _usually_free() -> int:
     return int(min(totals, default=0) * _FREE_PART)
 
 
-def _show_plan(console: Console, services: Services, spec: JobSpec, checks: Sequence[Check]) -> int:
+def _show_plan(console: Console, services: Services, specs: Sequence[JobSpec], checks: Sequence[Check]) -> int:
     """Print what would run; the status is 2 when it would be refused."""
+    spec, *behind = specs
     plan = dry_run(spec, checks, services.paths.jobs, services.environ)
     if not spec.params["python"]:  # no LLaMA-Factory, so no command either: the checks say so
         plan |= {"argv": [], "env": {}}
     seen = child_environment(services.environ, services.settings.environment_keep, spec.needs_env)
-    console.emit({**plan, "env_dropped": list(seen.dropped), "needs_env": list(spec.needs_env)})
+    console.emit(
+        {
+            **plan,
+            "env_dropped": list(seen.dropped),
+            "needs_env": list(spec.needs_env),
+            "then": [{"kind": one.kind, "params": dict(one.params)} for one in behind],
+        }
+    )
     for check in checks:
         _tell(console, check)
     argv, env = cast("list[str]", plan["argv"]), cast("dict[str, str]", plan["env"])
@@ -227,6 +260,8 @@ def _show_plan(console: Console, services: Services, spec: JobSpec, checks: Sequ
         )
     console.say(_("Arguments:"))
     console.say("  " + str(plan["yaml"]).rstrip().replace("\n", "\n  "))
+    if behind:
+        console.say(_("Then: {steps}", steps=", ".join(one.name for one in behind)))
     return 0 if plan["ok"] else RequestError.exit_status
 
 
