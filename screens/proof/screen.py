@@ -59,6 +59,8 @@ class ProofScreen(Place):
         self.add_class("-reading")
         self._say_why_empty()
         self.query_one("#table", Table).focus()
+        # Only the layout knows whether a text is longer than its room, and the bar is what it says so with.
+        self.watch(self.query_one("#about", Reader), "show_vertical_scrollbar", self.refresh_keys, init=False)
         self._read()
 
     def _titles(self) -> None:
@@ -132,6 +134,8 @@ class ProofScreen(Place):
                 return may_mend(self._job) and self._proof is not None and self._proof.mendable
             case "chat":
                 return bool(deployed_model([self._job])[0])
+            case "read_on":
+                return self._proof is not None and self.query_one("#about", Reader).show_vertical_scrollbar
             case _:
                 return super().check_action(action, parameters)
 

@@ -16,7 +16,7 @@ from screens.run.screen import RunScreen
 from tests import tiny_gguf
 from tests.ui import folders
 from tests.ui.conftest import Build
-from tests.ui.driving import shows, until
+from tests.ui.driving import screen_text, shows, until
 from tui.app import PaddockApp
 from tui.proving import may_mend, mending, read_proof
 
@@ -45,6 +45,22 @@ async def test_a_refused_deployment_shows_both_prompts_where_they_part(
         await until(pilot, shows(pilot, "num_ctx  1024", "cutoff_len  2048"))
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_a_page_is_offered_only_where_there_is_more_to_read(build: Build, make: folders.Stable) -> None:
+    folders.refused_deployment(make)
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "qwen2.5-0.5b-sft"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "p Proof"))
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "The default system prompt of the training is missing", "space Read on"))
+        await pilot.press("G")
+        await until(pilot, shows(pilot, "cutoff_len  2048", "m Mend"))
+        await until(pilot, lambda: "space Read on" not in screen_text(app))
+        await pilot.press("g")
+        await until(pilot, shows(pilot, "space Read on"))
 
 
 def test_a_deployment_is_mended_without_what_a_person_said_of_its_prompts(
