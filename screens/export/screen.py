@@ -70,7 +70,7 @@ class ExportScreen(Place):
     def on_mount(self) -> None:
         """Read the runs."""
         self._titles()
-        self.query_one("#nothing", Prose).show([(), part(str(_("Looking for trainings…")), "muted")])
+        self._say_why_empty()
         self.add_class("-nothing", "-no-plan")
         self.set_focus(self.query_one("#table", Table))  # at once: later it may be hidden, since there is nothing
         self._read()
@@ -79,11 +79,17 @@ class ExportScreen(Place):
         for name, title in (("weights", _("From")), ("room", _("Room")), ("what", _("To"))):
             entitle(self.query_one(f"#{name}"), str(title))
 
+    def _say_why_empty(self) -> None:
+        looking: list[Parts] = [(), part(str(_("Looking for trainings…")), "muted")]
+        self.query_one("#nothing", Prose).show(empty_lines() if self._has_read else looking)
+
     def language_changed(self) -> None:
         """Say everything again."""
         self._titles()
         super().language_changed()
-        self._show_weights()
+        self._say_why_empty()
+        if self._has_read:
+            self._show_weights()
         self._show_plan()
 
     def show(self, snapshot: Snapshot) -> None:
@@ -140,8 +146,7 @@ class ExportScreen(Place):
         table.show(rows)
         self.set_class(not rows, "-nothing")
         self.set_class(self._plan is None, "-no-plan")
-        if not rows:
-            self.query_one("#nothing", Prose).show(empty_lines())
+        self._say_why_empty()
         self.call_after_refresh(self._settle_keys)
 
     def _settle_keys(self) -> None:

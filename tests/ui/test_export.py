@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from screens.export.screen import ExportScreen
 from screens.failure import FailureDialog
 from tests.ui import folders
 from tests.ui.conftest import Build
-from tests.ui.driving import shows, until
+from tests.ui.driving import screen_text, shows, until
+from tests.ui.export_scenes import Written
+from tests.ui.scenes import Scene
 from tests.unit.model_folder import write_model
 from tui.app import PaddockApp
 from tui.services import Services
@@ -163,3 +166,21 @@ async def test_a_finished_training_is_taken_to_export_by_one_key(
         assert isinstance(screen, ExportScreen)
         assert screen._plan is not None
         assert screen._plan.source.path == run
+
+
+async def test_while_runs_are_looked_for_it_says_so_in_the_language_that_is_chosen_meanwhile(
+    make: folders.Stable, tmp_path: Path
+) -> None:
+    silence = threading.Event()
+    app = PaddockApp(Scene("export", exports=Written(awaits="runs")).services(tmp_path / "home", silence))
+    async with app.run_test(size=NARROW) as pilot:
+        try:
+            await pilot.press("4")
+            await until(pilot, shows(pilot, "Looking for trainings…"))
+            app.action_other_language()
+            await until(pilot, shows(pilot, "正在查找训练……"))
+            assert "这里还没有训练留下的权重" not in screen_text(app)
+            app.action_other_language()
+            await until(pilot, shows(pilot, "Looking for trainings…"))
+        finally:
+            silence.set()
