@@ -85,6 +85,7 @@ async def test_lines_of_a_system_prompt_are_kept_in_a_field_of_one_line(exportin
         screen = screen_of(exporting, ExportScreen)
         form = screen.query_one("#form", Form)
         form.focus_fields()
+        await until(pilot, lambda: exporting.focused is not None and exporting.focused.id == "fields")
         form.select("system")
         await pilot.press("u", "enter")
         await until(pilot, lambda: form.has_class("-editing"))
