@@ -19,7 +19,7 @@ from backend.telemetry.gpus import Gpu, known, read_gpus
 from backend.train import stopping
 from backend.train.stopping import JIT_CHECKPOINT
 from data.demo import FOLDER as DEMO_DATASETS
-from data.errors import AppError, RequestError
+from data.errors import RequestError
 from data.i18n import Message, _
 from data.jobs.library import Job, Library
 from data.jobs.spec import Chain, GpuRequest, JobSpec, now
@@ -258,21 +258,6 @@ def _losses(job: Job) -> list[float]:
     events = job.folder.events().events
     losses = (event.get("loss") for event in events if event["kind"] == "metric")
     return [float(cast("float", loss)) for loss in losses if isinstance(loss, (int, float))]
-
-
-def first_failure(jobs: Sequence[Job]) -> AppError | None:
-    """Return why a chain did not succeed: the ending of its first job that failed or was stopped or lost."""
-    for job in jobs:
-        if job.status is Status.SUCCEEDED:
-            continue
-        if job.status is Status.FAILED:
-            return AppError(job.state.title, job.state.detail, job.state.hint)
-        return AppError(
-            _("{job} is {status}", job=job.id, status=str(job.status)),
-            "",
-            _("`paddock jobs resume {job}` goes on from here.", job=job.id),
-        )
-    return None
 
 
 def stop_consequence(job: Job) -> Message:

@@ -74,6 +74,11 @@ def append_lines(path: Path, values: Iterable[Mapping[str, object]], *, durable:
         os.close(handle)
 
 
+def is_program(path: Path) -> bool:
+    """Say whether ``path`` is a file that may be run here."""
+    return path.is_file() and os.access(path, os.X_OK)
+
+
 def tail_bytes(path: Path, limit_bytes: int) -> bytes:
     """Return at most the last ``limit_bytes`` of ``path``; empty where there is no such file."""
     try:

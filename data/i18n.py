@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gettext
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -136,3 +136,9 @@ def _(template: str, **values: object) -> Message:
 def verbatim(text: str) -> Message:
     """Return a message that is shown as it is: a path, a log line, an answer of another program."""
     return Message("{text}", {"text": text}) if text else Message("")
+
+
+def lines_of(messages: Sequence[Message]) -> Message:
+    """Join ``messages`` by line ends, so that each can still be translated."""
+    values: dict[str, object] = {f"m{index}": message for index, message in enumerate(messages)}
+    return Message("\n".join(f"{{{name}}}" for name in values), values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import work
 
 from data.errors import AppError
 from data.i18n import _
@@ -14,8 +14,6 @@ from data.text import inert
 from screens.choice import Choice, ChoiceDialog
 from screens.job_lines import name_of
 from screens.place import Place
-from tui.widgets.search import SearchField
-from tui.widgets.table import Table
 from tui.wording import chain_title, size
 
 if TYPE_CHECKING:
@@ -56,10 +54,6 @@ class JobActions(Place):
             "export_job": job.spec.kind == "train" and job.status in (Status.SUCCEEDED, Status.STOPPED),
         }
         return allowed[action]
-
-    @on(Table.SearchAsked)
-    def _search_asked(self) -> None:
-        self.query_one("#search", SearchField).open()
 
     @work
     async def action_stop_job(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, TypeVar, cast
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.dom import DOMNode
@@ -13,7 +14,6 @@ from textual.widgets import Input
 
 from data.errors import AppError
 from data.i18n import _
-from data.jobs.status import Status
 from screens.room import fit_to
 from screens.shell import Shell
 from screens.status import status_parts
@@ -22,6 +22,8 @@ from tui.keys import action_of, bindings, is_typed, key_name
 from tui.services import Services, Snapshot
 from tui.widgets.bars import KeyBar, KeyHint, LineBar, Spot
 from tui.widgets.cells import Parts, width_of
+from tui.widgets.search import SearchField
+from tui.widgets.table import Table
 
 Answer = TypeVar("Answer")
 
@@ -77,6 +79,10 @@ class Place(Screen[None]):
         """Show what is known already."""
         self.watch(self, "focused", self.refresh_keys, init=False)
         self.show_places()
+
+    @on(Table.SearchAsked)
+    def _search_asked(self) -> None:
+        self.query_one("#search", SearchField).open()
 
     def on_screen_resume(self) -> None:
         """Come up to date when this place is on top again."""
@@ -171,7 +177,3 @@ class Place(Screen[None]):
             return
         self.paddock.copy_to_clipboard(text)
         self.say(_("Copied; also written to {file}", file=str(path)))
-
-    def has_live_jobs(self) -> bool:
-        """Say whether any job is alive."""
-        return any(job.status.is_live for job in self.paddock.snapshot.jobs if job.status is not Status.UNREACHABLE)

@@ -208,17 +208,6 @@ def clip(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + "…"
 
 
-def clip_middle(text: str, width: int) -> str:
-    """Return ``text`` in at most ``width`` cells, cut in its middle: both ends of a path matter."""
-    if cell_len(text) <= width or width < 5:
-        return clip(text, width)
-    head = (width - 1) // 2
-    tail = text
-    while cell_len(tail) > width - 1 - head:
-        tail = tail[1:]
-    return set_cell_size(text, head) + "…" + tail
-
-
 def fit(text: str, width: int, *, right: bool = False) -> str:
     """Return ``text`` in exactly ``width`` cells."""
     text = clip(text, width)

@@ -14,6 +14,7 @@ from backend.convert.quants import BITS
 from backend.lf.find import find
 from backend.ollama.discover import engine_folder, managed_binaries
 from data.errors import RequestError
+from data.files import is_program
 from data.i18n import _
 from data.paths import Paths
 from data.settings import Settings
@@ -89,7 +90,7 @@ def find_quantize(paths: Paths, settings: Settings, environ: Mapping[str, str] =
 def _quantizers(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> Iterator[Found]:
     if settings.llama_cpp_dir:
         folder = Path(settings.llama_cpp_dir).expanduser()
-        programs = [path for below in _BELOW if _runs(path := folder / below / QUANTIZE)]
+        programs = [path for below in _BELOW if is_program(path := folder / below / QUANTIZE)]
         if not programs and not (folder / SCRIPT).is_file():
             raise RequestError(
                 _("The folder of the setting llama_cpp_dir holds no llama.cpp"),
@@ -104,7 +105,7 @@ def _quantizers(paths: Paths, settings: Settings, environ: Mapping[str, str]) ->
     ollama = shutil.which("ollama", path=search)
     for binary in (*([Path(ollama)] if ollama else []), *managed_binaries(paths)):
         program = engine_folder(binary) / QUANTIZE
-        if _runs(program):
+        if is_program(program):
             yield Found(program, "Ollama")
 
 
@@ -133,7 +134,3 @@ def quantizer_for(
             ),
         )
     return found.path
-
-
-def _runs(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)

@@ -15,7 +15,7 @@ from backend.ollama.name import ModelName
 from backend.ollama.replacement import Replacement
 from data.errors import AppError
 from data.gguf import check, read_header
-from data.i18n import Message, _
+from data.i18n import _, lines_of
 from data.jobs.report import Reporter
 
 # llama.cpp LLAMA_FTYPE: ALL_F32, MOSTLY_F16, MOSTLY_BF16.
@@ -45,7 +45,7 @@ def check_gguf(path: Path, quantize: str) -> None:
         shown = [problem.message for problem in problems[:5]]
         raise AppError(
             _("This GGUF contradicts itself, and could take an Ollama server down"),
-            _lines([*shown, _("File: {path}", path=str(path))]),
+            lines_of([*shown, _("File: {path}", path=str(path))]),
             problems[0].remedy,
         )
     if not quantize:
@@ -135,9 +135,3 @@ async def digest_of(path: Path, reporter: Reporter) -> str:
     """Return the blob's name, with progress."""
     reporter.stage("hash", _("Reading {file}", file=path.name))
     return await blob.digest(path, lambda done, total: reporter.progress(done, total, "bytes"))
-
-
-def _lines(messages: list[Message]) -> Message:
-    """Join messages by line ends so that each can still be translated."""
-    values: dict[str, object] = {f"m{index}": message for index, message in enumerate(messages)}
-    return Message("\n".join(f"{{{name}}}" for name in values), values)

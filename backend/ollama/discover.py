@@ -17,6 +17,7 @@ from backend.ollama.address import VARIABLE, Address, parse_address
 from backend.ollama.probe import version_at
 from backend.ollama.version import OLDEST, is_new_enough, version_key
 from data.errors import AppError, RequestError
+from data.files import is_program
 from data.i18n import _
 from data.paths import Paths
 from data.settings import Settings
@@ -107,7 +108,7 @@ async def usable_binary(paths: Paths, settings: Settings, environ: Mapping[str, 
 def _candidates(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> Iterator[FoundBinary]:
     if settings.ollama_binary:
         path = Path(settings.ollama_binary).expanduser()
-        if not _runs(path):
+        if not is_program(path):
             raise RequestError(
                 _("The ollama program of the settings cannot be run"),
                 str(path),
@@ -124,7 +125,9 @@ def _candidates(paths: Paths, settings: Settings, environ: Mapping[str, str]) ->
 
 def managed_binaries(paths: Paths) -> list[Path]:
     """Return the complete managed programs, newest first: those with the engine's folder next to them."""
-    found = [path for path in paths.ollama.glob("[!.]*/bin/ollama") if _runs(path) and engine_folder(path).is_dir()]
+    found = [
+        path for path in paths.ollama.glob("[!.]*/bin/ollama") if is_program(path) and engine_folder(path).is_dir()
+    ]
     return sorted(found, key=lambda path: version_key(path.parent.parent.name), reverse=True)
 
 
@@ -156,7 +159,3 @@ def version_of(binary: Path) -> str | None:
         return None
     match = _VERSION_LINE.search(done.stdout + done.stderr)
     return match[1] if match else None
-
-
-def _runs(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)

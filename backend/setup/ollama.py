@@ -15,7 +15,7 @@ from backend.setup import build, release, space
 from backend.setup.process import answer_of, say
 from data.errors import AppError
 from data.files import sync_folder, write_atomic
-from data.i18n import Message, _
+from data.i18n import Message, _, lines_of
 from data.jobs.report import Reporter
 from data.jobs.spec import now, rfc3339
 from data.paths import Paths
@@ -138,20 +138,14 @@ def _nothing_worked(failures: list[tuple[Message, AppError]]) -> AppError:
     hints = list({error.hint.english(): error.hint for _title, error in failures if error.hint}.values())
     return AppError(
         _("Ollama cannot be set up"),
-        _lines(tried),
+        lines_of(tried),
         _(
             "Mend one of these and run paddock setup ollama again, which continues:\n{hints}\n"
             "Or install Ollama yourself (https://ollama.com/download): Paddock uses the one on PATH.",
-            hints=_lines(hints),
+            hints=lines_of(hints),
         ),
     )
 
 
 def _parts(road: Message, error: AppError) -> dict[str, object]:
     return {"road": road, "title": error.title, "detail": error.detail}
-
-
-def _lines(messages: list[Message]) -> Message:
-    """Join messages by line ends without giving up that each can be translated."""
-    names = [f"m{index}" for index in range(len(messages))]
-    return Message("\n".join(f"{{{name}}}" for name in names), dict(zip(names, messages, strict=True)))

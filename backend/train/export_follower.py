@@ -13,7 +13,6 @@ from backend.jobs.work import Event, failed_event
 from backend.train import failure, record
 from backend.train.tail import Tail
 from data.errors import AppError
-from data.files import tail_bytes
 from data.i18n import Message, _
 from data.jobs.report import size_bytes
 
@@ -32,7 +31,6 @@ _MARKERS: Final = (
     (b"Convert model dtype to", "saving"),
 )
 _WEIGHTS: Final = (".safetensors", ".bin")
-_LOG_TAIL_BYTES: Final = 64 << 10
 
 
 class ExportFollower:
@@ -82,7 +80,11 @@ class ExportFollower:
         """Give a complete export its name; of a failed one return the reason and remove what it wrote."""
         events: list[Event] = []
         self._read_log(self._log.drain(), events)
-        error = self._complete() if exit_code == 0 else failure.explain(self._new_log_tail(), exit_code)
+        error = (
+            self._complete()
+            if exit_code == 0
+            else failure.explain(failure.new_tail(self._log.path, self._log_start), exit_code)
+        )
         if error is None and exit_code == 0:
             written = weight_bytes(self._target)
             size = size_bytes(self._target)
@@ -137,11 +139,6 @@ class ExportFollower:
                 if marker in line:
                     self._enter(stage, events)
                     break
-
-    def _new_log_tail(self) -> str:
-        size = self._log.path.stat().st_size if self._log.path.exists() else 0
-        wanted = min(_LOG_TAIL_BYTES, max(0, size - self._log_start))
-        return tail_bytes(self._log.path, wanted).decode("utf-8", "replace") if wanted else ""
 
     def _enter(self, stage: str, events: list[Event]) -> None:
         if stage != self._stage:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from data.errors import AppError
+from data.files import tail_bytes
 from data.i18n import Message, _
 
 # "ValueError: text", "torch.OutOfMemoryError: text", with torchrun's "[rank0]: " in front; not "Error: " of a log line.
@@ -16,6 +18,7 @@ _EXCEPTION: Final = re.compile(
 )
 _TRACEBACK: Final = re.compile(r"^(?:\[rank\d+\]:\s*)?Traceback \(most recent call last\)")
 _DETAIL_CHARACTERS: Final = 600
+_LOG_TAIL_BYTES: Final = 64 << 10
 
 Hint = Callable[[re.Match[str]], Message]
 
@@ -149,6 +152,13 @@ _RULES: Final = (
         _("Name the model without quantisation in model_name_or_path and remove quantization_bit."),
     ),
 )
+
+
+def new_tail(log: Path, start: int) -> str:
+    """Return the end of what was written to ``log`` behind the byte ``start``: an attempt's own last words."""
+    size = log.stat().st_size if log.exists() else 0
+    wanted = min(_LOG_TAIL_BYTES, max(0, size - start))
+    return tail_bytes(log, wanted).decode("utf-8", "replace") if wanted else ""
 
 
 def explain(log_tail: str, exit_code: int | None = None) -> AppError | None:

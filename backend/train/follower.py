@@ -17,7 +17,6 @@ from typing import Final, cast
 from backend.jobs.work import Event, failed_event
 from backend.train import checkpoint, failure
 from backend.train.tail import Tail
-from data.files import tail_bytes
 from data.i18n import Message, _
 from data.jobs.report import size_bytes
 from data.jsontext import parse_json
@@ -52,7 +51,6 @@ _NAMES: Final[Mapping[str, str]] = {"current_steps": "step", "lr": "learning_rat
 _LEFT_OUT: Final = frozenset({"total_steps", "percentage", "elapsed_time", "remaining_time", "throughput"})
 _STEPS_UNIT: Final = "steps"
 _SIZE_INTERVAL_S: Final = 1.0
-_LOG_TAIL_BYTES: Final = 64 << 10
 _ROWS_BYTES: Final = 128 << 10  # about a thousand rows a poll; in memory each is ten times its length
 
 
@@ -97,7 +95,7 @@ class TrainFollower:
         events += self._artifacts()
         events.append({"kind": "result", "values": self._result(exit_code)})
         if exit_code:
-            error = failure.explain(self._new_log_tail(), exit_code)
+            error = failure.explain(failure.new_tail(self._log.path, self._log_start), exit_code)
             if error is not None:
                 events.append(failed_event(error))
         return events
@@ -278,11 +276,6 @@ class TrainFollower:
             if isinstance(raw, dict):
                 values["train_results"] = raw
         return values
-
-    def _new_log_tail(self) -> str:
-        size = self._log.path.stat().st_size if self._log.path.exists() else 0
-        wanted = min(_LOG_TAIL_BYTES, max(0, size - self._log_start))
-        return tail_bytes(self._log.path, wanted).decode("utf-8", "replace") if wanted else ""
 
     def _enter(self, stage: str, events: list[Event]) -> None:
         if stage != self._stage:

@@ -176,10 +176,6 @@ class ExportScreen(Place):
         """Name the keys of the field or the weights that the cursor is on now."""
         self.refresh_keys()
 
-    @on(Table.SearchAsked)
-    def _search_asked(self) -> None:
-        self.query_one("#search", SearchField).open()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a key only where it does something."""
         in_list = self.focused is not None and self.focused.id == "table"

@@ -99,10 +99,6 @@ class GgufScreen(Place):
         table = self.query_one("#table", Table)
         return table.rows[table.cursor] if table.rows else None
 
-    @on(Table.SearchAsked)
-    def _search_asked(self) -> None:
-        self.query_one("#search", SearchField).open()
-
     @on(Table.Chosen, "#table")
     def _row_clicked(self) -> None:
         if self.check_action("whole_value", ()):

@@ -123,10 +123,6 @@ class ProofScreen(Place):
             entitle(self.query_one("#case"), key.removeprefix("case:"))
             pane.show(about(self._proof, key, max(30, pane.size.width - 2)))
 
-    @on(Table.SearchAsked)
-    def _search_asked(self) -> None:
-        self.query_one("#search", SearchField).open()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a key only where it does something."""
         match action:
