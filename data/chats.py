@@ -61,14 +61,3 @@ class Conversation:
     def ask(self, text: str) -> Conversation:
         """Return the conversation with what the user says now."""
         return self.with_turn(Turn("user", text))
-
-    def before_last_answer(self) -> Conversation:
-        """Return the conversation without the answers at its end: to have the last question answered again."""
-        turns = self.turns
-        while turns and turns[-1].role == "assistant":
-            turns = turns[:-1]
-        return replace(self, turns=turns)
-
-    def cleared(self) -> Conversation:
-        """Return it without any turn; the system prompt and the options stay."""
-        return replace(self, turns=())

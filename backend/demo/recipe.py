@@ -7,7 +7,6 @@ their answers; batches of 8 leave the Chinese unlearnt, three epochs make presid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,27 +36,6 @@ OUTTYPE: Final = "bf16"
 """The type of the merged model's GGUF: that of its weights, so nothing is lost before ``QUANTIZE``."""
 OLLAMA_MODEL: Final = "paddock-demo"
 OLLAMA_BASE: Final = "paddock-demo-base"
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a step will take on two CPU cores."""
-
-    step: str
-    seconds: int
-    bytes: int
-
-
-FORECAST: Final = (
-    Forecast("base", 12, 371_000_000),
-    Forecast("ask-base", 6, 98_000_000),
-    Forecast("train", 120, 65_000_000),
-    Forecast("export", 35, 273_000_000),
-    Forecast("convert", 5, 271_000_000),
-    Forecast("deploy", 6, 145_000_000),
-    Forecast("ask", 5, 0),
-)
-"""The steps of the demo, in order. ``base`` is made once and kept."""
 
 
 def train_args(base: Path, dataset_dir: Path, output_dir: Path) -> dict[str, object]:

@@ -16,8 +16,6 @@ from data.text import inert
 from tui.widgets.form import OFF, ON, Field
 from tui.wording import home_relative
 
-FACTS: Final = ("template", "thinking", "system", "cutoff_len")
-"""What the training decided: locked where its record says so"""
 QUANTIZATIONS: Final = ("", "q8_0", "q4_K_M", "q4_K_S")
 OUTTYPES: Final = ("auto", "bf16", "f16", "f32", "q8_0", *USUAL, *WITH_IMATRIX)
 _DTYPES: Final = ("auto", "bfloat16", "float16", "float32")

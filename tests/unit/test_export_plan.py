@@ -32,7 +32,7 @@ from data.errors import RequestError
 from data.paths import Paths
 from data.settings import Settings
 from screens.export.changes import apply, problems
-from screens.export.fields import FACTS, fields
+from screens.export.fields import fields
 from tests.unit.llama_cpp_folder import write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
 from tui.exporting import look_ahead
@@ -79,7 +79,7 @@ def test_a_draft_is_the_whole_road_with_the_runs_own_prompt(plan: ExportPlan, wo
 
 def test_what_the_training_decided_is_locked_until_it_is_unlocked(plan: ExportPlan) -> None:
     shown = by_key(plan)
-    assert all(shown[key].locked is not None for key in FACTS)
+    assert all(shown[key].locked is not None for key in ("template", "thinking", "system", "cutoff_len"))
     assert by_key(plan, ("template",))["template"].locked is None
     changed = apply(plan, "template", "chatml", home="")
     assert [str(note) for note in warnings(changed, LF, has_gpu=True)] == [
