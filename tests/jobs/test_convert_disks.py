@@ -18,11 +18,11 @@ from tests.support import Yard
 from tests.unit.llama_cpp_folder import write_settings, write_unknown_model
 from tests.unit.model_folder import write_model
 
+pytestmark = pytest.mark.slow
+
 # What a llama-quantize does on a disk that takes no more: it writes on, says little, and leaves its half file.
 QUANTIZES = f"""#!{sys.executable}
 import sys
-
-pytestmark = pytest.mark.slow
 wide, part = sys.argv[-4:-2]
 print("[   1/   2] token_embd.weight - [ 32, 260, 1, 1 ]", flush=True)
 try:
