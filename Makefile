@@ -38,12 +38,14 @@ test: setup ## All tests, with the real LLaMA-Factory and a real Ollama
 	@$(PYTEST) -m trains
 	@$(PYTEST) -m "not trains" -n $(REAL_WORKERS) --dist loadgroup
 
+# The types are checked while tests wait for their processes.
 check: setup ## Format, lint, types, imports and the fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/pyright
 	@$(BIN)/lint-imports
-	@$(PYTEST) -q -m "not real and not slow" -n $(WORKERS)
+	@$(BIN)/pyright > $(VENV)/types.log 2>&1 & types=$$!; \
+	$(PYTEST) -q -m "not real and not slow" -n $(WORKERS); tests=$$?; \
+	wait $$types; wrong=$$?; cat $(VENV)/types.log; exit $$((tests + wrong))
 
 parity: setup ## Every template on two real Ollama servers: what they send against what was trained
 	@$(BIN)/paddock setup --plain

@@ -23,7 +23,7 @@ T = TypeVar("T")
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def wait_until(predicate: Callable[[], T | None], *, timeout_s: float = 30.0, what: str = "") -> T:
+def wait_until(predicate: Callable[[], T | None], *, timeout_s: float = 90.0, what: str = "") -> T:
     """Return the first truthy answer of ``predicate``; fail loudly when it does not come in time."""
     end = time.monotonic() + timeout_s
     pause = threading.Event()
@@ -77,7 +77,7 @@ class Yard:
         """Return the job as a reader sees it now."""
         return self.library.get(job_id)
 
-    def until(self, job_id: str, *statuses: Status, timeout_s: float = 30.0) -> Job:
+    def until(self, job_id: str, *statuses: Status, timeout_s: float = 90.0) -> Job:
         """Wait for one of ``statuses`` (any ending when none is given)."""
 
         def reached() -> Job | None:

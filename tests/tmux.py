@@ -41,7 +41,7 @@ class Tmux:
         """Return what is on the screen, a line a row."""
         return self._call("capture-pane", "-p")
 
-    def shows(self, *texts: str, timeout_s: float = 30.0) -> None:
+    def shows(self, *texts: str, timeout_s: float = 90.0) -> None:
         """Wait until all of ``texts`` are on the screen."""
         try:
             wait_until(lambda: all(text in self.screen() for text in texts), timeout_s=timeout_s, what=str(texts))

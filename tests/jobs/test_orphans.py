@@ -64,7 +64,7 @@ def test_when_nothing_is_left_it_is_lost_and_a_resume_works(yard: Yard) -> None:
     wait_until(lambda: yard.job(job_id).state.metrics.get("step", 0) >= 1)
     yard.kill(job_id)
     wait_until(lambda: yard.job(job_id).status is Status.LOST)
-    assert wait_until(lambda: "lost" in str(yard.job(child.id).state.waiting_for), timeout_s=10)
+    assert wait_until(lambda: "lost" in str(yard.job(child.id).state.waiting_for))
     assert yard.job(child.id).status is Status.WAITING
     assert resume(yard.library, job_id, environ=yard.environ) == [job_id]
     job = yard.until(job_id)

@@ -46,7 +46,7 @@ def test_stop_now_does_not_wait_for_the_polite_rung(yard: Yard) -> None:
     request_stop(yard.job(job_id), "graceful")
     yard.until(job_id, Status.STOPPING)
     request_stop(yard.job(job_id), "now")
-    assert yard.until(job_id, timeout_s=15).status is Status.STOPPED
+    assert yard.until(job_id).status is Status.STOPPED
 
 
 def test_a_waiting_job_stops_within_a_second(yard: Yard) -> None:

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 
 from tui.app import PaddockApp
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 S = TypeVar("S")
 
 

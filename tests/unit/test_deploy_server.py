@@ -114,7 +114,7 @@ async def test_two_views_at_once_start_one_server(yard: Yard, settings: Settings
     assert await ensure_server(yard.paths, settings, want_private=True, environ=around) == servers[0]
     assert await running_server(yard.paths, settings, environ=around) == servers[0]
     request_stop(job, "graceful")
-    ended = await asyncio.to_thread(yard.until, job.id, timeout_s=30)
+    ended = await asyncio.to_thread(yard.until, job.id)
     assert ended.status is Status.STOPPED
     wait_until(lambda: not yard.alive(job.id), what="nothing of the job left")
     assert await private_server(yard.library) is None
@@ -190,7 +190,7 @@ async def test_a_server_that_dies_fails_its_job_with_the_last_lines(yard: Yard, 
     async with Client(server.host) as client:
         with pytest.raises(AppError):
             await client.ask("POST", "/api/create", {"model": "m"}, doing=verbatim("creating m"))
-    job = await asyncio.to_thread(yard.until, server.job or "", timeout_s=30)
+    job = await asyncio.to_thread(yard.until, server.job or "")
     assert job.status is Status.FAILED
     assert "unordered_map::at" in job.state.detail.english()
     again = await ensure_server(yard.paths, settings, environ=environ(yard))
@@ -209,7 +209,7 @@ async def test_an_idle_server_ends_itself(yard: Yard, settings: Settings, binary
     host = await asyncio.to_thread(wait_until, lambda: yard.job(spec.id).state.result.get("host"), what="the server")
     while await asyncio.to_thread(version_at, parse_address(str(host))):  # a status bar that looks all the time
         pass
-    job = await asyncio.to_thread(yard.until, spec.id, timeout_s=40)
+    job = await asyncio.to_thread(yard.until, spec.id)
     assert job.status is Status.SUCCEEDED
     assert job.state.stage == "idle"
     log = job.folder.log.read_text()
@@ -313,7 +313,7 @@ async def test_a_stopped_deployment_leaves_nothing_behind(
         while not await names(server):  # noqa: ASYNC110 - the other side is a process
             await asyncio.sleep(0.02)
     request_stop(yard.job(spec.id), "graceful")
-    job = await asyncio.to_thread(yard.until, spec.id, timeout_s=30)
+    job = await asyncio.to_thread(yard.until, spec.id)
     assert job.status is Status.STOPPED
     assert await names(server) == []
 
