@@ -16,6 +16,7 @@ from tests.support import Yard
 
 # How long an example takes says something about the machine and what else it does, not about the code.
 settings.register_profile("paddock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("paddock"), max_examples=20)  # of `make check`
 settings.load_profile("paddock")
 
 # Beside other tests, threads that wait for each other in a loop take the cores from whoever has work to do.
