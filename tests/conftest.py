@@ -29,7 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what may run beside what, for `make test`.
 
     A training takes all cores; beside other programs its threads mostly wait for each other, and it takes three times
-    as long and more: what has one runs alone. Of the others, the real tests of a module stay together, since they share costly models.
+    as long and more: what has one runs alone. Of the others, the real tests of a module stay together, since
+    they share costly models.
     """
     for item in items:
         if item.get_closest_marker("real") is None:
