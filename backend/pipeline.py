@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from data.demo import FOLDER as DEMO_DATASETS
 from data.errors import RequestError
 from data.i18n import Message, _
 from data.jobs.library import Job, Library
-from data.jobs.spec import Chain, GpuRequest, JobSpec, now
+from data.jobs.spec import Chain, GpuRequest, JobSpec, new_chain_id, now
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import Settings
@@ -87,7 +86,7 @@ def demo_chain(
     Set-up where something is missing, base, question, train, export, convert, deploy, question.
     """
     moment = now()
-    chain_id = f"demo-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    chain_id = new_chain_id("demo", moment)
     missing = missing_parts(paths, settings, environ)
     found = managed_llamafactory.present(paths, settings, environ)
     python = found.python if found else managed_llamafactory.folder(paths) / "bin" / "python"

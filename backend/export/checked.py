@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ from backend.export import check
 from backend.lf.peft import ADAPTER_WEIGHTS
 from backend.train import stopping
 from data.i18n import Message, _
-from data.jobs.spec import Chain, JobSpec
+from data.jobs.spec import Chain, JobSpec, new_chain_id
 
 TITLE: Final = "export"
 
@@ -43,7 +42,7 @@ def reason_against(args: Mapping[str, object], workspace: Path, *, pending: bool
 def with_check(export: JobSpec) -> list[JobSpec]:
     """Return ``export`` and the check of its merge as a chain. Tensors decide, so only they are compared."""
     args = stopping.args_of(export)
-    chain_id = f"{TITLE}-{export.created_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    chain_id = new_chain_id(TITLE, export.created_at)
     merge, then = (Chain(chain_id, f"{TITLE} {export.name}", index, 2) for index in range(2))
     params: dict[str, object] = {
         "base": str(args.get("model_name_or_path") or ""),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from backend.lf.schema import Schema
 from backend.train.spec import export_spec
 from data.errors import RequestError
 from data.i18n import Message, _
-from data.jobs.spec import Chain, JobSpec, now
+from data.jobs.spec import Chain, JobSpec, new_chain_id, now
 
 Step = Literal["export", "check", "gptq", "convert", "deploy"]
 Device = Literal["cpu", "auto"]
@@ -200,11 +199,10 @@ def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = 
 
     Raises RequestError for the first thing that would make one of them fail.
     """
-    moment = now()
     steps = plan.steps
     if not steps:
         raise RequestError(_("There is nothing to do"), "", _("Choose at least one step."))
-    chain_id = f"{TITLE}-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    chain_id = new_chain_id(TITLE, now())
     title = plan.deployment.name if plan.deployment else plan.model_folder.name
     specs: list[JobSpec] = []
     last: tuple[str, ...] = ()

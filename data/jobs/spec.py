@@ -48,6 +48,13 @@ def new_id(kind: str, moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y%m%d-%H%M%S}-{kind}-{tail}"
 
 
+def new_chain_id(name: str, moment: datetime) -> str:
+    """Return an id for jobs that are laid down at once: export-20261123-231512-3f9a."""
+    import secrets  # noqa: PLC0415 - as above
+
+    return f"{name}-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
     """GPUs that a job needs: explicit indices (PCI bus order), or a count with free memory on each."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from backend.ollama.modelfile import parse
 from data.errors import AppError
@@ -21,6 +22,14 @@ from tui.app import PaddockApp
 from tui.proving import may_mend, mending, read_proof
 
 WIDE, NARROW = (140, 40), (80, 24)
+
+
+async def _ask_for_proof(pilot: Pilot[None]) -> None:
+    """Go from Home to the refused deployment, and press its key for the proof."""
+    await until(pilot, shows(pilot, "qwen2.5-0.5b-sft"))
+    await pilot.press("enter")
+    await until(pilot, shows(pilot, "p Proof"))
+    await pilot.press("p")
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
@@ -51,10 +60,7 @@ async def test_a_page_is_offered_only_where_there_is_more_to_read(build: Build, 
     folders.refused_deployment(make)
     app = PaddockApp(build())
     async with app.run_test(size=NARROW) as pilot:
-        await until(pilot, shows(pilot, "qwen2.5-0.5b-sft"))
-        await pilot.press("enter")
-        await until(pilot, shows(pilot, "p Proof"))
-        await pilot.press("p")
+        await _ask_for_proof(pilot)
         await until(pilot, shows(pilot, "The default system prompt of the training is missing", "space Read on"))
         await pilot.press("G")
         await until(pilot, shows(pilot, "cutoff_len  2048", "m Mend"))
@@ -113,9 +119,6 @@ async def test_a_proof_that_is_none_is_refused_in_words(build: Build, make: fold
     folders.refused_deployment(make).folder.proof.write_text(content)
     app = PaddockApp(build())
     async with app.run_test(size=NARROW) as pilot:
-        await until(pilot, shows(pilot, "qwen2.5-0.5b-sft"))
-        await pilot.press("enter")
-        await until(pilot, shows(pilot, "p Proof"))
-        await pilot.press("p")
+        await _ask_for_proof(pilot)
         await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         await until(pilot, shows(pilot, "The proof cannot be read"))
