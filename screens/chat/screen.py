@@ -59,7 +59,7 @@ class ChatScreen(Place):
 
     def on_mount(self) -> None:
         """Be ready to write."""
-        self.query_one("#composer", Editor).focus()
+        self._composer.focus()
         self._say_state()
         if not self._model:
             self._find_model()
@@ -179,9 +179,12 @@ class ChatScreen(Place):
 
     # -- talking --------------------------------------------------------------------------------------------------
 
-    async def action_send(self) -> None:
-        """Send what is written."""
-        composer = self.query_one("#composer", TextArea)
+    def action_send(self) -> None:
+        """Send what is written, with the letters that wait to be put into it: keys of priority overtake them."""
+        self._composer.call_later(self._send)
+
+    async def _send(self) -> None:
+        composer = self._composer
         text = composer.text.strip()
         if not text or self.is_replying:
             return
@@ -195,8 +198,8 @@ class ChatScreen(Place):
         self._replying = self._reply()
 
     def action_newline(self) -> None:
-        """Begin a new line."""
-        self.query_one("#composer", TextArea).insert("\n")
+        """Begin a new line, behind the letters that wait."""
+        self._composer.call_later(self._composer.insert, "\n")
 
     def action_stop_reply(self) -> None:
         """Stop the reply; what has come is kept."""
@@ -226,6 +229,10 @@ class ChatScreen(Place):
         replies = [message.text for message in self._messages if message.role == "assistant"]
         if replies:
             self.copy("reply", replies[-1])
+
+    @property
+    def _composer(self) -> Editor:
+        return self.query_one("#composer", Editor)
 
     @property
     def _transcript(self) -> Transcript:

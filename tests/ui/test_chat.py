@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 
 from data.settings import Settings
 from screens.chat.screen import ChatScreen
@@ -22,6 +23,7 @@ from tests.ui.driving import screen_of, screen_text, shows, until
 from tests.ui.scenes import BY_NAME
 from tui.app import PaddockApp
 from tui.services import Services
+from tui.widgets.editor import Editor
 from tui.widgets.table import Table
 
 WIDE = (100, 30)
@@ -79,6 +81,21 @@ async def test_the_only_model_is_taken_and_its_reply_streams(build: Build, serve
         ]
         await pilot.press("ctrl+l")
         await until(pilot, shows(pilot, "Say something to tiny"))
+
+
+async def test_keys_that_come_all_at_once_are_sent_as_they_were_typed(build: Build, serve: Serve) -> None:
+    app = PaddockApp(services_for(build, serve("ok")))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("3")
+        await until(pilot, shows(pilot, "Say something to tiny"))
+        for key in ("a", "b", "ctrl+j", "c", "d", "enter", "e"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, shows(pilot, "I heard", "2 tokens/s"))
+        await pilot.press("ctrl+y")
+        copied = app.services.paths.cache / "copied" / "reply.txt"
+        await until(pilot, copied.exists)
+        assert json.loads(copied.read_text()[len("I heard ") :])["messages"] == [{"role": "user", "content": "ab\ncd"}]
+        assert app.screen.query_one("#composer", Editor).text == "e"
 
 
 async def test_a_reply_is_stopped_on_the_server_too_and_kept(build: Build, serve: Serve) -> None:
