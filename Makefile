@@ -7,7 +7,7 @@ STAMP := $(VENV)/.paddock-ready
 MESSAGES := $(patsubst %.po,%.mo,$(wildcard data/locale/*/LC_MESSAGES/*.po))
 PYTEST ?= $(BIN)/python -m pytest
 # Fast tests at the same time; more than small machines have cores, since many of them wait for processes.
-WORKERS ?= 4
+WORKERS ?= 6
 # The same with the real programs, which take more of a core.
 REAL_WORKERS ?= 3
 
@@ -44,7 +44,7 @@ check: setup ## Format, lint, types, imports and the fast tests
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/pyright > $(VENV)/types.log 2>&1 & types=$$!; \
-	$(PYTEST) -q -m "not real and not slow" --hypothesis-profile quick -n $(WORKERS); tests=$$?; \
+	$(PYTEST) -q --ignore=tests/real -m "not real and not slow" --hypothesis-profile quick -n $(WORKERS); tests=$$?; \
 	wait $$types; wrong=$$?; cat $(VENV)/types.log; exit $$((tests + wrong))
 
 parity: setup ## Every template on two real Ollama servers: what they send against what was trained

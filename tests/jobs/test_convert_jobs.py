@@ -17,6 +17,8 @@ from tests.support import Yard, wait_until
 from tests.unit.llama_cpp_folder import write_settings, write_unknown_model
 from tests.unit.model_folder import write_model
 
+pytestmark = pytest.mark.slow
+
 RUN = {
     "version": 1,
     "job": "20260101-000000-train-abcd",

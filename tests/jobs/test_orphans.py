@@ -12,6 +12,8 @@ from data.errors import RequestError
 from data.jobs.status import Status
 from tests.support import Yard, program, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def kill_supervisor(yard: Yard, job_id: str) -> None:
     pid = yard.supervisor(job_id)

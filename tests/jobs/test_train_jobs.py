@@ -19,6 +19,8 @@ from data.jobs.spec import JobSpec
 from data.jobs.status import Status
 from tests.support import PROGRAMS, Yard, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lf(tmp_path: Path) -> LlamaFactory:

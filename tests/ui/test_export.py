@@ -46,7 +46,7 @@ def services(build: Build, workspace: Path) -> Services:
     return made
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("size", [WIDE, pytest.param(NARROW, marks=pytest.mark.slow)])
 async def test_the_newest_weights_are_drafted_and_fields_change_by_keys(
     build: Build, workspace: Path, size: tuple[int, int]
 ) -> None:

@@ -18,6 +18,8 @@ from tests.unit.test_hostile import ARRAY, GPT2, MODEL, STRING, array, gguf, key
 from tui.app import PaddockApp
 from tui.services import Services
 
+pytestmark = pytest.mark.slow
+
 WIDE, NARROW = (140, 40), (80, 24)
 TEMPLATE = "{% for message in messages %}\n    {{ message['content'] }}\n{% endfor %}"
 

@@ -34,7 +34,7 @@ def plan_of(screen: ExportScreen) -> ExportPlan:
     return screen._plan
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("size", [WIDE, pytest.param(NARROW, marks=pytest.mark.slow)])
 async def test_the_draft_is_edited_and_goes_into_the_plan(app: PaddockApp, size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         await export()(pilot, app)

@@ -22,6 +22,8 @@ from tui.widgets.log_view import LogView
 from tui.widgets.reader import Reader
 from tui.widgets.table import Table
 
+pytestmark = pytest.mark.slow
+
 NARROW = (80, 24)
 
 

@@ -185,6 +185,7 @@ def test_a_file_in_the_place_of_our_folders_is_told(
     assert "unexpected" not in said.err
 
 
+@pytest.mark.slow
 def test_a_job_that_finds_no_room_is_not_begun(home: Path) -> None:
     write_model(Path("model"))
     for limit_bytes in (0, 100):
@@ -298,6 +299,7 @@ def closed(*numbers: int) -> Callable[[], None]:
     return close
 
 
+@pytest.mark.slow
 def test_closed_streams_hurt_nobody(home: Path) -> None:
     for words, status in ((["jobs", "list"], 0), (["--help"], 0), (["jobs", "show", "x"], 2)):
         for numbers in ((1,), (0, 1), (0, 1, 2)):

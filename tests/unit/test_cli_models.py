@@ -27,6 +27,8 @@ from tui.commands.model_changes import _Course
 from tui.commands.models import place, stays
 from tui.commands.root import run
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., str]
 
 

@@ -32,6 +32,8 @@ from data.jobs.status import Status
 from data.settings import Settings
 from tests.support import Yard, program, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def binary(tmp_path: Path) -> Path:

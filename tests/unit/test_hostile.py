@@ -281,6 +281,7 @@ any_tensor = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     keys=st.lists(any_key, max_size=4),
@@ -322,6 +323,7 @@ any_entry = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=st.one_of(json_values, st.dictionaries(st.text(max_size=6), any_entry, max_size=5)),

@@ -20,6 +20,8 @@ from data.jobs.report import Reporter
 from data.paths import Paths
 from tests.support import program
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "probe-1.0-py3-none-any.whl"
 
 
@@ -55,11 +57,11 @@ def fetch(address: str, folder: Path, *, retries: int = 0) -> tuple[str, str]:
     [
         ("404", "404 Client Error", "no package registry"),
         ("login", "(text/html)", "login page"),
-        pytest.param("503", "503", "out of order", marks=pytest.mark.slow),
-        pytest.param("401", "401 Client Error", "credentials", marks=pytest.mark.slow),
-        pytest.param("garbled", "JSONDecodeError", "no package registry", marks=pytest.mark.slow),
-        pytest.param("stall", "timed out", "cannot be reached", marks=pytest.mark.slow),
-        pytest.param("tampered", "DO NOT MATCH THE HASHES", "another mirror", marks=pytest.mark.slow),
+        ("503", "503", "out of order"),
+        ("401", "401 Client Error", "credentials"),
+        ("garbled", "JSONDecodeError", "no package registry"),
+        ("stall", "timed out", "cannot be reached"),
+        ("tampered", "DO NOT MATCH THE HASHES", "another mirror"),
     ],
 )
 def test_what_a_registry_answered_is_said_with_what_to_do(manner: str, detail: str, hint: str, tmp_path: Path) -> None:
