@@ -44,7 +44,7 @@ check: setup ## Format, lint, types, imports and the fast tests
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/pyright > $(VENV)/types.log 2>&1 & types=$$!; \
-	$(PYTEST) -q --ignore=tests/real -m "not real and not slow" --hypothesis-profile quick -n $(WORKERS); tests=$$?; \
+	$(PYTEST) -q --ignore=tests/real -m "not real and not slow" --hypothesis-profile quick -n $(WORKERS) --maxschedchunk=4; tests=$$?; \
 	wait $$types; wrong=$$?; cat $(VENV)/types.log; exit $$((tests + wrong))
 
 parity: setup ## Every template on two real Ollama servers: what they send against what was trained
