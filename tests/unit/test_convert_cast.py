@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gguf.constants import GGMLQuantizationType
 from gguf.quants import quantize
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -70,7 +70,6 @@ def test_halves_round_away_from_zero_and_their_neighbours_to_the_nearest(scale: 
     assert np.array_equal(ours(flat, "F32", Q8_0), reference(flat, Q8_0))
 
 
-@settings(max_examples=60)
 @given(
     arrays.arrays(
         np.float32,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.convert.converter import convert
@@ -16,7 +16,6 @@ from data.errors import AppError
 from tests.unit.model_folder import write_model
 
 
-@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(0, 400_000)), max_size=12), st.integers(0, 3_100_000))
 def test_the_digest_is_that_of_the_file_in_whatever_order_its_pieces_come(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[int, int]], size: int

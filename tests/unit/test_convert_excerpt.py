@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -42,7 +42,6 @@ def described(*, ignore_merges: bool, normal: bool, **changes: object) -> dict[s
 
 @pytest.mark.parametrize("ignore_merges", [False, True])
 @pytest.mark.parametrize("normal", [False, True])
-@settings(max_examples=40)
 @given(st.lists(st.sampled_from(" ".join(CORPUS).split(" ")) | st.text(max_size=12), max_size=12).map(" ".join))
 def test_a_text_gets_the_same_ids(ignore_merges: bool, normal: bool, text: str) -> None:
     description = described(ignore_merges=ignore_merges, normal=normal)

@@ -50,12 +50,12 @@ def modules(tree: ast.AST) -> Iterator[str]:
 
 
 def test_each_dependency_is_imported_and_each_import_is_a_dependency() -> None:
-    homes = packages_distributions()
+    homes, wished = packages_distributions(), listed()
     wanted: dict[str, set[str]] = {}
     unlisted: dict[str, str] = {}
     for module, place in imports().items():
         names = {normal(name) for name in homes.get(module, [module])}
-        if names & listed():
+        if names & wished:
             wanted[module] = names
         else:
             unlisted[module] = place

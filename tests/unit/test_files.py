@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data.files import (
@@ -73,7 +73,6 @@ def test_a_writer_that_is_killed_leaves_the_old_content(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "old"
 
 
-@settings(max_examples=60)
 @given(
     values=st.lists(st.dictionaries(st.text(), json_values, max_size=4), min_size=1, max_size=6), durable=st.booleans()
 )
@@ -88,7 +87,6 @@ def test_what_is_appended_reads_back_line_by_line(
     assert [json.loads(line) for line in lines] == values
 
 
-@settings(max_examples=80)
 @given(cut=st.integers(0, 200), text=st.text(max_size=40))
 def test_a_torn_last_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory, cut: int, text: str) -> None:
     path = tmp_path_factory.mktemp("torn") / "lines.jsonl"
@@ -126,7 +124,6 @@ def test_several_writers_do_not_tear_each_others_lines(tmp_path: Path) -> None:
 
 
 @given(content=st.binary(max_size=300), limit=st.integers(0, 400))
-@settings(max_examples=60)
 def test_the_tail_is_the_end_and_no_more(tmp_path_factory: pytest.TempPathFactory, content: bytes, limit: int) -> None:
     path = tmp_path_factory.mktemp("tail") / "file"
     path.write_bytes(content)
@@ -177,7 +174,6 @@ def test_a_folder_can_be_synced(tmp_path: Path) -> None:
     sync_folder(tmp_path)
 
 
-@settings(max_examples=50)
 @given(garbage=st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line), max_size=5))
 def test_bad_lines_are_counted_and_skipped(tmp_path_factory: pytest.TempPathFactory, garbage: list[bytes]) -> None:
     folder = JobFolder(tmp_path_factory.mktemp("job"))

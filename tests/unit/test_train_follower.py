@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.train.export_follower import ExportFollower
@@ -66,7 +66,6 @@ def test_a_recorded_training_gives_its_stages_metrics_and_progress(tmp_path: Pat
     assert not of(events, "failed")
 
 
-@settings(max_examples=25)
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=30))
 def test_the_events_do_not_depend_on_where_the_writing_paused(cuts: list[int]) -> None:
     import tempfile
