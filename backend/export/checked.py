@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Final
 
 from backend.export import check
+from backend.lf.lists import names_in
 from backend.lf.peft import ADAPTER_WEIGHTS
 from backend.train import stopping
 from data.i18n import Message, _
 from data.jobs.spec import Chain, JobSpec, new_chain_id
 
 TITLE: Final = "export"
+"""Of every chain that begins with a merge"""
 
 
 def adapters_of(args: Mapping[str, object], workspace: Path) -> tuple[Path, ...]:
     """Return the folders of the adapters that the merge takes, in its order; relative ones count from ``workspace``."""
-    names = str(args.get("adapter_name_or_path") or "").split(",")
-    return tuple(workspace / name.strip() for name in names if name.strip())
+    return tuple(workspace / name for name in names_in(args.get("adapter_name_or_path")))
 
 
 def reason_against(args: Mapping[str, object], workspace: Path, *, pending: bool) -> Message | None:

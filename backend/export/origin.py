@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from backend.deploy.request import Deployment
 from backend.export.own_rows import OwnRows, own_rows
 from backend.export.source import gguf_facts, training_of
+from backend.lf.lists import names_in
 from backend.ollama.name import parse_name
 from backend.parity.training import Trained, Training
 from backend.train.record import read_data, read_facts
@@ -96,12 +97,7 @@ def _folders(jobs: list[Job], gguf: Path) -> Iterator[Path]:
 
 
 def _sources(job: Job) -> list[Path]:
-    args = job.spec.params.get("args")
-    if not isinstance(args, dict):
-        return []
-    found: list[Path] = []
-    for key in ("adapter_name_or_path", "model_name_or_path"):
-        value: object = args.get(key)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON
-        texts = value if isinstance(value, list) else str(value).split(",") if value else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        found += [Path(job.spec.workspace, str(text).strip()) for text in texts]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return found
+    given = job.spec.params.get("args")
+    args = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+    names = [*names_in(args.get("adapter_name_or_path")), *names_in(args.get("model_name_or_path"))]
+    return [Path(job.spec.workspace, name) for name in names]

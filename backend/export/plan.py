@@ -14,6 +14,7 @@ from backend.convert.naming import file_name, title_of
 from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
+from backend.export.checked import TITLE
 from backend.export.gptq import check_dataset, lacks
 from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
@@ -29,7 +30,6 @@ Device = Literal["cpu", "auto"]
 
 OWN_TYPE: Final = "auto"
 """The type of a GGUF with the weights' own 16 bits"""
-TITLE: Final = "export"
 GPTQ_BITS: Final = (8, 4, 3, 2)
 _FOLDER: Final = "models"
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_.-]+")

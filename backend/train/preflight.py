@@ -12,6 +12,7 @@ from typing import Final, cast
 from backend.lf import arguments, command, rules
 from backend.lf.checks import Check
 from backend.lf.find import LlamaFactory
+from backend.lf.lists import names_in
 from backend.lf.peft import ADAPTER_CONFIG
 from backend.lf.schema import Schema, template_remedy
 from backend.train import checkpoint
@@ -101,7 +102,7 @@ def export_checks(
 
 def dataset_checks(args: Mapping[str, object], *, pending: bool = False) -> list[Check]:
     """Return the findings about ``dataset`` and ``eval_dataset`` in ``dataset_dir``'s dataset_info.json."""
-    names = [*_names(args.get("dataset")), *_names(args.get("eval_dataset"))]
+    names = [*names_in(args.get("dataset")), *names_in(args.get("eval_dataset"))]
     folder_text = str(args.get("dataset_dir") or "data")
     if not names or folder_text == "ONLINE" or folder_text.startswith("REMOTE:") or _is_tokenized(args):
         return []
@@ -232,7 +233,7 @@ def _model(args: Mapping[str, object], *, pending: bool) -> Iterable[Check]:
             _("{path} is no model: it has no config.json", path=str(model)),
             _("Correct model_name_or_path."),
         )
-    for adapter in _names(args.get("adapter_name_or_path")):
+    for adapter in names_in(args.get("adapter_name_or_path")):
         if not pending and _is_local(adapter) and not (Path(adapter) / ADAPTER_CONFIG).is_file():
             yield Check(
                 "adapter.folder",
@@ -363,13 +364,6 @@ def _is_local(text: str) -> bool:
 def _is_tokenized(args: Mapping[str, object]) -> bool:
     path = args.get("tokenized_path")
     return isinstance(path, str) and bool(path) and Path(path).is_dir()
-
-
-def _names(value: object) -> list[str]:
-    """Return the names in "a,b" or ["a", "b"]."""
-    if isinstance(value, list):
-        return [str(item) for item in cast("list[object]", value)]
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else []
 
 
 def _errors_first(checks: Iterable[Check]) -> list[Check]:

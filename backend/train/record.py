@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from backend.lf import yamlform
+from backend.lf.lists import names_in
 from backend.lf.peft import ADAPTER_WEIGHTS
 from data.files import write_atomic
 from data.jobs.spec import JobSpec, now, rfc3339
@@ -109,10 +110,12 @@ def merge_of(args: Mapping[str, object]) -> dict[str, object]:
 
     Adapters by size and time as well: a training that goes on writes others into the same folder.
     """
-    folders = [part for part in str(args.get("adapter_name_or_path") or "").split(",") if part]
     return {
         "model": str(args.get("model_name_or_path") or ""),
-        "adapters": [[folder, *_state_of(Path(folder) / ADAPTER_WEIGHTS)] for folder in folders],
+        "adapters": [
+            [folder, *_state_of(Path(folder) / ADAPTER_WEIGHTS)]
+            for folder in names_in(args.get("adapter_name_or_path"))
+        ],
         "infer_dtype": str(args.get("infer_dtype") or "auto"),
     }
 
@@ -177,8 +180,7 @@ def read_data(folder: Path) -> Data | None:
         if args is None:
             continue
         said, where = args.get("dataset"), args.get("dataset_dir") or _DEFAULTS["dataset_dir"]
-        items = cast("list[object]", said) if isinstance(said, list) else str(said or "").split(",")
-        names = tuple(name for name in (str(item).strip() for item in items) if name)
+        names = tuple(names_in(said))
         return Data(names, str(where), record.job if record is not None else "") if names else None
     return None
 

@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from backend.jobs.work import Command, StopStep
 from backend.lf import command, yamlform
+from backend.lf.lists import names_in
 from backend.train import checkpoint, record, stopping
 from backend.train.export_follower import ExportFollower
 from backend.train.follower import TrainFollower
@@ -139,7 +140,7 @@ def prepare_export(folder: Path, spec: JobSpec, *, log: Path | None = None) -> C
 
 def run_of_export(args: Mapping[str, object]) -> Path:
     """Return the folder whose record an export takes over: its last adapter's, else its model's."""
-    adapters = [part.strip() for part in str(args.get("adapter_name_or_path") or "").split(",") if part.strip()]
+    adapters = names_in(args.get("adapter_name_or_path"))
     return Path(adapters[-1] if adapters else str(args.get("model_name_or_path") or ""))
 
 

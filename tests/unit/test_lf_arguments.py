@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from backend.lf import yamlform
 from backend.lf.arguments import apply_override, known_names, load_arguments, no_secrets, right_types
+from backend.lf.lists import names_in
 from backend.lf.rules import export_rules, train_rules
 from backend.lf.schema import Schema, snapshot
 from data.errors import RequestError
@@ -259,3 +260,11 @@ def test_a_model_named_by_mistake_is_not_read_whole(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
         load_arguments(file, ())
     assert "larger than 4 MiB" in caught.value.detail.english()
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [("a, b,,c ", ["a", "b", "c"]), (["a,b", " c"], ["a,b", "c"]), ("", []), (None, []), (7, [])],
+)
+def test_names_are_a_list_or_one_text_between_commas(value: object, names: list[str]) -> None:
+    assert names_in(value) == names
