@@ -65,6 +65,8 @@ class Gptq:
     """Samples of the calibration set"""
     maxlen: int = 1024
     """Tokens a sample"""
+    is_named: bool = False
+    """A person chose the folder: another is not taken instead"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,11 @@ def renamed(plan: ExportPlan, former: ExportPlan) -> ExportPlan:
     if plan.gguf is None or plan.gguf.name != usual_file(former).name:
         return plan
     return with_file(plan, plan.gguf.with_name(usual_file(plan).name))
+
+
+def usual_gptq_folder(plan: ExportPlan) -> Path:
+    """Return where the quantised model goes when nobody says otherwise: beside the model that it is made of."""
+    return plan.model_folder.with_name(f"{plan.model_folder.name}-gptq")
 
 
 def usual_folder(workspace: Path, title: str) -> Path:

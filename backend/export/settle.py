@@ -1,4 +1,4 @@
-"""Where the merge of an export goes: into a free folder, or nowhere, since this very merge is there already."""
+"""Where the models of an export go: into free folders, or a merge nowhere, since this very one is there already."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from backend.export.plan import ExportPlan, merge_args, usual_folder, with_folder
+from backend.export.plan import ExportPlan, merge_args, usual_folder, usual_gptq_folder, with_folder
 from backend.export.source import weight_bytes
 from backend.train.record import merge_of, read_record
 from backend.train.spec import normal_export
@@ -22,6 +22,17 @@ def settle(plan: ExportPlan) -> ExportPlan:
     Where the usual folder holds something else, the next free one is taken. A folder that a person named stays, and
     is refused where it is used. Looks at a few files; what was settled before is settled anew.
     """
+    return _settle_gptq(_settle_merge(plan))
+
+
+def _settle_gptq(plan: ExportPlan) -> ExportPlan:
+    if plan.gptq is None or plan.gptq.is_named:
+        return plan
+    free = next((folder for folder in _folders(usual_gptq_folder(plan)) if not _is_used(folder)), plan.gptq.export_dir)
+    return dataclasses.replace(plan, gptq=dataclasses.replace(plan.gptq, export_dir=free))
+
+
+def _settle_merge(plan: ExportPlan) -> ExportPlan:
     if plan.merge is None:
         return plan
     current = plan.merge.export_dir

@@ -11,7 +11,17 @@ from backend.convert.imatrix import misfit
 from backend.convert.llama_cpp import AUTO
 from backend.deploy.request import Deployment
 from backend.export.gptq import is_file_name
-from backend.export.plan import Device, ExportPlan, Gptq, draft, renamed, usual_file, with_file, with_folder
+from backend.export.plan import (
+    Device,
+    ExportPlan,
+    Gptq,
+    draft,
+    renamed,
+    usual_file,
+    usual_gptq_folder,
+    with_file,
+    with_folder,
+)
 from backend.ollama.name import parse_name
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
@@ -109,12 +119,15 @@ def _set_bits(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
         return dataclasses.replace(plan, gptq=None)
     if plan.gptq is not None:
         return _set_gptq(plan, bits=int(value))
-    folder = plan.model_folder
     return dataclasses.replace(
         # No default: data/c4_demo.jsonl, LLaMA Board's, is in LLaMA-Factory's repository and not in its wheel.
         plan,
-        gptq=Gptq(folder.with_name(f"{folder.name}-gptq"), int(value), ""),
+        gptq=Gptq(usual_gptq_folder(plan), int(value), ""),
     )
+
+
+def _set_gptq_dir(plan: ExportPlan, value: str, home: str) -> ExportPlan:
+    return _set_gptq(plan, export_dir=_path(value, home, plan.workspace), is_named=True)
 
 
 def _dataset(value: str, home: str, workspace: Path) -> str:
@@ -140,6 +153,7 @@ _CHANGES: Final[Mapping[str, _Change]] = {
     "export_hub_model_id": lambda plan, value, _home: _set_merge(plan, export_hub_model_id=value),
     "prompt": lambda plan, value, _home: dataclasses.replace(plan, prompt=value),
     "gptq_bits": _set_bits,
+    "gptq_dir": _set_gptq_dir,
     "gptq_dataset": lambda plan, value, home: _set_gptq(plan, dataset=_dataset(value, home, plan.workspace)),
     "gptq_nsamples": lambda plan, value, _home: _set_gptq(plan, nsamples=_whole(value, 1, 100_000)),
     "gptq_maxlen": lambda plan, value, _home: _set_gptq(plan, maxlen=_whole(value, 1, 1_000_000)),

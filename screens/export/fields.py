@@ -10,7 +10,7 @@ from typing import Final
 from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS
 from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
 from backend.export.gptq import is_file_name
-from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft, usual_file
+from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft, usual_file, usual_gptq_folder
 from data.i18n import Message, _
 from data.text import inert
 from tui.widgets.form import OFF, ON, Field
@@ -188,6 +188,14 @@ def _gptq(plan: ExportPlan, home: str) -> list[Field]:
     ]
     if gptq is not None:
         made += [
+            Field(
+                "gptq_dir",
+                _("Folder"),
+                _shown(gptq.export_dir, plan, home),
+                name="export_dir",
+                default=_shown(usual_gptq_folder(plan) if gptq.is_named else gptq.export_dir, plan, home),
+                help=_("Where the quantised model is written; it must be empty or not exist."),
+            ),
             Field(
                 "gptq_dataset",
                 _("Calibrate with"),

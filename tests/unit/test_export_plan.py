@@ -198,6 +198,24 @@ def test_gptq_is_a_second_export_of_the_merged_model(plan: ExportPlan, workspace
     assert specs[3].after == (specs[1].id,)  # the GGUF does not fail with the GPTQ model
 
 
+def test_a_second_gptq_export_goes_into_a_folder_of_its_own_unless_one_is_named(
+    plan: ExportPlan, workspace: Path
+) -> None:
+    wanted = settle(apply(plan, "gptq_bits", "4", home=""))
+    assert wanted.gptq is not None
+    first = wanted.gptq.export_dir
+    assert by_key(wanted)["gptq_dir"].value == f"models/{wanted.model_folder.name}-gptq"
+    first.mkdir(parents=True)
+    (first / "model.safetensors").touch()
+    again = settle(wanted)
+    assert again.gptq is not None
+    assert again.gptq.export_dir == first.with_name(f"{first.name}-2")
+    assert gptq_args(apply(again, "gptq_dataset", "owner/texts", home=""))["export_dir"] == f"{first}-2"
+    named = settle(apply(again, "gptq_dir", f"models/{first.name}", home=""))
+    assert named.gptq is not None
+    assert named.gptq.export_dir == workspace / "models" / first.name
+
+
 def test_gptq_without_texts_is_refused_before_the_start(plan: ExportPlan) -> None:
     wanted = apply(plan, "gptq_bits", "4", home="")
     assert "gptq_dataset" in problems(wanted)
