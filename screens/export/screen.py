@@ -91,6 +91,7 @@ class ExportScreen(Place):
         if self._has_read:
             self._show_weights()
         self._show_plan()
+        self._look_ahead()
 
     def show(self, snapshot: Snapshot) -> None:
         """Look again for runs when a job has ended since."""

@@ -184,3 +184,13 @@ async def test_while_runs_are_looked_for_it_says_so_in_the_language_that_is_chos
             await until(pilot, shows(pilot, "Looking for trainings…"))
         finally:
             silence.set()
+
+
+async def test_the_room_is_said_in_the_language_that_is_chosen(make: folders.Stable, tmp_path: Path) -> None:
+    app = PaddockApp(Scene("export", exports=Written()).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "GB free"))
+        app.action_other_language()
+        await until(pilot, shows(pilot, "可用"))
+        assert "GB free" not in screen_text(app)
