@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from backend.gotemplate.printing import sprint, sprintf, sprintln
-from backend.gotemplate.value import Printed, Record, Value, bare, is_true, kind_name
+from backend.gotemplate.value import NO_VALUE, Printed, Record, Value, bare, is_true, kind_name
 from data.i18n import Message, _
 
 
@@ -163,7 +163,9 @@ _HTML: Final = str.maketrans(
 
 
 def _joined(values: Sequence[Value]) -> str:
-    return values[0] if len(values) == 1 and isinstance(values[0], str) else sprint(values)
+    if len(values) == 1 and isinstance(values[0], str):
+        return values[0]
+    return sprint([NO_VALUE if value is None else value for value in values])  # Go's evalArgs, unlike its print
 
 
 def _html(values: Sequence[Value]) -> Value:

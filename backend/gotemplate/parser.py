@@ -99,7 +99,7 @@ class _Parser:
                 nodes.append(node.Text(token.position, token.text))
                 continue
             word = self._peek_word()
-            if word.kind is Kind.KEYWORD:
+            if word.kind is Kind.KEYWORD and word.text != "nil":  # a value, where Go reads it
                 self._take()
                 if word.text in ("end", "else"):
                     if word.text == "end":
@@ -258,8 +258,6 @@ class _Parser:
             break
         if not operands:
             self._wrong(start, _("A command is empty."))
-        if token.kind is Kind.PIPE and self._peek_word().kind in (Kind.CLOSE, Kind.RIGHT):
-            self._wrong(self._peek(), _("Something is missing behind the |."))
         return node.Command(start.position, tuple(operands))
 
     def _operand(self) -> node.Operand | None:  # noqa: RET503 - _wrong raises

@@ -33,6 +33,9 @@ class Printed:
     """What Go's json.Marshal makes of it; empty: the same as ``text``"""
 
 
+NO_VALUE: Final = "<no value>"
+"""What an action prints of nil"""
+
 Value = bool | float | str | Record | Printed | Sequence["Value"] | Mapping[str, "Value"] | None
 """None is Go's nil and what is not there; int and float are Go's int and float64."""
 
@@ -81,7 +84,7 @@ def kind_name(value: Value) -> str:  # noqa: PLR0911 - one a type
 
 def shown(value: Value) -> str:
     """Return what ``{{ value }}`` prints; raises UnknowableError."""
-    return "<no value>" if value is None else spelled(value)
+    return NO_VALUE if value is None else spelled(value)
 
 
 def spelled(value: Value) -> str:  # noqa: PLR0911 - one a type

@@ -27,6 +27,7 @@ def test_whatever_is_written_go_and_paddock_render_or_refuse_it_alike(go: GoEngi
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         database=None,
+        derandomize=True,  # a change is not refused for what chance finds elsewhere; without it, this searches on
     )
     @given(st.one_of(templates, broken), data)
     def compare(template: str, values: dict[str, object]) -> None:

@@ -49,6 +49,8 @@ def made(template: str, values: Value = None) -> str:
         ("{{ '\\n' }}{{ \"\\u00e9\\t\" }}{{ `\\n` }}", "10é\t\\n"),
         ("{{ range 3 }}{{ . }}{{ end }}", "012"),
         ("{{ $ | len }}{{ $.System }}", "3Sys"),
+        ("{{ html .No }}{{ print .No }}", "&lt;no value&gt;<nil>"),
+        ("{{ .System | }}{{ if (.System |) }}!{{ end }}", "Sys!"),  # Go 1.26 asks for nothing behind the |
     ],
 )
 def test_a_template_renders_as_go_renders_it(template: str, text: str) -> None:
@@ -67,7 +69,7 @@ def test_a_template_renders_as_go_renders_it(template: str, text: str) -> None:
         ('{{ "a\n" }}', 1, 4, "quote"),
         ("{{ 1x }}", 1, 4, "no number"),
         ("{{ (.A }}", 1, 8, "parenthesis"),
-        ("{{ .A | }}", 1, 9, "behind the |"),
+        ("{{ .A | | }}", 1, 9, ""),
         ("{{ .A | 1 }}", 1, 9, "Only a function"),
         ("{{ break }}", 1, 4, "outside of a range"),
         ("{{ range $a, $b, $c := . }}{{ end }}", 1, 14, "too many variables"),
@@ -96,6 +98,7 @@ def test_a_mistake_is_told_with_its_place(template: str, line: int, column: int,
         ("{{ range .System }}{{ end }}", "cannot go over string"),
         ("{{ len 3 }}", "no length"),
         ("{{ .System 1 }}", "Only a function"),
+        ("{{ nil }}", "nil"),
         ('{{ template "no" . }}', "no template"),
     ],
 )

@@ -17,7 +17,7 @@ from data.gguf import layout
 from tests.support import program
 from tests.unit.model_folder import write_model
 
-MOST_SECONDS = 1.0
+MOST_SECONDS = 10.0  # of a core: how fast it is, is for the benches; what a lie makes endless is for here
 MOST_MB = 100.0
 HUGE = 2**63
 STRING, ARRAY, UINT8, UINT32 = layout.STRING, layout.ARRAY, 0, 4
