@@ -72,8 +72,10 @@ async def test_what_was_changed_is_there_again_when_the_weights_are_chosen_again
     app = PaddockApp(services(build, workspace))
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("4")
-        await until(pilot, shows(pilot, "base/lora/run", "checkpoint-5", "qwen"))
-        await pilot.press("enter", "G", "k", "k", "right")
+        await until(pilot, shows(pilot, "base/lora/run", "checkpoint-5", "▪ qwen"))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "fields")
+        await pilot.press("G", "k", "k", "right")
         await until(pilot, shows(pilot, "q8_0"))
         changed = plan_of(app)
         for keys, name in ((("enter",), "run"), (("j", "enter"), "checkpoint-5"), (("k", "enter"), "run")):
@@ -87,8 +89,9 @@ async def test_the_files_name_follows_the_type_until_it_is_given_another(build: 
     app = PaddockApp(services(build, workspace))
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("4")
-        await until(pilot, shows(pilot, "base/lora/run", "qwen"))
+        await until(pilot, shows(pilot, "base/lora/run", "▪ qwen"))
         await pilot.press("enter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "fields")
         form = app.screen.query_one("#form", Form)
         form.select("outtype")
         await pilot.press("right")
@@ -142,7 +145,7 @@ async def test_the_start_says_its_steps_first(build: Build, workspace: Path) -> 
     app = PaddockApp(services(build, workspace))
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("4")
-        await until(pilot, shows(pilot, "qwen"))
+        await until(pilot, shows(pilot, "▪ qwen"))  # in the form: before there is a plan, s does nothing
         await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         await until(pilot, shows(pilot, "LLaMA-Factory is not installed"))
