@@ -14,9 +14,6 @@ from data.i18n import Message, _
 _OPEN: Final = "{{"
 _CLOSE: Final = "}}"
 _BLANKS: Final = " \t\r\n"
-KEYWORDS: Final = frozenset(
-    {"block", "break", "continue", "define", "else", "end", "if", "nil", "range", "template", "with"}
-)
 _NUMBER: Final = re.compile(
     r"[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:[0-9][0-9_]*)?\.?[0-9_]*(?:[eE][+-]?[0-9_]+)?)"
 )
@@ -34,6 +31,7 @@ class Kind(StrEnum):
     NAME = "name"
     KEYWORD = "keyword"
     BOOL = "bool"
+    NIL = "nil"
     NUMBER = "number"
     STRING = "string"
     CHAR = "character constant"
@@ -57,6 +55,13 @@ class Token:
     position: int
 
 
+_RESERVED: Final = {
+    **dict.fromkeys(
+        ("block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"), Kind.KEYWORD
+    ),
+    **dict.fromkeys(("true", "false"), Kind.BOOL),
+    "nil": Kind.NIL,
+}
 _SINGLE: Final = {"|": Kind.PIPE, "(": Kind.LEFT, ")": Kind.RIGHT, ",": Kind.COMMA, "=": Kind.ASSIGN}
 
 
@@ -192,10 +197,8 @@ class _Lexer:
         self._at = end
         text = source[start:end]
         self._check_end(text)
-        if kind is Kind.NAME and text in KEYWORDS:
-            kind = Kind.KEYWORD
-        elif kind is Kind.NAME and text in ("true", "false"):
-            kind = Kind.BOOL
+        if kind is Kind.NAME:
+            kind = _RESERVED.get(text, kind)
         return Token(kind, text, start)
 
     def _check_end(self, text: str) -> None:

@@ -15,7 +15,18 @@ from data.i18n import Message, _
 _MAX_DEPTH: Final = 60
 """Of blocks and parentheses in each other: far above any real template, far below Python's own limit"""
 _STARTS_OPERAND: Final = frozenset(
-    {Kind.BOOL, Kind.CHAR, Kind.DOT, Kind.FIELD, Kind.NAME, Kind.NUMBER, Kind.STRING, Kind.VARIABLE, Kind.LEFT}
+    {
+        Kind.BOOL,
+        Kind.CHAR,
+        Kind.DOT,
+        Kind.FIELD,
+        Kind.LEFT,
+        Kind.NAME,
+        Kind.NIL,
+        Kind.NUMBER,
+        Kind.STRING,
+        Kind.VARIABLE,
+    }
 )
 
 
@@ -99,7 +110,7 @@ class _Parser:
                 nodes.append(node.Text(token.position, token.text))
                 continue
             word = self._peek_word()
-            if word.kind is Kind.KEYWORD and word.text != "nil":  # a value, where Go reads it
+            if word.kind is Kind.KEYWORD:
                 self._take()
                 if word.text in ("end", "else"):
                     if word.text == "end":
@@ -204,7 +215,7 @@ class _Parser:
             if token.kind is closing:
                 self._take()
                 break
-            if token.kind not in _STARTS_OPERAND and not (token.kind is Kind.KEYWORD and token.text == "nil"):
+            if token.kind not in _STARTS_OPERAND:
                 self._unexpected(token, context)
             commands.append(self._command())
         if not commands:
@@ -285,7 +296,7 @@ class _Parser:
     def _term(self) -> node.Operand | None:  # noqa: PLR0911 - one a kind
         token = self._peek()
         at = token.position
-        if token.kind not in _STARTS_OPERAND and not (token.kind is Kind.KEYWORD and token.text == "nil"):
+        if token.kind not in _STARTS_OPERAND:
             return None
         self._take()
         match token.kind:
@@ -295,7 +306,7 @@ class _Parser:
                 return node.Function(at, token.text)
             case Kind.DOT:
                 return node.Dot(at)
-            case Kind.KEYWORD:
+            case Kind.NIL:
                 return node.Nil(at)
             case Kind.VARIABLE:
                 if token.text not in self._variables:

@@ -50,7 +50,7 @@ def new_id(kind: str, moment: datetime) -> str:
 
 def new_chain_id(name: str, moment: datetime) -> str:
     """Return an id for jobs that are laid down at once: export-20261123-231512-3f9a."""
-    import secrets  # noqa: PLC0415 - as above
+    import secrets  # noqa: PLC0415 - brings OpenSSL, which readers of jobs do not need
 
     return f"{name}-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 

@@ -69,7 +69,7 @@ def test_a_template_renders_as_go_renders_it(template: str, text: str) -> None:
         ('{{ "a\n" }}', 1, 4, "quote"),
         ("{{ 1x }}", 1, 4, "no number"),
         ("{{ (.A }}", 1, 8, "parenthesis"),
-        ("{{ .A | | }}", 1, 9, ""),
+        ("{{ .A | | }}", 1, 9, "| is not expected in command"),
         ("{{ .A | 1 }}", 1, 9, "Only a function"),
         ("{{ break }}", 1, 4, "outside of a range"),
         ("{{ range $a, $b, $c := . }}{{ end }}", 1, 14, "too many variables"),
