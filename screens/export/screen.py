@@ -94,7 +94,7 @@ class ExportScreen(Place):
         self._look_ahead()
 
     def show(self, snapshot: Snapshot) -> None:
-        """Look again for runs when a job has ended since."""
+        """Look again for runs: a training leaves weights while one looks."""
         super().show(snapshot)
         if self._has_read:
             self._read()
@@ -124,7 +124,7 @@ class ExportScreen(Place):
         self._runs, self._has_read = found, True
         self._show_weights()
         if first and (self._wanted or found):
-            await self._choose(self._preferred())
+            self._open(self._preferred())
 
     def use(self, path: str) -> None:
         """Export what lies at ``path``; with none, go on as it was."""
@@ -159,7 +159,9 @@ class ExportScreen(Place):
         elif self.focused is None and not self.has_class("-nothing"):
             self.query_one("#table", Table).focus()
 
-    async def _choose(self, path: Path) -> None:
+    @work(exclusive=True, group="choice")  # not of "runs": a later look at the runs must not end it
+    async def _open(self, path: Path, *, to_form: bool = False) -> None:
+        """Export what lies at ``path``; ``to_form`` goes on to the fields."""
         plan = await self.attempt(lambda: self.services.export_draft(path))
         if plan is not None and self.is_there:
             if self._plan is not None:
@@ -167,6 +169,8 @@ class ExportScreen(Place):
             kept, self._unlocked = self._drafts.get(plan.source.path, (plan, set()))
             self._take(dataclasses.replace(kept, source=plan.source))
             self.query_one("#table", Table).select(str(plan.source.path))
+        if to_form and self.is_there:
+            self.query_one("#form", Form).focus_fields()
 
     @on(Table.Chosen, "#table")
     def _row_clicked(self) -> None:
@@ -194,13 +198,11 @@ class ExportScreen(Place):
             case _:
                 return super().check_action(action, parameters)
 
-    @work
-    async def action_choose_weights(self) -> None:
+    def action_choose_weights(self) -> None:
         """Export what the cursor is on, and go on to the form."""
         key = self.query_one("#table", Table).cursor_key
         if key:
-            await self._choose(Path(key))
-            self.query_one("#form", Form).focus_fields()
+            self._open(Path(key), to_form=True)
 
     def action_add_weights(self) -> None:
         """Merge the adapter under the cursor as well, or leave it out again."""
@@ -225,7 +227,7 @@ class ExportScreen(Place):
             )
         )
         if answer:
-            await self._choose(Path(answer))
+            self._open(Path(answer))
 
     # -- the plan -------------------------------------------------------------------------------------------------
 

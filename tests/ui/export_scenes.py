@@ -175,7 +175,7 @@ async def nothing_there(pilot: Pilot[None], app: PaddockApp) -> None:
 
 async def idle(pilot: Pilot[None], app: PaddockApp) -> None:
     """Wait until Export has read all it wants to know."""
-    groups = {"runs", "ahead", "default"}
+    groups = {"runs", "choice", "ahead", "default"}
 
     def done() -> bool:
         return all(one.is_finished for one in app.workers if one.group in groups) or app.screen.is_modal

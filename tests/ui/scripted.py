@@ -79,7 +79,7 @@ class Exports:
     """What Export asks, answered by a workspace without any weights."""
 
     awaits: str = ""
-    """What never comes: runs, modelfile, gguf or proof"""
+    """What never comes: runs, source, modelfile, gguf or proof"""
 
     def runs(self) -> list[Run]:
         """Return the runs that there are."""
@@ -149,6 +149,7 @@ class ScriptedServices(Services):
 
     def export_draft(self, path: Path) -> ExportPlan:
         """Draft for what is written down."""
+        self._wait("source")
         return exporting.plan(self.exports.source(path), self.workspace)
 
     async def export_prospect(self, plan: ExportPlan) -> Prospect:

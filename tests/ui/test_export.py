@@ -15,7 +15,7 @@ from screens.failure import FailureDialog
 from tests.ui import folders
 from tests.ui.conftest import Build
 from tests.ui.driving import screen_text, shows, until
-from tests.ui.export_scenes import Written
+from tests.ui.export_scenes import DPO, SFT, Written
 from tests.ui.scenes import Scene
 from tests.unit.model_folder import write_model
 from tui.app import PaddockApp
@@ -197,3 +197,22 @@ async def test_the_room_is_said_in_the_language_that_is_chosen(make: folders.Sta
         app.action_other_language()
         await until(pilot, shows(pilot, "可用"))
         assert "GB free" not in screen_text(app)
+
+
+async def test_weights_are_opened_though_the_runs_are_read_again_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence = threading.Event()
+    scripted = Scene("export", exports=Written(awaits="source")).services(tmp_path / "home", silence)
+    reads: list[int] = []
+    monkeypatch.setattr(scripted, "export_runs", lambda: reads.append(len(reads)) or [SFT, DPO])
+    app = PaddockApp(scripted)
+    async with app.run_test(size=WIDE) as pilot:
+        try:
+            await pilot.press("4")
+            await until(pilot, lambda: len(reads) == 1)
+            app.look_soon()
+            await until(pilot, lambda: len(reads) > 1, "the runs are read again")
+        finally:
+            silence.set()
+        await until(pilot, shows(pilot, "▪ qwen", "› sft"))
