@@ -6,9 +6,8 @@ stored in a job folder in English and still be shown in Chinese by whoever reads
 
 from __future__ import annotations
 
-import gettext
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,7 +17,8 @@ LANGUAGES: Final = {"en": "English", "zh_CN": "中文"}
 _CHINESE: Final = ("zh", "中", "chinese")
 _ENGLISH: Final = ("en", "英")
 
-_active: gettext.NullTranslations = gettext.NullTranslations()
+_translated: Callable[[str], str] = str
+"""Gives a template in the active language; in English it is itself"""
 _language: str = "en"
 
 
@@ -43,12 +43,14 @@ def is_known(language: str) -> bool:
 
 def activate(language: str) -> str:
     """Make ``language`` the one that messages are shown in from now on; return its key in ``LANGUAGES``."""
-    global _active, _language  # noqa: PLW0603 - one language a process, like the locale itself
+    global _translated, _language  # noqa: PLW0603 - one language a process, like the locale itself
     _language = normalise(language)
-    if _language == "en":  # the templates themselves: there is no catalogue to look for
-        _active = gettext.NullTranslations()
+    if _language == "en":
+        _translated = str
     else:
-        _active = gettext.translation(DOMAIN, LOCALE_DIR, languages=[_language], fallback=True)
+        import gettext  # noqa: PLC0415 - English starts without
+
+        _translated = gettext.translation(DOMAIN, LOCALE_DIR, languages=[_language], fallback=True).gettext
     return _language
 
 
@@ -70,7 +72,7 @@ class Message:
         self.values: dict[str, object] = dict(values or {})
 
     def __str__(self) -> str:
-        return self._fill(_active.gettext(self.template) if self.template else "")
+        return self._fill(_translated(self.template) if self.template else "")
 
     def __repr__(self) -> str:
         return f"Message({self.template!r}, {self.values!r})"

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from typing import Final, cast
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
-# Made once: json.dumps would make a new one for every line.
-_LINE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+if TYPE_CHECKING:
+    import json
+
+
+@cache  # json.dumps would make a new one for every line
+def _line_encoder() -> json.JSONEncoder:
+    import json  # noqa: PLC0415 - the first frame of the app needs none
+
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def parse_json(text: str | bytes) -> object:
     """Return the value of a JSON document; raises ValueError alone, also for one that nests too deep to be read."""
+    import json  # noqa: PLC0415 - as above
+
     try:
         value: object = json.loads(text)
     except RecursionError as error:
@@ -24,13 +33,15 @@ def parse_json(text: str | bytes) -> object:
 def json_line(value: Mapping[str, object]) -> str:
     """Return ``value`` as JSON without a blank; NaN and infinities, which JSON has not, become null."""
     try:
-        return _LINE.encode(value)
+        return _line_encoder().encode(value)
     except ValueError:
-        return _LINE.encode(_finite(value))
+        return _line_encoder().encode(_finite(value))
 
 
 def json_text(value: Mapping[str, object], *, ensure_ascii: bool, indent: int | None = None) -> str:
     """Return ``value`` as JSON, in lines where ``indent`` says how deep; NaN and infinities become null."""
+    import json  # noqa: PLC0415 - as above
+
     separators = (",", ":") if indent is None else None
     encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, allow_nan=False, indent=indent, separators=separators)
     try:

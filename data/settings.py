@@ -1,17 +1,16 @@
 """The settings: a TOML file, then the environment; every field documented, every value with its origin.
 
-A frozen dataclass, not a pydantic model: the first frame needs the settings, and pydantic alone would cost
-a third of the start of the app.
+A named tuple, not a pydantic model: the first frame needs the settings, and pydantic alone would cost a third of the
+start of the app.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast, get_type_hints
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, cast
 
 from data.errors import RequestError
 from data.i18n import LANGUAGES, Message, _, is_known
@@ -45,57 +44,48 @@ THEMES: Final = (
 """Ours, then Textual's own: written down, since commands and the doctor know no Textual"""
 
 
-def _setting(default: object, about: Message, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - stands for any field type
-    metadata = {"help": about, "choices": choices}
-    if isinstance(default, (dict, list)):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)  # pyright: ignore[reportUnknownVariableType, reportUnknownLambdaType, reportUnknownArgumentType] - dict or list as given
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings. The name of the environment variable is PADDOCK_ and the field's name in capitals."""
 
-    language: str = _setting("", _("Language of the interface: en or zh_CN; empty follows LANG."))
-    theme: str = _setting(
-        "paddock-dark",
-        _("Theme of the app: paddock-dark, paddock-light or one of Textual's, e.g. nord or solarized-light."),
-        THEMES,
-    )
-    remote: str = _setting(
-        "auto",
-        _("Frugal drawing for slow lines: auto (when SSH_CONNECTION is set), on or off."),
-        ("auto", "on", "off"),
-    )
-    llamafactory_python: str = _setting(
-        "", _("Python of the environment that has LLaMA-Factory; empty looks for one, the managed one first.")
-    )
-    ollama_host: str = _setting(
-        "", _("Ollama server to use, as in OLLAMA_HOST; empty looks for one or starts a private one.")
-    )
-    ollama_binary: str = _setting(
-        "", _("The ollama program of the private server; empty takes PATH, then the managed one.")
-    )
-    llama_cpp_dir: str = _setting(
-        "",
-        _(
-            "Folder of your own llama.cpp: its llama-quantize makes further types (empty takes PATH, then Ollama's), "
-            "its convert_hf_to_gguf.py converts what Paddock's converter does not know."
-        ),
-    )
-    ollama_idle_minutes: int = _setting(
-        30, _("The private Ollama ends itself after so many idle minutes; 0 means never.")
-    )
-    stop_grace_s: int = _setting(
-        120, _("Seconds without any progress after which a graceful stop turns into a forced one.")
-    )
-    telemetry_interval_s: int = _setting(2, _("Seconds between two samples of GPUs and host while a job runs."))
-    environment_keep: str = _setting(
-        "", _("Further environment variables that jobs may see: names or prefixes ending in *, separated by commas.")
-    )
-    keys: dict[str, str] = _setting(  # noqa: RUF009 - _setting makes a field with a factory
-        {}, _('Keys by action id, e.g. "job.stop" = "X"; see the help screen for the ids.')
-    )
+    language: str = ""
+    theme: str = "paddock-dark"
+    remote: str = "auto"
+    llamafactory_python: str = ""
+    ollama_host: str = ""
+    ollama_binary: str = ""
+    llama_cpp_dir: str = ""
+    ollama_idle_minutes: int = 30
+    stop_grace_s: int = 120
+    telemetry_interval_s: int = 2
+    environment_keep: str = ""
+    keys: Mapping[str, str] = MappingProxyType({})
+
+
+ABOUT: Final[Mapping[str, Message]] = {
+    "language": _("Language of the interface: en or zh_CN; empty follows LANG."),
+    "theme": _("Theme of the app: paddock-dark, paddock-light or one of Textual's, e.g. nord or solarized-light."),
+    "remote": _("Frugal drawing for slow lines: auto (when SSH_CONNECTION is set), on or off."),
+    "llamafactory_python": _(
+        "Python of the environment that has LLaMA-Factory; empty looks for one, the managed one first."
+    ),
+    "ollama_host": _("Ollama server to use, as in OLLAMA_HOST; empty looks for one or starts a private one."),
+    "ollama_binary": _("The ollama program of the private server; empty takes PATH, then the managed one."),
+    "llama_cpp_dir": _(
+        "Folder of your own llama.cpp: its llama-quantize makes further types (empty takes PATH, then Ollama's), "
+        "its convert_hf_to_gguf.py converts what Paddock's converter does not know."
+    ),
+    "ollama_idle_minutes": _("The private Ollama ends itself after so many idle minutes; 0 means never."),
+    "stop_grace_s": _("Seconds without any progress after which a graceful stop turns into a forced one."),
+    "telemetry_interval_s": _("Seconds between two samples of GPUs and host while a job runs."),
+    "environment_keep": _(
+        "Further environment variables that jobs may see: names or prefixes ending in *, separated by commas."
+    ),
+    "keys": _('Keys by action id, e.g. "job.stop" = "X"; see the help screen for the ids.'),
+}
+"""What each setting does"""
+
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {"theme": THEMES, "remote": ("auto", "on", "off")}
+"""The values that a setting can have, where they are few"""
 
 
 class LoadedSettings(NamedTuple):
@@ -111,8 +101,7 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
     Raises RequestError for TOML that cannot be read, an unknown key, a wrong type or a wrong choice.
     """
     raw = _read(path)
-    known = {f.name: f for f in dataclasses.fields(Settings)}
-    hints = get_type_hints(Settings)
+    known: Mapping[str, object] = Settings._field_defaults
     values: dict[str, object] = {}
     origins = dict.fromkeys(known, "default")
     for name, value in raw.items():
@@ -123,20 +112,20 @@ def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded
                 _("{file}. Did you mean {name}?", file=str(path), name=near) if near else str(path),
                 _("Known settings: {names}", names=", ".join(sorted(known))),
             )
-        values[name] = _checked(name, value, hints[name], known[name].metadata["choices"], str(path))
+        values[name] = _checked(name, value, str(path))
         origins[name] = "file"
     for name in known:
         variable = PREFIX + name.upper()
         text = environ.get(variable)
-        if text is None or hints[name] not in (str, int):
+        if text is None or not isinstance(known[name], (str, int)):
             continue
         value: object = text
-        if hints[name] is int:
+        if isinstance(known[name], int):
             try:
                 value = int(text)
             except ValueError:
                 value = text
-        values[name] = _checked(name, value, hints[name], known[name].metadata["choices"], variable)
+        values[name] = _checked(name, value, variable)
         origins[name] = variable
     return LoadedSettings(Settings(**values), origins)  # type: ignore[arg-type]
 
@@ -163,10 +152,11 @@ def _near(word: str, names: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word.lower(), list(names), n=1)), "")
 
 
-def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...], origin: str) -> object:
+def _checked(name: str, given: object, origin: str) -> object:
+    default, choices = Settings._field_defaults[name], CHOICES.get(name, ())
     value = cast("str | int | dict[str, object]", given)  # TOML; anything else fails the checks below
     remedy = _("Correct it, or remove it to get the default.")
-    if wanted is str:
+    if isinstance(default, str):
         good, expected = isinstance(value, str), _("text")
         if name == "language" and isinstance(value, str) and value:  # many spellings mean the same one
             good, choices = is_known(value), tuple(LANGUAGES)
@@ -176,7 +166,7 @@ def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...],
             expected = _("one of {names}", names=", ".join(choices))
             near = _near(str(value), choices)
             remedy = _("Did you mean {name}? Else remove it to get the default.", name=near) if near else remedy
-    elif wanted is int:
+    elif isinstance(default, int):
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         expected = _("a whole number of 0 or more")
     else:
@@ -194,11 +184,8 @@ def _checked(name: str, given: object, wanted: object, choices: tuple[str, ...],
 def reference() -> str:
     """Return the settings reference of the user guide, as Markdown, in the active language."""
     lines = [f"| {_('setting')} | {_('default')} | {_('variable')} | {_('what it does')} |", "|---|---|---|---|"]
-    hints = get_type_hints(Settings)
-    values = Settings()
-    for each in dataclasses.fields(Settings):
-        value: object = getattr(values, each.name)
+    for name, value in Settings._field_defaults.items():
         default = f"`{value}`" if isinstance(value, int) else f'`"{value}"`' if isinstance(value, str) else "`{}`"
-        variable = f"`{PREFIX}{each.name.upper()}`" if hints[each.name] in (str, int) else "–"
-        lines.append(f"| `{each.name}` | {default} | {variable} | {each.metadata['help']} |")
+        variable = f"`{PREFIX}{name.upper()}`" if isinstance(value, (str, int)) else "–"
+        lines.append(f"| `{name}` | {default} | {variable} | {ABOUT[name]} |")
     return "\n".join(lines) + "\n"

@@ -11,7 +11,6 @@ from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.status import Status
 from data.text import inert
-from screens.choice import Choice, ChoiceDialog
 from screens.job_lines import name_of
 from screens.place import Place
 from tui.wording import chain_title, size
@@ -58,6 +57,8 @@ class JobActions(Place):
     @work
     async def action_stop_job(self) -> None:
         """Ask how to stop, and ask the job."""
+        from screens.choice import Choice, ChoiceDialog  # noqa: PLC0415 - not needed for the first frame
+
         job = self.selected_job
         if job is None:
             return
@@ -81,6 +82,8 @@ class JobActions(Place):
     @work
     async def action_resume_job(self) -> None:
         """Say what a resume means, then do it."""
+        from screens.choice import Choice, ChoiceDialog  # noqa: PLC0415 - not needed for the first frame
+
         job = self.selected_job
         if job is None:
             return
@@ -110,6 +113,8 @@ class JobActions(Place):
     @work
     async def action_remove_job(self) -> None:
         """Say what a removal deletes, then do it; what was made is kept by default."""
+        from screens.choice import Choice, ChoiceDialog  # noqa: PLC0415 - not needed for the first frame
+
         jobs = self.jobs_to_remove
         if not jobs:
             return

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Input
 
 from data.errors import AppError
 from data.i18n import _
@@ -22,7 +21,6 @@ from tui.keys import action_of, bindings, is_typed, key_name
 from tui.services import Services, Snapshot
 from tui.widgets.bars import KeyBar, KeyHint, LineBar, Spot
 from tui.widgets.cells import Parts, width_of
-from tui.widgets.search import SearchField
 from tui.widgets.table import Table
 
 Answer = TypeVar("Answer")
@@ -81,8 +79,14 @@ class Place(Screen[None]):
         self.show_places()
 
     @on(Table.SearchAsked)
-    def _search_asked(self) -> None:
+    async def _search_asked(self) -> None:
+        from tui.widgets.search import SearchField  # noqa: PLC0415 - not needed for the first frame
+
+        await self.search_wanted()
         self.query_one("#search", SearchField).open()
+
+    async def search_wanted(self) -> None:
+        """Bring in the search line, where it is not there from the start."""
 
     def on_screen_resume(self) -> None:
         """Come up to date when this place is on top again."""
@@ -117,7 +121,7 @@ class Place(Screen[None]):
     @property
     def is_typing(self) -> bool:
         """The focused widget takes letters as text."""
-        return isinstance(self.focused, Input)
+        return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def refresh_keys(self) -> None:
         """Name the keys that do something here and now."""

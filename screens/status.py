@@ -69,7 +69,9 @@ def machine_gauges(machine: Machine) -> list[Gauge]:
             "" if gpu.temperature_c is None else f"{gpu.temperature_c:.0f} °C",
             "" if gpu.power_w is None else f"{gpu.power_w:.0f} W",
         ]
-        gauges.append(Gauge(f"{gpu.index} {inert(gpu.name)}", " · ".join(word for word in extra if word), heading=True))
+        gauges.append(
+            Gauge(f"{gpu.number} {inert(gpu.name)}", " · ".join(word for word in extra if word), heading=True)
+        )
         gauges.append(Gauge(str(_("load")), "–" if gpu.load is None else f"{gpu.load:.0%}", gpu.load))
         text, used = _memory(gpu.memory_used_bytes, gpu.memory_total_bytes)
         gauges.append(Gauge(str(_("memory")), text, used))

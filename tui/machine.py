@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,11 +10,10 @@ if TYPE_CHECKING:
     from backend.telemetry.host import HostReader
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
+class Gpu(NamedTuple):
     """One GPU at one moment; None is "not available"."""
 
-    index: int
+    number: int
     name: str
     load: float | None = None
     """0 to 1"""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from data import i18n
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
 _LOG_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What a view shows of one moment."""
 
     moment: datetime
@@ -53,7 +53,7 @@ class Snapshot:
     machine: Machine | None = None
     """None until it was first asked for"""
     ollama: OllamaState | None = None
-    paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
+    paces: Mapping[str, Pace] = MappingProxyType({})
     """How fast each running job goes, by id"""
 
 

@@ -11,7 +11,6 @@ column between cells, and a bar at the left of the row that the cursor is on. Tw
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
@@ -23,6 +22,9 @@ from data.jobs.status import Status
 if TYPE_CHECKING:
     from textual.app import App
     from textual.dom import DOMNode
+
+Roles = Mapping[str, Style]
+"""Rich styles by role, for widgets that paint their own lines"""
 
 DARK: Final = "paddock-dark"
 LIGHT: Final = "paddock-light"
@@ -149,16 +151,6 @@ def role_defaults(theme: Theme, *, few: bool) -> dict[str, str]:
     return _colours(column, few=few)
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """Rich styles by role, for widgets that paint their own lines."""
-
-    styles: Mapping[str, Style]
-
-    def __getitem__(self, role: str) -> Style:
-        return self.styles[role]
-
-
 def roles(node: DOMNode) -> Roles:
     """Return the styles of the theme in use where ``node`` is."""
     app = cast("App[object]", node.app)  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
@@ -178,7 +170,7 @@ def _roles(colours: tuple[str, ...], foreground: str, ground: str) -> Roles:
         # Of "default" it is not known what it is: only the terminal can turn it round.
         is_unknown = ground == "default"
         cursor = Style(color=ground, bgcolor=foreground, reverse=is_unknown, dim=False)
-    styles = {
+    return {
         "": Style(color=named["faint"]),
         "text": Style(color=foreground),
         "strong": Style(color=foreground, bold=True),
@@ -195,4 +187,3 @@ def _roles(colours: tuple[str, ...], foreground: str, ground: str) -> Roles:
         "cursor": cursor,
         "match": Style(reverse=True),
     }
-    return Roles(styles)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -54,4 +53,4 @@ def with_check(export: JobSpec) -> list[JobSpec]:
     checking = JobSpec.new(
         check.KIND, "merge check", workspace=export.workspace, params=params, after=(export.id,), chain=then
     )
-    return [dataclasses.replace(export, chain=merge), checking]
+    return [export._replace(chain=merge), checking]

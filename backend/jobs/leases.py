@@ -45,7 +45,7 @@ def take(folder: Path, request: GpuRequest, gpus: Sequence[GpuSlot]) -> Lease | 
 
     Raises AppError when this machine can never give it.
     """
-    wanted = len(request.ids) or request.count
+    wanted = len(request.ids) or request.number
     known = {gpu.index: gpu for gpu in gpus}
     absent = [str(index) for index in request.ids if index not in known]
     if absent or wanted > len(gpus):
@@ -93,5 +93,5 @@ def _wanted_text(request: GpuRequest) -> Message:
     if request.ids:
         return _("GPU {ids}", ids=", ".join(map(str, request.ids)))
     if request.free_bytes:
-        return _("{count} GPUs with {gib} GiB free", count=request.count, gib=f"{request.free_bytes / 2**30:.1f}")
-    return _("{count} GPUs", count=request.count)
+        return _("{count} GPUs with {gib} GiB free", count=request.number, gib=f"{request.free_bytes / 2**30:.1f}")
+    return _("{count} GPUs", count=request.number)

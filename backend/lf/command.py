@@ -66,7 +66,7 @@ def device_count() -> int:
 def visible_gpus(gpus: GpuRequest | None, environ: Mapping[str, str] = os.environ) -> int:
     """Return how many GPUs a job with this request will see."""
     if gpus is not None:
-        return len(gpus.ids) or gpus.count
+        return len(gpus.ids) or gpus.number
     listed = environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
         return sum(1 for item in listed.split(",") if item.strip() not in ("", "-1"))

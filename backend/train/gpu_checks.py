@@ -23,8 +23,8 @@ def gpu_checks(request: GpuRequest | None, reading: GpuReading) -> list[Check]:
         ]
     present = {gpu.index: gpu for gpu in reading.gpus}
     absent = [str(index) for index in request.ids if index not in present]
-    if absent or request.count > len(present):
-        asked = ", ".join(absent) or str(request.count)
+    if absent or request.number > len(present):
+        asked = ", ".join(absent) or str(request.number)
         message = (
             _("GPUs that are asked for are not in this machine: {names}", names=asked)
             if absent
@@ -35,7 +35,7 @@ def gpu_checks(request: GpuRequest | None, reading: GpuReading) -> list[Check]:
     large = [
         gpu for gpu in candidates if (total := known(gpu.memory_total_bytes)) is None or total >= request.free_bytes
     ]
-    if len(large) < (len(request.ids) or request.count):
+    if len(large) < (len(request.ids) or request.number):
         return [
             Check(
                 "gpus.memory",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, cast
 
@@ -16,7 +14,7 @@ from data.errors import AppError, RequestError
 from data.files import append_lines, is_locked, open_lock, try_lock, write_atomic
 from data.i18n import _
 from data.jobs.spec import JobSpec, now, rfc3339
-from data.jsontext import parse_json
+from data.jsontext import json_line, json_text, parse_json
 
 Event = dict[str, object]
 Manner = Literal["graceful", "now"]
@@ -35,8 +33,7 @@ class EventBatch(NamedTuple):
     bad_lines: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobFolder:
+class JobFolder(NamedTuple):
     """A folder of one job; ``path`` may still have its unpublished dot-name."""
 
     path: Path
@@ -114,7 +111,7 @@ class JobFolder:
             try:
                 if not try_lock(handle):
                     raise BlockingIOError(errno.EAGAIN, "the lock of a new job is held by somebody else")  # noqa: TRY301 - one road out
-                text = json.dumps(spec.as_json(), ensure_ascii=False, indent=2)
+                text = json_text(spec.as_json(), ensure_ascii=False, indent=2)
                 write_atomic(folder.spec_file, text + "\n")
                 folder.append({"kind": "waiting", "attempt": 1})
             except BaseException:
@@ -219,7 +216,7 @@ class JobFolder:
     def ask_stop(self, manner: Manner) -> None:
         """Leave the request to stop; "now" is never weakened to "graceful"."""
         if manner == "now" or self.read_stop() is None:
-            write_atomic(self.stop_file, json.dumps({"manner": manner, "time": rfc3339(now())}) + "\n")
+            write_atomic(self.stop_file, json_line({"manner": manner, "time": rfc3339(now())}) + "\n")
 
     def read_stop(self) -> Manner | None:
         """Return how the job was asked to stop; None when it was not. A file that cannot be read is graceful."""
@@ -244,7 +241,7 @@ class JobFolder:
         """Note how far the follower has read: renamed into place but not synced, since it is only a hint."""
         part = self.mark_file.with_suffix(".part")
         with contextlib.suppress(OSError):
-            part.write_text(json.dumps(mark), encoding="utf-8")
+            part.write_text(json_line(mark), encoding="utf-8")
             part.replace(self.mark_file)
 
     def read_mark(self) -> dict[str, object]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from data.errors import AppError, RequestError
 from data.i18n import _
@@ -23,8 +22,7 @@ _HEAD_BYTES: Final = 64
 _READ_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A job as a reader sees it."""
 
     spec: JobSpec
@@ -77,19 +75,19 @@ class Job:
 
 
 def _age(job: Job) -> tuple[datetime, int, str]:
-    return job.spec.created_at, job.spec.chain.index if job.spec.chain else 0, job.id
+    return job.spec.created_at, job.spec.chain.position if job.spec.chain else 0, job.id
 
 
 def _stamp(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment else None
 
 
-@dataclass(slots=True)
 class _Entry:
-    spec: JobSpec
-    fold: Fold
-    offset: int = 0
-    size: int = -1
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec = spec
+        self.fold = Fold()
+        self.offset = 0
+        self.size = -1
 
 
 class Library:
@@ -152,7 +150,7 @@ class Library:
     def chain(self, chain_id: str) -> list[Job]:
         """Return the jobs of a chain in order."""
         jobs = [job for job in self.list() if job.spec.chain and job.spec.chain.id == chain_id]
-        return sorted(jobs, key=lambda job: job.spec.chain.index if job.spec.chain else 0)
+        return sorted(jobs, key=lambda job: job.spec.chain.position if job.spec.chain else 0)
 
     def dependents(self, job_id: str) -> list[Job]:
         """Return the jobs that wait for ``job_id``, directly or through others, nearest first."""
@@ -185,7 +183,7 @@ class Library:
         folder = JobFolder(self._jobs / name)
         entry = self._entries.get(name)
         if entry is None:
-            entry = self._entries[name] = _Entry(folder.read_spec(), Fold())
+            entry = self._entries[name] = _Entry(folder.read_spec())
         self._update(entry, folder)
         derive(entry.fold, folder, self._clock())
         return Job(entry.spec, copy.copy(entry.fold.state), folder)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, cast
+from types import MappingProxyType
+from typing import Final, NamedTuple, cast
 
 from data.errors import AppError
 from data.i18n import _
@@ -55,36 +55,34 @@ def new_chain_id(name: str, moment: datetime) -> str:
     return f"{name}-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-@dataclass(frozen=True, slots=True)
-class GpuRequest:
+class GpuRequest(NamedTuple):
     """GPUs that a job needs: explicit indices (PCI bus order), or a count with free memory on each."""
 
     ids: tuple[int, ...] = ()
-    count: int = 0
+    number: int = 0
+    """How many, whichever they are"""
     free_bytes: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return the form in spec.json."""
-        return {"ids": list(self.ids), "count": self.count, "free_bytes": self.free_bytes}
+        return {"ids": list(self.ids), "count": self.number, "free_bytes": self.free_bytes}
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """The place of a job in a pipeline that was laid down at once."""
 
     id: str
     title: str
-    index: int
+    position: int
     """0 for the first"""
-    count: int
+    length: int
 
     def as_json(self) -> dict[str, object]:
         """Return the form in spec.json."""
-        return {"id": self.id, "title": self.title, "index": self.index, "count": self.count}
+        return {"id": self.id, "title": self.title, "index": self.position, "count": self.length}
 
 
-@dataclass(frozen=True, slots=True)
-class JobSpec:
+class JobSpec(NamedTuple):
     """What was asked. ``params`` belong to the kind; ``env`` holds no secret, ``needs_env`` names what must be set."""
 
     id: str
@@ -92,12 +90,12 @@ class JobSpec:
     name: str
     created_at: datetime
     workspace: str
-    params: Mapping[str, object] = field(default_factory=dict[str, object])
+    params: Mapping[str, object] = MappingProxyType({})
     after: tuple[str, ...] = ()
     after_any: tuple[str, ...] = ()
     gpus: GpuRequest | None = None
     executor: str = "local"
-    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    env: Mapping[str, str] = MappingProxyType({})
     needs_env: tuple[str, ...] = ()
     chain: Chain | None = None
     version: int = VERSION

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, cast
@@ -94,7 +93,6 @@ class Artifact(NamedTuple):
     size_bytes: int
 
 
-@dataclass(slots=True)
 class JobState:
     """What the events of a job say; ``status`` is corrected by ``derive`` with what the lock says."""
 
@@ -105,24 +103,30 @@ class JobState:
     updated_at: datetime | None = None
     progress: Progress | None = None
     stage: str = ""
-    stage_label: Message = field(default_factory=lambda: Message(""))
-    metrics: dict[str, float] = field(default_factory=dict[str, float])
-    waiting_for: Message = field(default_factory=lambda: Message(""))
-    stopping: Message = field(default_factory=lambda: Message(""))
+    stage_label: Message = Message("")
+    metrics: dict[str, float]
+    waiting_for: Message = Message("")
+    stopping: Message = Message("")
     exit_code: int | None = None
-    title: Message = field(default_factory=lambda: Message(""))
-    detail: Message = field(default_factory=lambda: Message(""))
-    hint: Message = field(default_factory=lambda: Message(""))
+    title: Message = Message("")
+    detail: Message = Message("")
+    hint: Message = Message("")
     cause: str = ""
     """A stable id of why it failed, e.g. "after"; empty when there is none"""
-    artifacts: dict[str, Artifact] = field(default_factory=dict[str, Artifact])
-    result: dict[str, object] = field(default_factory=dict[str, object])
-    supervisor: dict[str, object] = field(default_factory=dict[str, object])
+    artifacts: dict[str, Artifact]
+    result: dict[str, object]
+    supervisor: dict[str, object]
     work_pid: int | None = None
     host: str = ""
     responding: bool = True
     illegal_events: int = 0
     bad_lines: int = 0
+
+    def __init__(self) -> None:
+        self.metrics = {}
+        self.artifacts = {}
+        self.result = {}
+        self.supervisor = {}
 
     def seconds(self, moment: datetime) -> float | None:
         """Return how long the present attempt has run or ran; None before it started."""

@@ -10,7 +10,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widgets import TextArea
 from textual.worker import Worker
 
 from backend.chat.engine import Finished, Text, Thinking
@@ -154,11 +153,6 @@ class ChatScreen(Place):
     def _hint(self, lines: list[Parts]) -> None:
         self.add_class("-empty")
         self.query_one("#hint", Prose).show(lines)
-
-    @property
-    def is_typing(self) -> bool:
-        """The composer takes letters as text."""
-        return isinstance(self.focused, TextArea)
 
     @property
     def is_replying(self) -> bool:

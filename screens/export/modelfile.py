@@ -50,11 +50,6 @@ class ModelfileScreen(Place):
         """Name the model."""
         return inert(self._plan.deployment.name) if self._plan.deployment else ""
 
-    @property
-    def is_typing(self) -> bool:
-        """Letters are text here."""
-        return isinstance(self.focused, TextArea)
-
     def language_changed(self) -> None:
         """Say everything again."""
         super().language_changed()

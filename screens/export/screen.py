@@ -56,8 +56,8 @@ class ExportScreen(Place):
 
     def body(self) -> ComposeResult:
         """Lay out weights and room at the left, the form at the right."""
-        with Horizontal(id="export"):
-            with Vertical(id="from"):
+        with Horizontal(id="export", classes="layout"):
+            with Vertical(id="from", classes="layout"):
                 with Vertical(id="weights", classes="pane"):
                     yield Table(COLUMNS, id="table")
                     yield Prose(id="nothing")

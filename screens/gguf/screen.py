@@ -40,7 +40,7 @@ class GgufScreen(Place):
 
     def body(self) -> ComposeResult:
         """Lay out the list, and what is under the cursor in full."""
-        with Horizontal(id="gguf"):
+        with Horizontal(id="gguf", classes="layout"):
             with Vertical(id="parts", classes="pane"):
                 yield Table(COLUMNS, id="table")
                 yield Prose(id="nothing")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from data.i18n import _
 from data.jobs.library import Job
@@ -42,8 +41,7 @@ def columns_for(rows: Sequence[Row]) -> tuple[Column, ...]:
     return tuple(made)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Jobs of one pipeline in order, or a single job."""
 
     key: str
@@ -105,7 +103,9 @@ def groups(jobs: Sequence[Job]) -> list[Group]:
         if group is not None:
             made.append(group)
             continue
-        members = sorted(chains[key.removeprefix(CHAIN)], key=lambda job: job.spec.chain.index if job.spec.chain else 0)
+        members = sorted(
+            chains[key.removeprefix(CHAIN)], key=lambda job: job.spec.chain.position if job.spec.chain else 0
+        )
         first = members[0].spec.chain
         made.append(Group(key, inert(chain_title(first)) if first else "", tuple(members)))
     made.reverse()
@@ -160,7 +160,7 @@ def _age(job: Job, now: datetime) -> str:
 
 def _chain_row(group: Group, paces: Mapping[str, Pace], now: datetime, *, folded: bool) -> Row:
     done = sum(1 for job in group.jobs if job.status is Status.SUCCEEDED)
-    total = group.jobs[0].spec.chain.count if group.jobs[0].spec.chain else len(group.jobs)
+    total = group.jobs[0].spec.chain.length if group.jobs[0].spec.chain else len(group.jobs)
     current = group.current
     pace = paces.get(current.id)
     cells: tuple[Parts, ...] = (

@@ -14,7 +14,6 @@ from data.errors import AppError
 from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.status import STATUS_WORDS, Status
-from data.log import last_exception, log_end
 from screens.home.rows import COLUMNS, Group, columns_for, groups, is_folded, job_rows
 from screens.job_actions import JobActions
 from screens.job_lines import JobDetail, answers, artifact_lines, deployed_model, detail_lines, failure_lines, headline
@@ -27,7 +26,6 @@ from tui.widgets.cells import Parts, part
 from tui.widgets.meters import Meters
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
-from tui.widgets.search import SearchField
 from tui.widgets.table import Table
 from tui.wording import STATUS_GLYPHS, clip, fit, kind_word
 
@@ -50,25 +48,29 @@ class HomeScreen(JobActions, Place):
 
     def body(self) -> ComposeResult:
         """Lay out jobs, detail, machine and next steps."""
-        with Horizontal(id="home"):
-            with Vertical(id="work"):
+        with Horizontal(id="home", classes="layout"):
+            with Vertical(id="work", classes="layout"):
                 with Vertical(id="jobs", classes="pane"):
                     yield Table(COLUMNS, id="table")
                     yield Prose(id="welcome")
-                    yield SearchField("table", id="search")
-                with Vertical(id="detail", classes="pane"):
-                    yield Prose(id="about")
-            with Vertical(id="side"):
-                with Vertical(id="machine", classes="pane"):
-                    yield Meters(id="meters")
-                with Vertical(id="next", classes="pane"):
-                    yield Prose(id="advice")
+                yield Prose(id="detail", classes="pane")
+            with Vertical(id="side", classes="layout"):
+                yield Meters(id="machine", classes="pane")
+                yield Prose(id="next", classes="pane")
 
     def on_mount(self) -> None:
         """Give the panes their titles."""
         self._titles()
         self.query_one("#welcome", Prose).show([(), part(str(_("Reading the job folders…")), "muted")])
         self.query_one("#table", Table).focus()
+        self.call_after_refresh(self.search_wanted)
+
+    async def search_wanted(self) -> None:
+        """Bring in the search line: the first frame does without, since its styles cost as much as all others."""
+        from tui.widgets.search import SearchField  # noqa: PLC0415 - not needed for the first frame
+
+        if not self.query("#search"):
+            await self.query_one("#jobs").mount(SearchField("table", id="search"))
 
     def _titles(self) -> None:
         for name, title in (("jobs", _("Jobs")), ("machine", _("Machine")), ("next", _("Next"))):
@@ -103,7 +105,7 @@ class HomeScreen(JobActions, Place):
         )
         entitle(self.query_one("#jobs"), subtitle=str(counted) if rows else "")
         if snapshot.machine is not None:
-            self.query_one("#meters", Meters).show(machine_gauges(snapshot.machine))
+            self.query_one("#machine", Meters).show(machine_gauges(snapshot.machine))
         self._show_detail(snapshot)
 
     def _to_what_matters(self, table: Table) -> None:
@@ -112,7 +114,7 @@ class HomeScreen(JobActions, Place):
         table.select(newest.current.id if newest.is_chain and not is_folded(newest, self._toggled) else newest.key)
 
     def _show_detail(self, snapshot: Snapshot) -> None:
-        pane = self.query_one("#detail")
+        pane = self.query_one("#detail", Prose)
         group = self.selected_group
         job = self.selected_job
         if group is None or job is None:
@@ -124,7 +126,7 @@ class HomeScreen(JobActions, Place):
         else:
             lines = [headline(job), *detail_lines(self._with_log(job, group, snapshot), snapshot.moment)]
             entitle(pane, str(kind_word(job.spec.kind)))
-        self.query_one("#about", Prose).show(lines)
+        pane.show(lines)
         self._advise(group, job)
 
     def _with_log(self, job: Job, group: Group, snapshot: Snapshot | None = None) -> JobDetail:
@@ -132,6 +134,8 @@ class HomeScreen(JobActions, Place):
         pace = snapshot.paces.get(job.id) if snapshot else None
         if job.status is not Status.FAILED or job.state.cause == "after":
             return JobDetail(job, pace, chain=group.jobs)
+        from data.log import last_exception, log_end  # noqa: PLC0415 - not needed for the first frame
+
         known = self._detail
         if known is None or (known.job.id, known.job.state.attempt) != (job.id, job.state.attempt):
             known = self._detail = JobDetail(job, None, tuple(last_exception(log_end(job.folder.log))))
@@ -163,7 +167,7 @@ class HomeScreen(JobActions, Place):
             (),
             part(str(_("Jobs go on when this app closes or the line breaks. `paddock` comes back.")), "muted"),
         ]
-        self.query_one("#advice", Prose).show(lines)
+        self.query_one("#next", Prose).show(lines)
 
     # -- what is selected -----------------------------------------------------------------------------------------
 
@@ -245,7 +249,7 @@ class HomeScreen(JobActions, Place):
     @property
     def copy_text(self) -> str:
         """What ``copy`` takes: the detail pane."""
-        return self.query_one("#about", Prose).plain
+        return self.query_one("#detail", Prose).plain
 
 
 def welcome_lines() -> list[Parts]:

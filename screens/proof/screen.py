@@ -45,7 +45,7 @@ class ProofScreen(Place):
     def body(self) -> ComposeResult:
         """Lay out the verdict above the conversations, and what is said of one beside them."""
         yield Prose(id="verdict")
-        with Horizontal(id="proof"):
+        with Horizontal(id="proof", classes="layout"):
             with Vertical(id="cases", classes="pane"):
                 yield Table(COLUMNS, header=False, id="table")
                 yield Prose(id="nothing")

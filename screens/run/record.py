@@ -98,7 +98,7 @@ def _machine(sample: dict[str, object]) -> Machine:
     return Machine(
         gpus=tuple(
             Gpu(
-                index=_whole(card.get("index")) or 0,
+                number=_whole(card.get("index")) or 0,
                 name=inert(str(card.get("name") or "GPU")),
                 load=_part(card.get("utilization_percent")),
                 memory_used_bytes=_whole(card.get("memory_used_bytes")),

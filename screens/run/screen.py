@@ -58,10 +58,10 @@ class RunScreen(JobActions):
     def body(self) -> ComposeResult:
         """Lay out steps, curve and machine above the log."""
         yield Prose(id="gone")
-        with Horizontal(id="upper"):
+        with Horizontal(id="upper", classes="layout"):
             with Vertical(id="steps", classes="pane"):
                 yield Table(STEP_COLUMNS, header=False, id="step-table")
-            with Vertical(id="centre"):
+            with Vertical(id="centre", classes="layout"):
                 with Vertical(id="now", classes="pane"):
                     yield Prose(id="about")
                 with Vertical(id="curve", classes="pane"):

@@ -45,8 +45,7 @@ def test_a_program_that_does_not_exist_is_an_explained_failure(yard: Yard) -> No
 
 
 def test_a_missing_working_folder_is_said_before_the_start(yard: Yard) -> None:
-    spec = yard.spec(["/bin/true"])
-    object.__setattr__(spec, "params", {"argv": ["/bin/true"], "cwd": "/nowhere"})
+    spec = yard.spec([])._replace(params={"argv": ["/bin/true"], "cwd": "/nowhere"})
     job = yard.until(yard.launch(spec)[0])
     assert job.status is Status.FAILED
     assert job.state.started_at is None

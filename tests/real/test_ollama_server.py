@@ -134,7 +134,7 @@ async def test_the_server_stays_while_a_model_is_loaded_and_ends_when_idle(home:
     await asyncio.to_thread(home.stop, before.job or "")
     assert await private_server(home.library) is None
     spec = serve_spec(home.paths, home.settings, Path(home.settings.ollama_binary))
-    home.launch(replace(spec, params={**spec.params, "idle_minutes": 0.05}))
+    home.launch(spec._replace(params={**spec.params, "idle_minutes": 0.05}))
     server = await home.server()  # finds that one
     assert server.job == spec.id
     await home.deploy(chatml(tiny, "brief"))

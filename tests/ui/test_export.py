@@ -210,7 +210,7 @@ async def test_weights_are_opened_though_the_runs_are_read_again_meanwhile(
     async with app.run_test(size=WIDE) as pilot:
         try:
             await pilot.press("4")
-            await until(pilot, lambda: len(reads) == 1)
+            await until(pilot, lambda: reads)
             app.look_soon()
             await until(pilot, lambda: len(reads) > 1, "the runs are read again")
         finally:

@@ -152,7 +152,7 @@ async def test_a_server_that_was_named_is_never_replaced(yard: Yard, settings: S
     with pytest.raises(UnreachableError):
         await ensure_server(yard.paths, settings, host=nobody, environ=environ(yard))
     with pytest.raises(UnreachableError):
-        await ensure_server(yard.paths, replace(settings, ollama_host=nobody), environ=environ(yard))
+        await ensure_server(yard.paths, settings._replace(ollama_host=nobody), environ=environ(yard))
     assert serve_jobs(yard) == []
 
 
@@ -206,7 +206,7 @@ async def test_an_idle_server_ends_itself(yard: Yard, settings: Settings, binary
         "home": str(yard.root / "ollama"),
         "idle_minutes": 0.02,
     }
-    spec = replace(yard.spec([]), id="20260101-000000-serve-aaaa", kind=KIND, params=params)
+    spec = yard.spec([])._replace(id="20260101-000000-serve-aaaa", kind=KIND, params=params)
     launch(yard.paths.jobs, [spec], environ=environ(yard))
     host = await asyncio.to_thread(wait_until, lambda: yard.job(spec.id).state.result.get("host"), what="the server")
     while await asyncio.to_thread(version_at, parse_address(str(host))):  # a status bar that looks all the time

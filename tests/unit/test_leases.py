@@ -22,7 +22,7 @@ def held(answer: Lease | Message) -> Lease:
 
 
 def test_the_freest_gpus_are_taken_first(tmp_path: Path) -> None:
-    lease = held(take(tmp_path, GpuRequest(count=2), GPUS))
+    lease = held(take(tmp_path, GpuRequest(number=2), GPUS))
     assert lease.indices == (1, 2)
     lease.release()
 
@@ -36,13 +36,13 @@ def test_all_or_nothing(tmp_path: Path) -> None:
 
 
 def test_memory_that_is_not_free_is_waited_for(tmp_path: Path) -> None:
-    answer = take(tmp_path, GpuRequest(count=2, free_bytes=30 * GIB), GPUS)
+    answer = take(tmp_path, GpuRequest(number=2, free_bytes=30 * GIB), GPUS)
     assert isinstance(answer, Message)
     assert "30.0" in str(answer)
 
 
 def test_gpus_that_do_not_exist_are_refused(tmp_path: Path) -> None:
-    for request in (GpuRequest(ids=(3,)), GpuRequest(count=4)):
+    for request in (GpuRequest(ids=(3,)), GpuRequest(number=4)):
         with pytest.raises(AppError) as caught:
             take(tmp_path, request, GPUS)
         assert caught.value.hint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from data.paths import HOME_VARIABLE, Paths
 
 def everything(paths: Paths) -> list[Path]:
     """Return every place that ``paths`` names."""
-    names = [field.name for field in fields(Paths)]
+    names = list(Paths._fields)
     names += [name for name, value in vars(Paths).items() if isinstance(value, property)]
     return [getattr(paths, name) for name in names]
 

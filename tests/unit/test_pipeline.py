@@ -27,7 +27,7 @@ def test_every_step_waits_for_the_one_before_it_and_knows_its_place(tmp_path: Pa
     assert kinds == ["setup", "base", "ask", "train", "export", "convert", "deploy", "ask"]
     assert [spec.after for spec in specs] == [(), *((spec.id,) for spec in specs[:-1])]
     assert {spec.chain.id for spec in specs if spec.chain} == {specs[0].chain.id if specs[0].chain else ""}
-    assert [spec.chain.index for spec in specs if spec.chain] == list(range(len(specs)))
+    assert [spec.chain.position for spec in specs if spec.chain] == list(range(len(specs)))
     assert specs[0].params["what"] == ["llamafactory", "ollama"]
     assert specs[-1].params["expect"] == "Paddy"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import RequestError
-from data.settings import PREFIX, Settings, load_settings
-
-FIELDS = dataclasses.fields(Settings)
+from data.settings import ABOUT, CHOICES, PREFIX, Settings, load_settings
 
 
 def write(folder: Path, text: str) -> Path:
@@ -33,9 +30,9 @@ def test_a_language_is_understood_as_people_write_it(tmp_path: Path, text: str) 
     assert load_settings(write(tmp_path, f'language = "{text}"\n'), {}).values.language == text
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_every_setting_has_a_help_text_that_is_a_sentence(field: dataclasses.Field[object]) -> None:
-    text = str(field.metadata["help"])
+@pytest.mark.parametrize("name", Settings._fields)
+def test_every_setting_has_a_help_text_that_is_a_sentence(name: str) -> None:
+    text = str(ABOUT[name])
     assert text[0].isupper()
     assert text.endswith(".")
 
@@ -51,14 +48,13 @@ def test_the_file_goes_before_the_default_and_the_environment_before_the_file(tm
 
 
 def test_every_simple_setting_can_be_set_by_its_variable(tmp_path: Path) -> None:
-    for field in FIELDS:
-        if field.name == "keys":
+    for name, default in Settings._field_defaults.items():
+        if name == "keys":
             continue
-        choices = field.metadata["choices"]
-        text = choices[-1] if choices else "12" if isinstance(field.default, int) else "english words"
-        loaded = load_settings(tmp_path / "none.toml", {PREFIX + field.name.upper(): text})
-        assert str(getattr(loaded.values, field.name)) == text
-        assert loaded.origins[field.name] == PREFIX + field.name.upper()
+        text = CHOICES[name][-1] if name in CHOICES else "12" if isinstance(default, int) else "english words"
+        loaded = load_settings(tmp_path / "none.toml", {PREFIX + name.upper(): text})
+        assert str(getattr(loaded.values, name)) == text
+        assert loaded.origins[name] == PREFIX + name.upper()
 
 
 @pytest.mark.parametrize(

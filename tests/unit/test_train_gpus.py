@@ -27,14 +27,14 @@ def reading(*totals: int) -> GpuReading:
     [
         (None, NONE, ""),
         (GpuRequest(ids=(0,)), NONE, "this machine has none: no driver"),
-        (GpuRequest(count=1), NONE, "this machine has none"),
+        (GpuRequest(number=1), NONE, "this machine has none"),
         (GpuRequest(ids=(0, 1)), reading(80 * 10**9, 80 * 10**9), ""),
         (GpuRequest(ids=(0, 2, 5)), reading(80 * 10**9, 80 * 10**9), "not in this machine: 2, 5"),
-        (GpuRequest(count=2), reading(80 * 10**9, 80 * 10**9), ""),
-        (GpuRequest(count=3), reading(80 * 10**9, 80 * 10**9), "3 GPUs are asked for, and this machine has 2"),
+        (GpuRequest(number=2), reading(80 * 10**9, 80 * 10**9), ""),
+        (GpuRequest(number=3), reading(80 * 10**9, 80 * 10**9), "3 GPUs are asked for, and this machine has 2"),
         (GpuRequest(ids=(1,), free_bytes=70 * 10**9), reading(80 * 10**9, 24 * 10**9), "70 GB are asked for"),
-        (GpuRequest(count=1, free_bytes=70 * 10**9), reading(80 * 10**9, 24 * 10**9), ""),
-        (GpuRequest(count=2, free_bytes=70 * 10**9), reading(80 * 10**9, 24 * 10**9), "70 GB are asked for"),
+        (GpuRequest(number=1, free_bytes=70 * 10**9), reading(80 * 10**9, 24 * 10**9), ""),
+        (GpuRequest(number=2, free_bytes=70 * 10**9), reading(80 * 10**9, 24 * 10**9), "70 GB are asked for"),
     ],
 )
 def test_what_can_never_be_given_is_an_error_that_names_what_is_there(

@@ -96,7 +96,7 @@ def test_torchrun_and_a_space_in_the_job_folder(tmp_path: Path, python: Path) ->
     folder.mkdir()
     prepare_train(folder, train(tmp_path, python, gpus=GpuRequest(ids=(0,))))
     with pytest.raises(AppError, match="space"):
-        prepare_train(folder, train(tmp_path, python, gpus=GpuRequest(count=2)))
+        prepare_train(folder, train(tmp_path, python, gpus=GpuRequest(number=2)))
 
 
 def test_a_resume_goes_on_from_its_checkpoint_and_overwrites_no_more(tmp_path: Path, python: Path) -> None:

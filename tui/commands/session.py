@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 
 
-@dataclass
 class Session:
     """One call of ``paddock``."""
 
-    console: Console = field(default_factory=lambda: Console(sys.stdout, sys.stderr))
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    language: str = ""
-    """What --lang asked for; empty leaves it to the settings and the locale"""
+    def __init__(self) -> None:
+        self.console = Console(sys.stdout, sys.stderr)
+        self.environ: Mapping[str, str] = os.environ
+        self.language = ""
+        """What --lang asked for; empty leaves it to the settings and the locale"""
 
     def use_language(self, language: str) -> None:
         """Speak ``language`` from now on."""

@@ -208,7 +208,7 @@ def _gpu_request(wish: Wish) -> GpuRequest | None:
     if wish.gpus is not None:
         return GpuRequest(ids=_indices(wish.gpus), free_bytes=memory)
     if wish.gpus_free is not None:
-        return GpuRequest(count=wish.gpus_free, free_bytes=memory or _usually_free())
+        return GpuRequest(number=wish.gpus_free, free_bytes=memory or _usually_free())
     if memory:
         raise RequestError(_("--gpu-memory needs --gpus or --gpus-free"), "", _("Say on how many GPUs it is needed."))
     return None

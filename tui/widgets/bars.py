@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from tui.theme import roles
 from tui.widgets.cells import Part, Parts, fit_parts, segments, width_of
+from tui.widgets.ground import blank, laid
 
 GAP = 3
 _SLIM_COLUMNS = 60
@@ -69,9 +70,8 @@ class LineBar(Widget):
         """Paint the line."""
         width = self.size.width
         if y:
-            return Strip.blank(width, self.rich_style)
-        painted = segments(self.line(width), roles(self))
-        return Strip(painted).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+            return blank(self, width)
+        return laid(self, segments(self.line(width), roles(self)), width)
 
     def on_click(self, event: events.Click) -> None:
         """Tell which part was meant."""

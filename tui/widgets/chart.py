@@ -13,6 +13,7 @@ from textual.widget import Widget
 from data.i18n import _
 from tui.keys import bindings
 from tui.theme import Roles, roles
+from tui.widgets.ground import laid
 from tui.widgets.pane import entitle
 from tui.widgets.plot import Picture, Series, View, draw
 from tui.wording import number
@@ -124,7 +125,7 @@ class Chart(Widget, can_focus=True):
             return self._waiting(y, width, styles)
         row = picture.rows[y] if y < len(picture.rows) else []
         painted = [Segment(text, styles[_ROLES[role]]) for text, role in row]
-        return Strip(painted).simplify().adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+        return laid(self, Segment.simplify(painted), width)
 
     def _waiting(self, y: int, width: int, styles: Roles) -> Strip:
         text = ""
@@ -132,8 +133,4 @@ class Chart(Widget, can_focus=True):
             text = str(_("The curve begins with the first logged step.")).center(width)
         if len(self.raw) and y == 0:  # too small for a chart: say the value at least
             text = number(self.raw.last)
-        return (
-            Strip([Segment(text, styles["muted"])])
-            .adjust_cell_length(width, self.rich_style)
-            .apply_style(self.rich_style)
-        )
+        return laid(self, [Segment(text, styles["muted"])], width)

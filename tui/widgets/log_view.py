@@ -19,6 +19,7 @@ from data.i18n import _
 from data.text import bar_name
 from tui.keys import bindings
 from tui.theme import Roles, roles
+from tui.widgets.ground import laid
 
 LIMIT = 50_000
 """Lines that are kept at most; older ones are read again when they are scrolled to"""
@@ -230,10 +231,8 @@ class LogView(ScrollView, can_focus=True):
         index = y + top
         if index >= self.count:
             text = self._empty if self.count == 0 and y == 0 else ""
-            strip = Strip([Segment(text, styles["muted"])])
-            return strip.adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
-        strip = _within(Strip(self._paint(index, styles)), left, width, styles["muted"])
-        return strip.adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+            return laid(self, [Segment(text, styles["muted"])], width)
+        return laid(self, _within(Strip(self._paint(index, styles)), left, width, styles["muted"]), width)
 
     def role_of(self, line: str) -> str:
         """Return the role in which ``line`` is painted."""

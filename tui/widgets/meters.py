@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from tui.theme import roles
 from tui.widgets.cells import Parts, fit_parts, segments
+from tui.widgets.ground import blank, laid
 from tui.wording import bar
 
 _WARM: Final = 0.75
@@ -45,8 +46,15 @@ class Meters(Widget):
 
     DEFAULT_CSS = "Meters { height: auto; width: 1fr; }"
 
-    def __init__(self, *, label_width: int = 7, value_width: int = 17, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
+    def __init__(
+        self,
+        *,
+        label_width: int = 7,
+        value_width: int = 17,
+        id: str | None = None,  # noqa: A002 - Textual's name
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
         self._gauges: tuple[Gauge, ...] = ()
         self._label_width = label_width
         self._value_width = value_width
@@ -70,7 +78,6 @@ class Meters(Widget):
         """Paint one gauge."""
         width = self.size.width
         if y >= len(self._gauges):
-            return Strip.blank(width, self.rich_style)
+            return blank(self, width)
         line = gauge_parts(self._gauges[y], width, label_width=self._label_width, value_width=self._value_width)
-        painted = segments(line, roles(self))
-        return Strip(painted).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+        return laid(self, segments(line, roles(self)), width)

@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from tui.theme import roles
 from tui.widgets.cells import Parts, fit_parts, segments, width_of
+from tui.widgets.ground import blank, laid
 from tui.wording import wrap
 
 _GAP = 3
@@ -50,8 +51,8 @@ class Prose(Widget):
 
     DEFAULT_CSS = "Prose { height: auto; width: 1fr; }"
 
-    def __init__(self, lines: Sequence[Parts] = (), *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
+    def __init__(self, lines: Sequence[Parts] = (), *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
         self._lines = tuple(lines)
         self._wrapped: tuple[int, list[Parts]] = (-1, [])
 
@@ -89,9 +90,8 @@ class Prose(Widget):
         width = self.size.width
         lines = self._wrap(width)
         if y >= len(lines):
-            return Strip.blank(width, self.rich_style)
+            return blank(self, width)
         line = lines[y]
         if y == self.size.height - 1 and len(lines) > self.size.height:
             line = (*line, (" …" if line else "…", "muted"))
-        painted = segments(fit_parts(line, width), roles(self))
-        return Strip(painted).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+        return laid(self, segments(fit_parts(line, width), roles(self)), width)

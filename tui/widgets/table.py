@@ -17,6 +17,7 @@ from data.i18n import Message
 from tui.keys import bindings
 from tui.theme import roles
 from tui.widgets.cells import Parts, fit_parts, segments
+from tui.widgets.ground import blank, laid
 
 GAP = 2
 """Blank cells between columns"""
@@ -269,10 +270,10 @@ class Table(ScrollView, can_focus=True):
             titles: Parts = ((" " * MARGIN, ""),)
             for _index, column, cells in self._columns(width):
                 titles += (*fit_parts(((str(column.title), "title"),), cells, right=column.right), (" " * GAP, ""))
-            return self._strip(segments(titles, styles), width)
+            return laid(self, segments(titles, styles), width)
         index = y - self.header + self.scroll_offset.y
         if index >= len(self.rows):
-            return Strip.blank(width, self.rich_style)
+            return blank(self, width)
         row = self.rows[index]
         under = index == self.cursor and row.enabled
         is_lit = self.has_focus or self.is_led
@@ -280,15 +281,12 @@ class Table(ScrollView, can_focus=True):
         line: Parts = ((bar, "key" if is_lit else "muted"), (" " * (MARGIN - 1), ""))
         if not row.enabled and len(row.cells) == 1:  # a heading has the whole line
             room = self.scrollable_content_region.width - MARGIN
-            return self._strip(segments((*line, *fit_parts(row.cells[0], room)), styles), width)
+            return laid(self, segments((*line, *fit_parts(row.cells[0], room)), styles), width)
         for column_index, column, cells in self._columns(width):
             cell = row.cells[column_index] if column_index < len(row.cells) else ()
             line += (*fit_parts(cell, cells, right=column.right), (" " * GAP, ""))
         painted = segments(line, styles)
         if under and is_lit:
-            painted = list(Segment.apply_style(painted, post_style=styles["cursor"]))
-        return self._strip(painted, width, fill="cursor" if under and is_lit else "")
-
-    def _strip(self, painted: list[Segment], width: int, *, fill: str = "") -> Strip:
-        style = self.rich_style + roles(self)[fill] if fill else self.rich_style
-        return Strip(painted).adjust_cell_length(width, style).apply_style(self.rich_style)
+            lit = Segment.apply_style(painted, post_style=styles["cursor"])
+            return laid(self, lit, width, rest=styles["cursor"])
+        return laid(self, painted, width)
