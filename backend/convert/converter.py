@@ -167,10 +167,10 @@ def _written(
     with stream.Sources() as sources, writer.replacing(target, size) as output:
         output.write(head)
         _write_tensors(plan, stream.stream(sources, plan, stop_requested, passed), output, progress)
-        output.begin_sync()
+        output.end()
         digests = Digests(output.digest(), {path: passed.result(path) for path in plan.files})
         verify.verify(output.temporary, plan, sources, size)
-        output.wait_for_sync()
+        output.wait()
         if stop_requested():
             raise stream.Stopped
     return ConvertReport(

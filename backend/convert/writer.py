@@ -9,11 +9,11 @@ import contextlib
 import os
 import struct
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from backend.convert.digest import OutputDigest
+from backend.convert.direct import DirectFile
 from backend.convert.keys import Keys
 from backend.convert.plan import Tensor
 from backend.convert.scratch import cannot_write, scratch
@@ -25,10 +25,6 @@ from data.i18n import _
 VERSION: Final = 3
 SPARE_BYTES: Final = 16 * 1024 * 1024
 """What must be left of a disk beside the file: with less, it counts as full"""
-_FLUSH_BYTES: Final = 32 * 1024 * 1024
-# For larger ones, newer kernels take memory in blocks of 2 MiB, which a virtual machine may have to get from its host
-# first: measured at 0.4 GB/s instead of 2.5 on such a one (ext4, Linux 6), and no slower anywhere else.
-_PIECE_BYTES: Final = 256 * 1024
 
 
 def padding(size: int) -> int:
@@ -56,39 +52,22 @@ def padded(size: int) -> int:
 
 
 class Output:
-    """A new file that gets its name only when it is whole; ``disk`` is a thread that waits for the disk meanwhile."""
+    """A new file that gets its name only when it is whole."""
 
-    def __init__(
-        self, target: Path, temporary: Path, handle: int, digest: OutputDigest, disk: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, target: Path, temporary: Path, file: DirectFile, digest: OutputDigest) -> None:
         self.target = target
         self.temporary = temporary
         self.written = 0
-        self._handle = handle
+        self._file = file
         self._digest = digest
-        self._disk = disk
-        self._flushed = 0
-        self._synced: Future[None] | None = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append ``data``, which nobody may change any more; AppError where the disk is full or fails."""
         view = memoryview(data).cast("B")
         self._digest.add(view)
-        try:
-            while view:
-                done = os.write(self._handle, view[:_PIECE_BYTES])
-                self.written += done
-                view = view[done:]
-            if self.written - self._flushed >= _FLUSH_BYTES:
-                self._flush()
-        except OSError as error:
-            raise cannot_write(self.target, error) from error
-
-    def _flush(self) -> None:
-        """Let the disk begin with what was written, so that little is left to wait for in the end."""
-        length = self.written - self._flushed
-        self._disk.submit(os.posix_fadvise, self._handle, self._flushed, length, os.POSIX_FADV_DONTNEED)
-        self._flushed = self.written
+        with self._told():
+            self._file.write(view)
+        self.written += len(view)
 
     def digest(self) -> str:
         """Return the BLAKE3 of everything that was written, in hexadecimal."""
@@ -98,14 +77,20 @@ class Output:
         """Append zeros up to the alignment."""
         self.write(bytes(padding(self.written)))
 
-    def begin_sync(self) -> None:
-        """Let what was written go to the disk, behind the caller's back."""
-        self._synced = self._disk.submit(os.fsync, self._handle)
+    def end(self) -> None:
+        """Let the disk finish behind the caller's back; AppError where it is full or fails."""
+        with self._told():
+            self._file.end()
 
-    def wait_for_sync(self) -> None:
+    def wait(self) -> None:
         """Wait until everything is on the disk; AppError where it fails."""
+        with self._told():
+            self._file.wait()
+
+    @contextlib.contextmanager
+    def _told(self) -> Generator[None]:
         try:
-            (self._synced or self._disk.submit(os.fsync, self._handle)).result()
+            yield
         except OSError as error:
             raise cannot_write(self.target, error) from error
 
@@ -135,21 +120,17 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
     with scratch(target) as work:
         require_space(target, size_bytes)
         temporary = work.folder / "gguf"
-        handle = _create(temporary, target)
-        try:
-            with ThreadPoolExecutor(1, thread_name_prefix="disk") as disk, OutputDigest() as digest:
-                output = Output(target, temporary, handle, digest, disk)
-                yield output
-                output.wait_for_sync()
-            _publish(temporary, target)
-        finally:
-            os.close(handle)
+        with _created(temporary, target) as file, OutputDigest() as digest:
+            output = Output(target, temporary, file, digest)
+            yield output
+            output.wait()
+        _publish(temporary, target)
 
 
-def _create(temporary: Path, target: Path) -> int:
-    """Make the file that is to become ``target``, and return its descriptor; AppError where that is not possible."""
+def _created(temporary: Path, target: Path) -> DirectFile:
+    """Make the file that is to become ``target``; AppError where that is not possible."""
     try:
-        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        return DirectFile(temporary)
     except OSError as error:
         raise cannot_write(target, error) from error
 

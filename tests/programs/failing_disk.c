@@ -58,6 +58,11 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     return fails(fd, "write", total(parts, count)) ? -1 : NEXT(writev)(fd, parts, count);
 }
 
+ssize_t pwrite64(int fd, const void *data, size_t count, off64_t offset)
+{
+    return fails(fd, "write", count) ? -1 : NEXT(pwrite64)(fd, data, count, offset);
+}
+
 int fsync(int fd)
 {
     return fails(fd, "sync", 1) ? -1 : NEXT(fsync)(fd);
