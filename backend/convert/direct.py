@@ -60,8 +60,8 @@ class DirectFile:
             if self._filled == _BUFFER_BYTES:
                 self._hand_on()
 
-    def end(self) -> None:
-        """Write what is left, and let the disk finish behind the caller's back; the file can be read from now on."""
+    def end(self) -> Future[None]:
+        """Write what is left, and return what waits for the disk; the file can be read from now on."""
         length = self._handed + self._filled
         if self._filled:
             rest = -self._filled % _BLOCK
@@ -72,13 +72,11 @@ class DirectFile:
             self._take_back()
         os.ftruncate(self._handle, length)
         self._synced = self._thread.submit(os.fsync, self._handle)
+        return self._synced
 
     def wait(self) -> None:
         """Wait until everything is on the disk."""
-        if self._synced is None:
-            self.end()
-        if self._synced is not None:
-            self._synced.result()
+        (self._synced or self.end()).result()
 
     def _hand_on(self) -> None:
         """Let the thread write the buffer that was filled, and have a free one."""

@@ -94,7 +94,10 @@ class Artifact(NamedTuple):
 
 
 class JobState:
-    """What the events of a job say; ``status`` is corrected by ``derive`` with what the lock says."""
+    """What the events of a job say; ``status`` is corrected by ``derive`` with what the lock says.
+
+    Written out, where a data class would take the app's first frame longer to make (docs/adr/0014).
+    """
 
     status: Status = Status.WAITING
     attempt: int = 0
