@@ -96,7 +96,6 @@ def look_ahead(
     from backend.convert.llama_cpp import find_script, quantizer_for  # noqa: PLC0415
     from backend.export.conversion import foresee  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
-    from backend.export.gptq import sees_gpu  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
     from backend.export.plan import chain, warnings  # noqa: PLC0415
     from backend.export.settle import note, settle  # noqa: PLC0415
@@ -104,6 +103,7 @@ def look_ahead(
     from backend.lf.schema import schema_for  # noqa: PLC0415
     from backend.ollama.name import parse_name  # noqa: PLC0415
     from backend.parity.template import templates_for  # noqa: PLC0415
+    from backend.train.gptq import sees_gpu  # noqa: PLC0415
 
     wanted = settle(wanted)
     if "convert" in wanted.steps:

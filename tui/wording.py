@@ -63,6 +63,7 @@ _UNIT_WORDS: Final[Mapping[str, Message]] = {
     "rows": _("rows"),
     "tokens": _("tokens"),
     "conversations": _("conversations"),
+    "blocks": _("blocks"),
 }
 
 

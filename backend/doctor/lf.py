@@ -7,8 +7,15 @@ from pathlib import Path
 
 from backend.doctor.report import Check, Level, of_error
 from backend.lf.find import LlamaFactory, find
+from backend.lf.versions import (
+    breaks_lora,
+    cuda_of_torch,
+    metadata_of,
+    release_of,
+    torch_mismatches,
+    unmet_requirements,
+)
 from backend.setup import llamafactory
-from backend.setup.versions import cuda_of_torch, metadata_of, release_of, torch_mismatches, unmet_requirements
 from backend.telemetry.gpus import GpuReading, NotAvailable
 from data.errors import AppError
 from data.i18n import _
@@ -73,6 +80,17 @@ def check_versions(found: LlamaFactory, gpus: GpuReading) -> Iterator[Check]:
             Level.ERROR,
             _("LLaMA-Factory's environment has no torch."),
             _("{pip} {packages}", pip=pip, packages=" ".join(llamafactory.TORCH)),
+        )
+    if breaks_lora(found.packages):
+        yield Check(
+            "torchao",
+            Level.ERROR,
+            _(
+                "peft {peft} cannot import torchao {torchao}: every LoRA fails.",
+                peft=found.packages["peft"],
+                torchao=found.packages["torchao"],
+            ),
+            _("{pip} 'torchao<0.18', or remove torchao: LLaMA-Factory needs none.", pip=pip),
         )
     yield from _requirements(found, pip)
     yield from _cuda(found, gpus)

@@ -10,8 +10,8 @@ from backend.convert.naming import counts_of
 from backend.convert.plan import Counts
 from backend.convert.planning import own_type
 from backend.convert.weights import read_weights
-from backend.export.gptq import sees_gpu
 from backend.lf.hub import local_model
+from backend.train.gptq import sees_gpu
 from data.errors import RequestError
 
 _TYPES: Final = {"bfloat16": "bf16", "float16": "f16"}

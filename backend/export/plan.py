@@ -15,11 +15,11 @@ from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
 from backend.export.checked import TITLE
-from backend.export.gptq import check_dataset, lacks
 from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
 from backend.lf.schema import Schema
+from backend.train.gptq import lacks
 from backend.train.spec import export_spec
 from data.errors import RequestError
 from data.i18n import Message, _
@@ -298,7 +298,6 @@ def gptq_args(plan: ExportPlan) -> dict[str, object]:
     gptq = plan.gptq
     if gptq is None:
         raise RequestError(_("There is nothing to quantise"), "", _("Choose the bits and a dataset to calibrate with."))
-    check_dataset(gptq.dataset)
     return {
         "model_name_or_path": str(plan.model_folder),
         **_template_args(plan),
@@ -389,4 +388,5 @@ def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Ite
     if plan.deployment and not plan.template:
         yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
     if plan.gptq is not None:
-        yield from lacks(lf, has_gpu=has_gpu)
+        for check in lacks(lf, has_gpu=has_gpu):
+            yield _("{what}. {remedy}", what=check.message, remedy=check.remedy)

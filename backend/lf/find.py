@@ -28,6 +28,7 @@ PACKAGES: Final = (
     "trl",
     "accelerate",
     "datasets",
+    "torchao",
 )
 """The distributions whose versions decide whether LLaMA-Factory works."""
 
@@ -117,8 +118,10 @@ def look(python: Path, origin: str) -> LlamaFactory | None:
     """Return the installation that belongs to ``python``, or None where it has none."""
     folders = site_folders(python)
     packages = versions(folders)
-    if "llamafactory" not in packages and not _is_complete(folders):
-        folders = _asked_folders(python)
+    # Its torch may lie elsewhere: the system's, where a machine comes with one, or in a folder that a .pth file names.
+    is_short = "torch" not in packages if "llamafactory" in packages else not _is_complete(folders)
+    if is_short:
+        folders = tuple(dict.fromkeys((*folders, *_asked_folders(python))))
         packages = versions(folders)
     if "llamafactory" not in packages:
         return None

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from backend.lf.find import LlamaFactory, find, look
+from backend.lf.versions import metadata_of, torch_mismatches
 from backend.setup import pip, space
 from backend.setup.failure import failed, is_missing_version
 from backend.setup.process import Ended, run, say
-from backend.setup.versions import metadata_of, torch_mismatches
 from data.files import sync_folder, write_atomic
 from data.i18n import _
 from data.jobs.report import Reporter, size_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ _LABELS: Final[Mapping[str, Message]] = {
     "importing": _("Starting LLaMA-Factory"),
     "loading": _("Loading the model"),
     "merging": _("Preparing the weights"),
+    "quantising": _("Quantising the weights"),
+    "packing": _("Packing the quantised weights"),
     "saving": _("Writing the model"),
 }
 _MARKERS: Final = (
@@ -29,7 +32,10 @@ _MARKERS: Final = (
     (b"Loading weights:", "loading"),
     (b"Loading checkpoint shards", "loading"),
     (b"Convert model dtype to", "saving"),
+    (b"Packing model", "packing"),
 )
+_BLOCKS: Final = re.compile(rb"Quantizing \S+ blocks\s*:[^|]*\|[^|]*\|\s*(\d+)/(\d+) ")
+"""The bar of GPTQ (optimum 2.2, gptq/quantizer.py quantize_model)"""
 _WEIGHTS: Final = (".safetensors", ".bin")
 
 
@@ -57,7 +63,8 @@ class ExportFollower:
         self._target = target
         self._log = Tail(log, log_offset, returns=True)
         self._log_start = log_offset
-        self._total = weight_bytes(base)
+        # How large a quantised model will be is not known before the end.
+        self._total = 0 if self._args.get("export_quantization_bit") else weight_bytes(base)
         self._stage = ""
         self._written = -1
 
@@ -135,6 +142,10 @@ class ExportFollower:
 
     def _read_log(self, lines: Iterable[bytes], events: list[Event]) -> None:
         for line in lines:
+            if blocks := _BLOCKS.match(line):
+                self._enter("quantising", events)
+                done, total = map(int, blocks.groups())
+                events.append({"kind": "progress", "done": done, "total": total, "unit": "blocks"})
             for marker, stage in _MARKERS:
                 if marker in line:
                     self._enter(stage, events)

@@ -15,7 +15,8 @@ from backend.lf.find import LlamaFactory
 from backend.lf.lists import names_in
 from backend.lf.peft import ADAPTER_CONFIG
 from backend.lf.schema import Schema, template_remedy
-from backend.train import checkpoint
+from backend.lf.versions import breaks_lora, torch_mismatches
+from backend.train import checkpoint, gptq
 from backend.train.export_follower import weight_bytes
 from backend.train.stopping import JIT_CHECKPOINT, can_resume
 from data.i18n import _
@@ -43,6 +44,7 @@ def train_checks(
     pending = bool(after)
     found = [
         *_installation(lf),
+        *_lora(lf, args),
         *_argument_checks(args, schema, "train"),
         *rules.train_rules(args, torchrun=command.uses_torchrun("train", gpus, environ)),
         *_model(args, pending=pending),
@@ -78,8 +80,10 @@ def export_checks(
     del workspace
     found = [
         *_installation(lf),
+        *(_lora(lf, args) if args.get("adapter_name_or_path") else ()),
         *_argument_checks(args, schema, "export"),
         *rules.export_rules(args),
+        *gptq.dataset_checks(args),
         *_model(args, pending=bool(after)),
         *_template(args, schema),
         *_trust(args),
@@ -190,25 +194,39 @@ def _installation(lf: LlamaFactory | None) -> Iterable[Check]:
             _("Run: paddock setup llamafactory"),
         )
         return
-    torch, audio = lf.packages.get("torch"), lf.packages.get("torchaudio")
-    if torch is None:
+    if "torch" not in lf.packages:
         yield Check(
             "torch.missing",
             "error",
             _("LLaMA-Factory's environment has no torch"),
             _("Run: paddock setup llamafactory"),
         )
-    elif audio is not None and _minor(torch) != _minor(audio):
+    for name, version, fits in torch_mismatches(lf.packages):
         yield Check(
             "torch.mismatch",
             "error",
-            _("torch {torch} and torchaudio {audio} do not belong together", torch=torch, audio=audio),
-            _('In that environment, run: pip install "torchaudio=={version}.*"', version=_minor(torch)),
+            _(
+                "torch {torch} and {name} {version} do not belong together",
+                torch=lf.packages["torch"],
+                name=name,
+                version=version,
+            ),
+            _('In that environment, run: pip install "{name}=={version}.*"', name=name, version=fits),
         )
 
 
-def _minor(version: str) -> str:
-    return ".".join(version.partition("+")[0].split(".")[:2])
+def _lora(lf: LlamaFactory | None, args: Mapping[str, object]) -> Iterable[Check]:
+    if lf is not None and args.get("finetuning_type", "lora") in ("lora", "oft") and breaks_lora(lf.packages):
+        yield Check(
+            "torchao.mismatch",
+            "error",
+            _(
+                "peft {peft} cannot import torchao {torchao}: every LoRA fails",
+                peft=lf.packages["peft"],
+                torchao=lf.packages["torchao"],
+            ),
+            _('In that environment, run: pip install "torchao<0.18"'),
+        )
 
 
 def _argument_checks(args: Mapping[str, object], schema: Schema, verb: command.Verb) -> Iterable[Check]:

@@ -10,7 +10,6 @@ from typing import Final, cast
 from backend.convert.imatrix import misfit
 from backend.convert.llama_cpp import AUTO
 from backend.deploy.request import Deployment
-from backend.export.gptq import is_file_name
 from backend.export.plan import (
     Device,
     ExportPlan,
@@ -23,6 +22,7 @@ from backend.export.plan import (
     with_folder,
 )
 from backend.ollama.name import parse_name
+from backend.train.gptq import is_file_name
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
 from tui.exporting import modelfile_problem

@@ -9,8 +9,8 @@ from typing import Final
 
 from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS
 from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
-from backend.export.gptq import is_file_name
 from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft, usual_file, usual_gptq_folder
+from backend.train.gptq import is_file_name
 from data.i18n import Message, _
 from data.text import inert
 from tui.widgets.form import OFF, ON, Field

@@ -1,6 +1,6 @@
 """Make a tiny random Llama model with a byte-level tokenizer: runs in LLaMA-Factory's Python.
 
-tiny_llama.py FOLDER
+tiny_llama.py FOLDER [HIDDEN_SIZE]
 """
 
 import sys
@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 folder = Path(sys.argv[1])
+hidden = int(sys.argv[2]) if len(sys.argv) > 2 else 32
 torch.manual_seed(0)
 tokenizer = Tokenizer(models.BPE())
 tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -33,8 +34,8 @@ fast = PreTrainedTokenizerFast(
 fast.save_pretrained(folder)
 config = LlamaConfig(
     vocab_size=len(fast),
-    hidden_size=32,
-    intermediate_size=64,
+    hidden_size=hidden,
+    intermediate_size=2 * hidden,
     num_hidden_layers=2,
     num_attention_heads=4,
     num_key_value_heads=2,

@@ -136,6 +136,13 @@ def test_a_transformers_that_llamafactory_refuses_is_an_error(tmp_path: Path) ->
     assert "'transformers!=4.52.0,<=5.6.0,>=4.55.0'" in str(found.remedy)
 
 
+def test_a_torchao_that_breaks_every_lora_is_an_error_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    assert not bad(findings(tmp_path / "older", {**FITTING, "torchao": "0.17.0"}))
+    (found,) = bad(findings(tmp_path / "newest", {**FITTING, "torchao": "0.18.0"}))
+    assert (found.id, found.level) == ("torchao", Level.ERROR)
+    assert f"{tmp_path}/newest/bin/python -m pip install 'torchao<0.18'" in str(found.remedy)
+
+
 def test_an_environment_without_torch_is_an_error(tmp_path: Path) -> None:
     (found,) = bad(findings(tmp_path, {"llamafactory": "0.9.5"}))
     assert "torch==2.11.0" in str(found.remedy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,12 @@ import pytest
 from backend.convert.llama_cpp import Script
 from backend.convert.road import Road
 from backend.export.conversion import foresee
-from backend.export.gptq import sees_gpu
 from backend.export.needs import needs
 from backend.export.plan import (
     ExportPlan,
     chain,
     convert_params,
     draft,
-    gptq_args,
     merge_args,
     model_name,
     warnings,
@@ -26,6 +23,7 @@ from backend.export.plan import (
 from backend.export.settle import note, settle
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
+from backend.train.gptq import sees_gpu
 from backend.train.record import copy_record, merge_of
 from backend.train.spec import normal_export
 from data.errors import RequestError
@@ -33,6 +31,7 @@ from data.paths import Paths
 from data.settings import Settings
 from screens.export.changes import apply, problems
 from screens.export.fields import fields
+from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
 from tests.unit.llama_cpp_folder import write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
 from tui.exporting import look_ahead
@@ -43,20 +42,13 @@ LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    write_model(tmp_path / "base", config={"dtype": "float16"})
-    run = tmp_path / "saves" / "base" / "lora" / "run"
-    for folder in (run, run / "checkpoint-5"):
-        folder.mkdir(parents=True)
-        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path / "base")}))
-        (folder / "adapter_model.safetensors").write_bytes(bytes(64))
-    record = {"version": 1, "job": "j", "template": "qwen", "enable_thinking": False, "cutoff_len": 512}
-    (run / "paddock.json").write_text(json.dumps(record))
+    write_adapter_run(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def plan(workspace: Path) -> ExportPlan:
-    return draft(read_source(workspace / "saves" / "base" / "lora" / "run" / "checkpoint-5"), workspace)
+    return draft(read_source(workspace / CHECKPOINT), workspace)
 
 
 def by_key(plan: ExportPlan, unlocked: tuple[str, ...] = ()) -> dict[str, Field]:
@@ -164,7 +156,7 @@ def test_the_type_of_a_merge_is_known_before_it(
 ) -> None:
     """As LLaMA-Factory takes it from the base; tests/real/test_export_road.py makes such merges."""
     write_model(workspace / "base", config=config, dtype=dtype)
-    assert read_source(workspace / "saves" / "base" / "lora" / "run").own_type == own
+    assert read_source(workspace / RUN).own_type == own
 
 
 @pytest.mark.parametrize(
@@ -183,57 +175,6 @@ def test_problems_stand_at_their_fields(plan: ExportPlan) -> None:
     assert by_key(bad)["name"].problem is not None
 
 
-def test_gptq_is_a_second_export_of_the_merged_model(plan: ExportPlan, workspace: Path) -> None:
-    (workspace / "texts.jsonl").write_text("{}")
-    wanted = apply(apply(plan, "gptq_bits", "4", home=""), "gptq_dataset", "texts.jsonl", home="")
-    assert wanted.steps == ("export", "check", "gptq", "convert", "deploy")
-    args = gptq_args(apply(wanted, "gptq_maxlen", "512", home=""))
-    assert args["model_name_or_path"] == str(wanted.model_folder)
-    assert args["export_quantization_bit"] == 4
-    assert args["export_quantization_dataset"] == str(workspace / "texts.jsonl")
-    assert args["export_quantization_maxlen"] == 512
-    assert by_key(wanted)["gptq_dataset"].value == "texts.jsonl"
-    assert "adapter_name_or_path" not in args
-    specs = chain(wanted, lf=LF)
-    assert specs[3].after == (specs[1].id,)  # the GGUF does not fail with the GPTQ model
-
-
-def test_a_second_gptq_export_goes_into_a_folder_of_its_own_unless_one_is_named(
-    plan: ExportPlan, workspace: Path
-) -> None:
-    wanted = settle(apply(plan, "gptq_bits", "4", home=""))
-    assert wanted.gptq is not None
-    first = wanted.gptq.export_dir
-    assert by_key(wanted)["gptq_dir"].value == f"models/{wanted.model_folder.name}-gptq"
-    first.mkdir(parents=True)
-    (first / "model.safetensors").touch()
-    again = settle(wanted)
-    assert again.gptq is not None
-    assert again.gptq.export_dir == first.with_name(f"{first.name}-2")
-    assert gptq_args(apply(again, "gptq_dataset", "owner/texts", home=""))["export_dir"] == f"{first}-2"
-    named = settle(apply(again, "gptq_dir", f"models/{first.name}", home=""))
-    assert named.gptq is not None
-    assert named.gptq.export_dir == workspace / "models" / first.name
-
-
-def test_gptq_without_texts_is_refused_before_the_start(plan: ExportPlan) -> None:
-    wanted = apply(plan, "gptq_bits", "4", home="")
-    assert "gptq_dataset" in problems(wanted)
-    with pytest.raises(RequestError, match="needs texts"):
-        gptq_args(wanted)
-    with pytest.raises(RequestError, match="There is no file"):
-        gptq_args(apply(wanted, "gptq_dataset", "absent.jsonl", home=""))
-    assert gptq_args(apply(wanted, "gptq_dataset", "owner/texts", home=""))
-
-
-def test_what_gptq_lacks_here_is_said_with_the_remedy(plan: ExportPlan) -> None:
-    wanted = apply(plan, "gptq_bits", "4", home="")
-    gpu, packages = (str(note) for note in warnings(wanted, LF, has_gpu=False))
-    assert "no GPU is seen here" in gpu
-    assert "/usr/bin/python3 -m pip install 'gptqmodel>=2.0.0' 'optimum>=1.24.0'" in packages
-    assert [str(note) for note in warnings(wanted, LF, has_gpu=True)] == [packages]
-
-
 def test_a_model_is_published_unproven_only_when_that_is_asked_for(plan: ExportPlan) -> None:
     assert by_key(plan)["unproven"].value == OFF
     assert "unproven" not in chain(plan, lf=LF)[-1].params
@@ -243,7 +184,7 @@ def test_a_model_is_published_unproven_only_when_that_is_asked_for(plan: ExportP
 
 
 def test_weights_of_one_run_meet_neither_in_a_folder_nor_under_a_name(workspace: Path) -> None:
-    run = workspace / "saves" / "base" / "lora" / "run"
+    run = workspace / RUN
     end, step = (draft(read_source(path), workspace) for path in (run, run / "checkpoint-5"))
     assert end.merge is not None
     assert step.merge is not None

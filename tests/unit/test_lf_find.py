@@ -96,6 +96,23 @@ def test_a_venv_over_the_systems_packages_is_asked_for_its_folders(tmp_path: Pat
     assert elsewhere in answer.folders
 
 
+def test_a_torch_outside_the_environment_is_seen(tmp_path: Path) -> None:
+    """A venv over an image's own torch, as rented machines have it: llamafactory inside, torch in the system's."""
+    python = make(tmp_path / "env")
+    site = next((tmp_path / "env/lib").glob("python3*/site-packages"))
+    system = tmp_path / "system"
+    system.mkdir()
+    (torch,) = site.glob("torch-*.dist-info")
+    torch.rename(system / "torch-2.11.0.dist-info")
+    python.unlink()
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={site}:{system} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    answer = finding.look(python, "settings")
+    assert answer is not None
+    assert answer.packages["torch"] == "2.11.0"
+    assert answer.file("transformers", "training_args.py") is not None
+
+
 @pytest.mark.parametrize(
     ("head", "python"),
     [

@@ -18,6 +18,7 @@ from backend.train.tail import Tail
 DATA = Path(__file__).parent.parent / "data"
 LOG = DATA / "llamafactory-0.9.5-transformers-5.6.0-train.log"
 TRAINER_LOG = DATA / "llamafactory-0.9.5-transformers-5.6.0-trainer_log.jsonl"
+GPTQ_LOG = DATA / "llamafactory-0.9.5-gptq-export.log"
 EXPORT_LOG = DATA / "llamafactory-0.9.5-transformers-5.6.0-export.log"
 
 
@@ -235,12 +236,12 @@ def test_a_line_without_end_is_held_in_bounds(tmp_path: Path) -> None:
     assert tail.lines()[-1] == b"next"
 
 
-def export(tmp_path: Path) -> ExportFollower:
+def export(tmp_path: Path, **args: object) -> ExportFollower:
     base = tmp_path / "base"
     base.mkdir(exist_ok=True)
     (base / "model.safetensors").write_bytes(bytes(1000))
     return ExportFollower(
-        partial=tmp_path / ".out.part", target=tmp_path / "out", base=base, log=tmp_path / "output.log"
+        partial=tmp_path / ".out.part", target=tmp_path / "out", base=base, log=tmp_path / "output.log", args=args
     )
 
 
@@ -260,6 +261,23 @@ def test_an_export_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "model.safetensors").exists()
     assert of(events, "artifact")[0]["path"] == str(tmp_path / "out")
     assert of(export(tmp_path).finish(0), "failed") == []  # a second supervisor finds it done
+
+
+def test_a_quantised_export_counts_its_blocks_and_promises_no_size(tmp_path: Path) -> None:
+    follower = export(tmp_path, export_quantization_bit=4)
+    shutil.copy(GPTQ_LOG, tmp_path / "output.log")
+    events = follower.poll()
+    stages = [event["stage"] for event in of(events, "stage")]
+    assert stages == ["importing", "loading", "merging", "quantising", "packing"]
+    blocks = of(events, "progress")
+    assert {(event["total"], event["unit"]) for event in blocks} == {(16, "blocks")}
+    assert list(dict.fromkeys(event["done"] for event in blocks)) == list(range(17))
+    part = tmp_path / ".out.part"
+    part.mkdir()
+    (part / "model.safetensors").write_bytes(bytes(400))
+    events = follower.poll()
+    assert of(events, "progress") == [{"kind": "progress", "done": 400, "total": None, "unit": "bytes"}]
+    assert of(events, "stage")[-1]["stage"] == "saving"
 
 
 def test_an_export_that_failed_leaves_nothing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from backend.lf.find import LlamaFactory, find
 from backend.lf.schema import Schema, refresh, schema_for
 from backend.telemetry.gpus import known, read_gpus
 from backend.train import preflight
+from backend.train.gptq import lacks, sees_gpu
 from backend.train.gpu_checks import gpu_checks
 from backend.train.spec import dry_run, export_spec, normal_export, normal_train, train_spec
 from backend.train.stopping import args_of
@@ -178,6 +179,8 @@ def _spec(console: Console, services: Services, verb: Verb, wish: Wish) -> tuple
         check=False,  # all findings are shown here, not only the first
     )
     machine = gpu_checks(gpus, read_gpus(processes=False)) if gpus else []
+    if verb == "export" and values.get("export_quantization_bit"):
+        machine += lacks(lf, has_gpu=sees_gpu())
     return spec, [*machine, *checks, *asked]
 
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.setup import llamafactory
-from backend.setup.versions import (
+from backend.lf.versions import (
     cuda_of_torch,
     metadata_of,
     release_of,
@@ -13,6 +12,7 @@ from backend.setup.versions import (
     torch_mismatches,
     unmet_requirements,
 )
+from backend.setup import llamafactory
 
 # llamafactory 0.9.5, dist-info/METADATA
 METADATA = """\

@@ -63,6 +63,15 @@ def satisfies(version: str, bounds: str) -> bool:
     return all(_keeps(release_of(version), bound["operator"], bound["version"]) for bound in _BOUND.finditer(bounds))
 
 
+def breaks_lora(packages: Mapping[str, str]) -> bool:
+    """Say whether no adapter can be made or loaded: peft up to 0.18 imports a name that torchao 0.18 has dropped.
+
+    Both are optional to each other, so pip sees nothing wrong (peft 0.18.1, tuners/lora/torchao.py).
+    """
+    peft, torchao = release_of(packages.get("peft", "")), release_of(packages.get("torchao", ""))
+    return () < peft < (0, 19) and torchao >= (0, 18)
+
+
 def _keeps(found: Release, operator: str, text: str) -> bool:
     bound = release_of(text)
     if operator == "~=":
