@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from backend.train.gptq import sees_gpu
 from data.paths import HOME_VARIABLE
 from tests.support import Yard, program
 from tests.unit.model_folder import write_model
@@ -130,3 +131,19 @@ def test_an_adapter_that_another_job_still_makes_is_checked_too(place: Path, say
     os.environ["FAKE_TRAINER"] = (place / "fake_trainer.json").read_text()
     planned = say("adapter_name_or_path=saves/new", "--after", parent, "--dry-run")
     assert planned["then"][0]["params"]["adapters"] == [str(place / "saves" / "new")]
+
+
+def test_a_quantised_export_says_before_it_starts_what_gptq_lacks(place: Path, say: Say) -> None:
+    (place / "texts.jsonl").write_text(json.dumps({"text": "short"}))
+    asked = ["model_name_or_path=base", "adapter_name_or_path=", "export_quantization_bit=4"]
+    texts = [*asked, "export_quantization_dataset=texts.jsonl"]
+
+    def found(*words: str, status: int) -> dict[str, str]:
+        said = say(*words, "--dry-run", status=status)
+        return {check["id"]: check["level"] for check in said["checks"] if check["id"].startswith("gptq")}
+
+    lacking = {"gptq.packages": "warning"} | ({} if sees_gpu() else {"gptq.gpu": "warning"})
+    assert found(*asked, status=2) == lacking | {"gptq.dataset": "error"}
+    assert found(*texts, status=2) == lacking | {"gptq.dataset": "error"}
+    assert found(*texts, "export_quantization_maxlen=4", status=0) == lacking
+    assert found("export_quantization_bit=", status=0) == {}
