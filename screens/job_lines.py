@@ -20,9 +20,9 @@ from tui.wording import (
     duration,
     job_name,
     job_warnings,
-    kind_word,
     number,
     size,
+    work_word,
 )
 
 
@@ -56,14 +56,14 @@ def step_words(job: Job) -> str:
 
 def step_name(job: Job) -> Parts:
     """Return a step of a pipeline: what it does, then its name where that says more."""
-    kind, name = kind_word(job.spec.kind), name_of(job)
+    kind, name = work_word(job.spec), name_of(job)
     role = "muted" if job.status is Status.WAITING else "text"
     return ((kind, role),) if name.casefold() == kind.casefold() else ((kind, role), ("  ", ""), (name, "muted"))
 
 
 def single_name(job: Job) -> Parts:
     """Return a job of its own: its name, then what it does."""
-    return ((name_of(job), "text"), ("  ", ""), (kind_word(job.spec.kind), "muted"))
+    return ((name_of(job), "text"), ("  ", ""), (work_word(job.spec), "muted"))
 
 
 def status_parts(status: Status, *, responding: bool = True) -> Parts:

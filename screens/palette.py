@@ -11,7 +11,7 @@ from screens.place import Place
 from tui.keys import action_of, key_name
 from tui.widgets.cells import part
 from tui.widgets.table import Row
-from tui.wording import kind_word
+from tui.wording import work_word
 
 JOB = "job:"
 
@@ -38,7 +38,7 @@ class PaletteScreen(Finder):
             group.append(Row(action.id, cells, text))
         rows = [*here, *everywhere]
         for job in reversed(self._place.paddock.snapshot.jobs):
-            title = str(_("Open {job}", job=f"{kind_word(job.spec.kind)} {name_of(job)}"))
+            title = str(_("Open {job}", job=f"{work_word(job.spec)} {name_of(job)}"))
             cells = (part(title, "text"), (*status_parts(job.status), ("  ", ""), (job.id, "muted")), ())
             rows.append(Row(JOB + job.id, cells, f"{title} {job.id} {job.status}"))
         return rows

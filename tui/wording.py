@@ -91,9 +91,18 @@ def kind_word(kind: str) -> str:
     return str(KIND_WORDS[kind]) if kind in KIND_WORDS else kind
 
 
+def work_word(spec: JobSpec) -> str:
+    """Return the word for what a job does; an export that quantises merges nothing."""
+    if spec.kind == "export":
+        args = spec.params.get("args")
+        if isinstance(args, dict) and cast("Mapping[str, object]", args).get("export_quantization_bit"):
+            return str(_("quantisation"))
+    return kind_word(spec.kind)
+
+
 def job_title(spec: JobSpec) -> str:
     """Return what a job is and its name, as the beginning of a line."""
-    return str(_("{kind}: {name}", kind=kind_word(spec.kind), name=job_name(spec)))
+    return str(_("{kind}: {name}", kind=work_word(spec), name=job_name(spec)))
 
 
 def job_warnings(result: Mapping[str, object]) -> list[str]:

@@ -11,7 +11,7 @@ from data.i18n import Message, _
 from data.text import inert
 from tui.widgets.cells import Parts, part
 from tui.widgets.table import Column, Row
-from tui.wording import age, home_relative, kind_word, size
+from tui.wording import age, home_relative, size, work_word
 
 if TYPE_CHECKING:
     from backend.export.source import Checkpoint, Run
@@ -96,7 +96,7 @@ def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
     for spec in prospect.specs:
         if steps:
             steps += ((" → ", "faint"),)
-        steps += ((kind_word(spec.kind), "text"),)
+        steps += ((work_word(spec), "text"),)
     lines: list[Parts] = [steps, (), *disk_lines(prospect, home)]
     notes: list[Message] = [*prospect.warnings]
     if prospect.replaces:

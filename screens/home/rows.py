@@ -14,7 +14,7 @@ from data.text import inert
 from screens.job_lines import doing, left_s, name_of, progress_parts, single_name, status_parts, step_name
 from tui.widgets.cells import Parts, part, width_of
 from tui.widgets.table import Column, Row
-from tui.wording import age, chain_title, clock_span, fraction, kind_word
+from tui.wording import age, chain_title, clock_span, fraction, work_word
 
 BAR_WIDTH: Final = 10
 CHAIN: Final = "chain:"
@@ -149,7 +149,7 @@ def _job_row(job: Job, pace: Pace | None, now: datetime, tree: str) -> Row:
         () if waits else doing(job),
         part(_age(job, now), "muted"),
     )
-    return Row(job.id, cells, f"{name_of(job)} {kind_word(job.spec.kind)} {job.spec.kind} {job.id} {job.status}")
+    return Row(job.id, cells, f"{name_of(job)} {work_word(job.spec)} {job.spec.kind} {job.id} {job.status}")
 
 
 def _age(job: Job, now: datetime) -> str:

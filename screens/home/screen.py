@@ -27,7 +27,7 @@ from tui.widgets.meters import Meters
 from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Table
-from tui.wording import STATUS_GLYPHS, clip, fit, kind_word
+from tui.wording import STATUS_GLYPHS, clip, fit, work_word
 
 _EARLIER_ANSWER = 160
 """Cells of an answer that a later one has overtaken: a base model can talk for long"""
@@ -125,7 +125,7 @@ class HomeScreen(JobActions, Place):
             entitle(pane, group.title)
         else:
             lines = [headline(job), *detail_lines(self._with_log(job, group, snapshot), snapshot.moment)]
-            entitle(pane, str(kind_word(job.spec.kind)))
+            entitle(pane, str(work_word(job.spec)))
         pane.show(lines)
         self._advise(group, job)
 

@@ -28,7 +28,7 @@ from screens.job_lines import (
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part, width_of
 from tui.widgets.table import Column, Row
-from tui.wording import STATUS_GLYPHS, bar, clock_span, duration, fit, fraction, kind_word
+from tui.wording import STATUS_GLYPHS, bar, clock_span, duration, fit, fraction, work_word
 
 STEP_COLUMNS: Final = (Column(Message("")), Column(Message(""), 7, right=True))
 
@@ -56,7 +56,7 @@ def now_lines(detail: JobDetail, now: datetime, bar_width: int, curve_width: int
     first: Parts = (
         *status_parts(job.status, responding=job.state.responding),
         ("  ", ""),
-        (kind_word(job.spec.kind), "muted"),
+        (work_word(job.spec), "muted"),
     )
     if job.state.attempt > 1:
         first += (("  ", ""), (str(_("attempt {n}", n=job.state.attempt)), "muted"))

@@ -18,6 +18,7 @@ from data.errors import RequestError
 from screens.export.changes import apply, problems
 from screens.export.fields import fields
 from tests.unit.adapter_run import CHECKPOINT, write_adapter_run
+from tui.wording import work_word
 
 LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"llamafactory": "0.9.5", "torch": "2.11.0"})
 LONG = {"text": "a text of some length " * 100}
@@ -47,6 +48,7 @@ def test_gptq_is_a_second_export_of_the_merged_model(plan: ExportPlan, tmp_path:
     assert "adapter_name_or_path" not in args
     specs = chain(wanted, lf=LF)
     assert specs[3].after == (specs[1].id,)  # the GGUF does not fail with the GPTQ model
+    assert [work_word(spec) for spec in specs] == ["merge", "merge check", "quantisation", "GGUF", "deployment"]
 
 
 def test_a_second_gptq_export_goes_into_a_folder_of_its_own_unless_one_is_named(plan: ExportPlan) -> None:

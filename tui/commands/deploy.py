@@ -41,7 +41,7 @@ from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.exporting import Prospect
 from tui.services import Services
-from tui.wording import kind_word, size
+from tui.wording import kind_word, size, work_word
 
 _TEMPLATE_LIMIT_BYTES: Final = 1 << 20
 
@@ -267,7 +267,7 @@ def _show(console: Console, prospect: Prospect) -> int:
             "warnings": [warning.english() for warning in prospect.warnings],
         }
     )
-    console.say(_("Steps: {steps}", steps=" → ".join(kind_word(spec.kind) for spec in prospect.specs)))
+    console.say(_("Steps: {steps}", steps=" → ".join(work_word(spec) for spec in prospect.specs)))
     for line in _lines(prospect):
         console.say(line)
     return 0 if is_ok else RequestError.exit_status

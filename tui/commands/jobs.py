@@ -33,9 +33,9 @@ from tui.wording import (
     job_name,
     job_title,
     job_warnings,
-    kind_word,
     number,
     size,
+    work_word,
 )
 
 _CHUNK_BYTES: Final = 1 << 16
@@ -74,7 +74,7 @@ def _table(console: Console, jobs: Sequence[Job]) -> list[str]:
         (
             f"{STATUS_GLYPHS[job.status]} {STATUS_WORDS[job.status]}",
             job.id,
-            kind_word(job.spec.kind),
+            work_word(job.spec),
             clip(job_name(job.spec), 28),
             _span(job),
             str(_("{time} ago", time=age(job.spec.created_at, moment))),
