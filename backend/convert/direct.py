@@ -16,6 +16,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer = NDArray[np.uint8]
+
 _BLOCK: Final = 4096
 _BUFFER_BYTES: Final = 4 * 1024 * 1024
 _BUFFERS: Final = 3
@@ -37,8 +42,9 @@ class DirectFile:
             self._direct = False
             self._handle = _create(path, 0)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        self._free = deque(mmap.mmap(-1, _BUFFER_BYTES) for _number in range(_BUFFERS))  # which begin with a page
-        self._waiting: deque[tuple[mmap.mmap, Future[None]]] = deque()
+        # Mapped, so that they begin with a page; filled as arrays, since numpy lets other threads run meanwhile.
+        self._free = deque(np.frombuffer(mmap.mmap(-1, _BUFFER_BYTES), np.uint8) for _number in range(_BUFFERS))
+        self._waiting: deque[tuple[Buffer, Future[None]]] = deque()
         self._filled = 0
         self._handed = 0
         self._synced: Future[None] | None = None
@@ -54,7 +60,7 @@ class DirectFile:
         """Append ``data``."""
         while data:
             taken = min(len(data), _BUFFER_BYTES - self._filled)
-            self._free[0][self._filled : self._filled + taken] = data[:taken]
+            self._free[0][self._filled : self._filled + taken] = np.frombuffer(data[:taken], np.uint8)
             self._filled += taken
             data = data[taken:]
             if self._filled == _BUFFER_BYTES:
@@ -65,7 +71,7 @@ class DirectFile:
         length = self._handed + self._filled
         if self._filled:
             rest = -self._filled % _BLOCK
-            self._free[0][self._filled : self._filled + rest] = bytes(rest)
+            self._free[0][self._filled : self._filled + rest] = 0
             self._filled += rest
             self._hand_on()
         while self._waiting:
@@ -92,20 +98,20 @@ class DirectFile:
         written.result()
         self._free.append(buffer)
 
-    def _put(self, buffer: mmap.mmap, length: int, offset: int) -> None:
+    def _put(self, buffer: Buffer, length: int, offset: int) -> None:
         """Write a whole buffer at ``offset``; in the thread."""
         done = 0
-        with memoryview(buffer) as view:
-            while done < length:
-                piece = length - done if self._direct else min(length - done, _CACHED_PIECE_BYTES)
-                try:
-                    done += os.pwrite(self._handle, view[done : done + piece], offset + done)
-                except OSError as error:
-                    if not self._direct or error.errno != errno.EINVAL:
-                        raise
-                    self._direct = False  # it took the flag, and not the write
-                    flags = fcntl.fcntl(self._handle, fcntl.F_GETFL)
-                    fcntl.fcntl(self._handle, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+        view = buffer.data
+        while done < length:
+            piece = length - done if self._direct else min(length - done, _CACHED_PIECE_BYTES)
+            try:
+                done += os.pwrite(self._handle, view[done : done + piece], offset + done)
+            except OSError as error:
+                if not self._direct or error.errno != errno.EINVAL:
+                    raise
+                self._direct = False  # it took the flag, and not the write
+                flags = fcntl.fcntl(self._handle, fcntl.F_GETFL)
+                fcntl.fcntl(self._handle, fcntl.F_SETFL, flags & ~os.O_DIRECT)
         if not self._direct:
             os.posix_fadvise(self._handle, offset, length, os.POSIX_FADV_DONTNEED)
 
