@@ -20,6 +20,7 @@ from data.jobs.spec import JobSpec
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import load_settings
+from tests.real.outside import run
 from tests.support import PROGRAMS, Yard
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -44,11 +45,6 @@ def lf() -> LlamaFactory:
     if found is None:
         pytest.fail("no LLaMA-Factory: run `paddock setup llamafactory`, or set PADDOCK_LLAMAFACTORY_PYTHON")
     return found
-
-
-def run(lf: LlamaFactory, *words: object) -> None:
-    done = subprocess.run([str(lf.python), *map(str, words)], capture_output=True, check=False, cwd="/")
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
 def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory, yard: Yard, tmp_path: Path) -> None:

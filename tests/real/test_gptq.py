@@ -19,6 +19,7 @@ from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
 from backend.train.gptq import install_command, lacks
 from data.jobs.status import Status
+from tests.real.outside import run
 from tests.support import PROGRAMS, Yard
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -73,11 +74,6 @@ def test_a_model_is_quantised_and_still_is_itself(quantiser: LlamaFactory, yard:
     assert len(names) == 14  # seven matrices in each of two layers
     for name in names:
         assert np.corrcoef(unpacked(made, name).ravel(), was[name + "weight"].T.ravel())[0, 1] > 0.98
-
-
-def run(lf: LlamaFactory, *words: object) -> None:
-    done = subprocess.run([str(lf.python), *map(str, words)], capture_output=True, check=False, cwd="/")
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
 def tensors(folder: Path) -> dict[str, np.ndarray]:
