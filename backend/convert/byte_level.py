@@ -82,9 +82,11 @@ def read_byte_level(
     highest = max((*vocab.values(), *added), default=-1)
     if highest >= size:
         raise too_many_tokens(highest, size)
-    tokens, types = [f"[PAD{number}]" for number in range(size)], [int(TokenType.UNUSED)] * size
+    tokens, types = [""] * size, [int(TokenType.NORMAL)] * size
     for token, number in vocab.items():
-        tokens[number], types[number] = token, TokenType.NORMAL
+        tokens[number] = token
+    for number in set(range(size)).difference(vocab.values()):
+        tokens[number], types[number] = f"[PAD{number}]", TokenType.UNUSED
     for number, entry in added.items():
         tokens[number], types[number] = _typed(tokenizer, entry)
     for text in _role_texts(folder):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress, repeat
 from typing import TYPE_CHECKING, Final, cast
 
 from backend.convert.folder import Json
@@ -42,9 +43,9 @@ def excerpt(description: Json, text: str, added: Sequence[str]) -> Tokenizer | N
     normal = empty.normalizer.normalize_str(text) if empty.normalizer else text
     if empty.pre_tokenizer is None or any(token in text or token in normal for token in added):
         return None
-    words = "\n".join({word for word, _span in empty.pre_tokenizer.pre_tokenize_str(normal)})
     numbers = cast("dict[str, int]", vocab)
-    kept = {token: number for token, number in numbers.items() if token in words}
+    words = {word for word, _span in empty.pre_tokenizer.pre_tokenize_str(normal)}
+    kept = {piece: numbers[piece] for word in words for piece in _pieces(word) if piece in numbers}
     within = list(_within(cast("list[object]", merges), kept))
     above = max(numbers.values(), default=0) + 1
     kept |= {token: numbers.get(token, above + place) for place, token in enumerate(added)}
@@ -55,9 +56,14 @@ def _with(description: Json, model: Json, vocab: Mapping[str, int], merges: Sequ
     return json.dumps({**description, "model": {**model, "vocab": vocab, "merges": merges}})
 
 
+def _pieces(word: str) -> Iterator[str]:
+    return (word[first:end] for first in range(len(word)) for end in range(first + 1, len(word) + 1))
+
+
 def _within(merges: Sequence[object], vocab: Mapping[str, int]) -> Iterator[object]:
-    """Yield the merges that make a token of ``vocab``, in their order, which is their rank."""
-    for merge in merges:
-        whole = merge.replace(" ", "", 1) if isinstance(merge, str) else "".join(cast("list[str]", merge))
-        if whole in vocab:
-            yield merge
+    """Return the merges that make a token of ``vocab``, in their order, which is their rank."""
+    if merges and isinstance(merges[0], str):
+        whole = map(str.replace, cast("Sequence[str]", merges), repeat(" "), repeat(""), repeat(1))
+    else:
+        whole = map("".join, cast("Sequence[list[str]]", merges))
+    return compress(merges, map(vocab.__contains__, whole))

@@ -137,6 +137,9 @@ def _merges(tokenizer: Json) -> Sequence[str]:
     if isinstance(merges[0], str):
         return cast("list[str]", merges)
     pairs = cast("list[list[str]]", merges)
+    joined = list(map(" ".join, pairs))
+    if "".join(joined).count(" ") == len(pairs):  # no space within a part
+        return joined
     return [" ".join(part.replace(" ", "Ġ") for part in pair) for pair in pairs]
 
 
