@@ -93,7 +93,8 @@ def look_ahead(
 
     Looks at files only; takes some tens of milliseconds.
     """
-    from backend.convert.llama_cpp import find_script, quantizer_for  # noqa: PLC0415
+    from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415
+    from backend.convert.road import others  # noqa: PLC0415
     from backend.export.conversion import foresee  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
@@ -108,7 +109,7 @@ def look_ahead(
     wanted = settle(wanted)
     if "convert" in wanted.steps:
         quantizer_for(wanted.outtype, wanted.imatrix, paths, settings, environ)
-    road = foresee(wanted, lambda: find_script(paths, settings, wanted.workspace, environ))
+    road = foresee(wanted, others(paths, settings, wanted.workspace, environ))
     lf = find(settings, paths, wanted.workspace, environ)
     if wanted.template and (known := templates_for(lf, paths)).exact:
         known.get(wanted.template)

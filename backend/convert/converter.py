@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from backend.convert import adapter, stream, verify, writer
 from backend.convert.cast import Raw
 from backend.convert.digest import SourceDigests
 from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
+from backend.convert.names import LLAMA_CPP, OLLAMA, OURS
 from backend.convert.plan import FILE_TYPES, QUANTIZATION_VERSION
 from backend.convert.planning import Plan, make_plan
 from backend.convert.special import CHAT_TEMPLATE, ID_KEYS
@@ -32,6 +34,11 @@ class Overrides:
     """The text of the token that ends an answer"""
     eot: str | None = None
     """The text of the token that ends a turn"""
+
+    @property
+    def any(self) -> bool:
+        """Whether something is changed."""
+        return any(value is not None for value in astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +63,30 @@ class Quantised:
 class Scripted:
     """The script of llama.cpp that made a GGUF, where it was not this converter."""
 
+    converter: ClassVar = LLAMA_CPP
+    key: ClassVar = "script"
     path: Path
     digest: str
     """BLAKE3 in hexadecimal"""
     python: Path
+
+    def as_json(self) -> dict[str, object]:
+        """Return what stands under ``key`` in the sidecar."""
+        return {"program": str(self.path), "blake3": self.digest, "python": str(self.python)}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The Ollama whose import of safetensors made a GGUF, where it was not this converter."""
+
+    converter: ClassVar = OLLAMA
+    key: ClassVar = "ollama"
+    path: Path
+    version: str
+
+    def as_json(self) -> dict[str, object]:
+        """Return what stands under ``key`` in the sidecar."""
+        return {"program": str(self.path), "version": self.version}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +109,8 @@ class ConvertReport:
     """What config.json calls it"""
     left_out: int = 0
     """How many weights belong to pictures: the GGUF holds the text"""
-    script: Scripted | None = None
+    made_by: Scripted | Imported | None = None
+    """None for this converter"""
     quantised: Quantised | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -97,7 +125,7 @@ class ConvertReport:
             "pre_tokenizer_found_by": self.pre_tokenizer_found_by,
             "blake3": self.digests.target,
             "left_out": self.left_out,
-            "converter": "llama.cpp" if self.script else "paddock",
+            "converter": self.made_by.converter if self.made_by else OURS,
         }
 
 

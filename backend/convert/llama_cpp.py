@@ -19,11 +19,6 @@ from data.i18n import _
 from data.paths import Paths
 from data.settings import Settings
 
-AUTO: Final = "auto"
-OURS: Final = "paddock"
-LLAMA_CPP: Final = "llama.cpp"
-CONVERTERS: Final = (AUTO, OURS, LLAMA_CPP)
-"""Who makes a GGUF of a folder; ``auto`` is the third for what the second does not know"""
 QUANTIZE: Final = "llama-quantize"
 SCRIPT: Final = "convert_hf_to_gguf.py"
 _LIBRARY: Final = "gguf-py"

@@ -1,4 +1,4 @@
-"""What our converter refuses because it does not know it, and llama.cpp's own script may: that one is asked instead."""
+"""What our converter refuses because it does not know it, and others may: they are asked instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data.i18n import Message, _
 
 REMEDY: Final = _(
     "Name the folder of a recent llama.cpp in the setting llama_cpp_dir: its convert_hf_to_gguf.py then does it. "
-    "Or let Ollama import the folder itself."
+    "Or try Ollama's import: the converter ollama."
 )
 
 

@@ -1,41 +1,67 @@
-"""Which converter makes the GGUF of a folder: ours, or llama.cpp's script for what ours does not know."""
+"""Which converter makes the GGUF of a folder: ours; for what ours does not know llama.cpp's script, else Ollama."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.convert.folder import ModelFolder
-from backend.convert.llama_cpp import LLAMA_CPP, OURS, SCRIPT, Script
+from backend.convert.imported import KNOWN, Importer, find_importer, require_type
+from backend.convert.llama_cpp import SCRIPT, Script, find_script
+from backend.convert.names import LLAMA_CPP, OLLAMA, OURS
 from backend.convert.planning import count_eyes, make_plan
 from backend.convert.refusal import UnknownHereError
 from backend.convert.weights import read_weights
 from data.errors import RequestError
 from data.i18n import Message, _
+from data.paths import Paths
+from data.settings import Settings
 
-FindScript = Callable[[], Script | None]
-"""Looks for llama.cpp's script (``llama_cpp.find_script``), which not every conversion needs"""
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What looks for the converters that stand in for ours; not every conversion needs them."""
+
+    script: Callable[[], Script | None]
+    importer: Callable[[], Importer | None]
+
+
+def others(
+    paths: Paths, settings: Settings, workspace: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Others:
+    """Return what looks for the other converters of this machine."""
+    return Others(
+        lambda: find_script(paths, settings, workspace, environ), lambda: find_importer(paths, settings, environ)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Road:
     """Who will make a GGUF, and what it will lack."""
 
-    script: Script | None = None
+    maker: Script | Importer | None = None
     """None is our own converter"""
     reason: Message | None = None
-    """Why our own does not, where nobody has asked for the script"""
+    """Why our own does not, where nobody has asked for another"""
     left_out: int = 0
     """How many weights belong to pictures: the GGUF will hold the text"""
 
     def notes(self) -> tuple[Message, ...]:
         """Return what a person should know before the start."""
         found: list[Message] = []
-        if self.script is not None and self.reason is not None:
-            found.append(_("{reason}: llama.cpp's script makes the GGUF.", reason=self.reason))
-        elif self.script is not None:
-            found.append(_("llama.cpp's script makes the GGUF, not Paddock's converter."))
+        match self.maker:
+            case Script() if self.reason is not None:
+                found.append(_("{reason}: llama.cpp's script makes the GGUF.", reason=self.reason))
+            case Script():
+                found.append(_("llama.cpp's script makes the GGUF, not Paddock's converter."))
+            case Importer() if self.reason is not None:
+                found.append(_("{reason}: Ollama's import makes the GGUF.", reason=self.reason))
+            case Importer():
+                found.append(_("Ollama's import makes the GGUF, not Paddock's converter."))
+            case None:
+                pass
         if self.left_out:
             found.append(
                 _(
@@ -46,20 +72,20 @@ class Road:
         return tuple(found)
 
 
-def road_of(folder: Path, converter: str, find: FindScript, *, is_base: bool = False) -> Road:
+def road_of(folder: Path, converter: str, find: Others, *, outtype: str = "auto", is_base: bool = False) -> Road:
     """Say who would make a GGUF of the model in ``folder``; reads headers and the tokenizer only.
 
     Of ``is_base``, a model to be merged into, only the kind counts: its files are not those that will be converted.
-    Raises RequestError where nobody can, with the remedy.
+    Raises RequestError where nobody can make ``outtype`` of it, with the remedy.
     """
-    if converter == LLAMA_CPP:
-        return Road(asked_for(find), left_out=_left_out(folder))
+    if converter in (LLAMA_CPP, OLLAMA):
+        return Road(asked_for(converter, folder, find, outtype), left_out=_left_out(folder))
     try:
         plan = make_plan(folder)
         if not is_base:
             plan.family.vocabulary(plan.folder, plan.hparams)
     except UnknownHereError as error:
-        return Road(instead(error, folder, converter, find), error.title, _left_out(folder))
+        return Road(instead(error, folder, converter, find, outtype), error.title, _left_out(folder))
     except RequestError:
         if is_base:
             return Road()
@@ -67,9 +93,16 @@ def road_of(folder: Path, converter: str, find: FindScript, *, is_base: bool = F
     return Road(left_out=plan.left_out)
 
 
-def asked_for(find: FindScript) -> Script:
-    """Return the script that somebody asked for; RequestError where there is none."""
-    script = find()
+def asked_for(converter: str, folder: Path | None, find: Others, outtype: str) -> Script | Importer:
+    """Return the converter, not ours, that somebody asked for; RequestError where there is none for ``outtype``.
+
+    ``folder`` is None for a model that is not here yet.
+    """
+    return _importer(folder, find, outtype) if converter == OLLAMA else _script(find)
+
+
+def _script(find: Others) -> Script:
+    script = find.script()
     if script is None:
         raise RequestError(
             _("There is no {script} on this machine", script=SCRIPT),
@@ -79,12 +112,29 @@ def asked_for(find: FindScript) -> Script:
     return script
 
 
-def instead(error: UnknownHereError, folder: Path, converter: str, find: FindScript) -> Script:
-    """Return the script that does what our converter refused with ``error``; raises that where there is none.
+def _importer(folder: Path | None, find: Others, outtype: str) -> Importer:
+    if folder is not None:
+        require_type(outtype, folder)
+    importer = find.importer()
+    if importer is None:
+        raise RequestError(
+            _("There is no Ollama on this machine"),
+            _("Its import of safetensors was to make the GGUF."),
+            _("Run: paddock setup ollama"),
+        )
+    return importer
 
-    A folder with code of its own is not given to it unasked: the script would run that code.
+
+def instead(error: UnknownHereError, folder: Path, converter: str, find: Others, outtype: str) -> Script | Importer:
+    """Return who does what our converter refused with ``error``; raises that where there is nobody.
+
+    A folder with code of its own is not given to the script unasked, which would run that code.
     """
-    script = find() if converter != OURS else None
+    if converter == OURS:
+        raise error
+    script = find.script()
+    if script is None and ModelFolder(folder, weights=False).architecture in KNOWN:
+        return _importer(folder, find, outtype)
     if script is None:
         raise error
     if brings_code(folder):

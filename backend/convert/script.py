@@ -9,27 +9,21 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from backend.convert.converter import ConvertReport, Digests, Overrides, Scripted, override
+from backend.convert.adopt import adopt, files_of_weights, ids_of, looked_at, readable_weights
+from backend.convert.converter import ConvertReport, Overrides, Scripted, override
 from backend.convert.digest import digest_of
-from backend.convert.folder import ModelFolder
 from backend.convert.keys import Keys
 from backend.convert.llama_cpp import SCRIPT, Script
-from backend.convert.plan import FILE_TYPES
-from backend.convert.planning import count_eyes
 from backend.convert.program import NOT_STARTED, Ended, run, unwritable
-from backend.convert.rekey import rekey
 from backend.convert.scratch import Scratch, scratch
-from backend.convert.stream import Stopped
-from backend.convert.weights import ITEM_BYTES, Weight, read_weights
-from backend.convert.writer import require_space, settle
+from backend.convert.weights import ITEM_BYTES, Weight
+from backend.convert.writer import require_space
 from backend.lf.command import environment
-from data.errors import AppError, RequestError
-from data.gguf import Header, check, read_header
+from data.errors import AppError
 from data.i18n import _
 
 _ITEM_BYTES: Final = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
@@ -55,35 +49,17 @@ def convert_by_script(
 
     Raises AppError where the script fails or its file is no whole model, and Stopped; nothing is left behind then.
     """
-    folder = ModelFolder(source, weights=False)
-    weights = _weights(source)
-    changes = overrides if overrides and any(value is not None for value in astuple(overrides)) else None
     made_by = Scripted(script.path, digest_of(script.path), script.python)
+    weights = readable_weights(source)
     with scratch(target) as work:
-        require_space(target, _forecast(source, weights, outtype) * (2 if changes else 1))
+        copies = 2 if overrides and overrides.any else 1
+        require_space(target, _forecast(source, weights, outtype) * copies)
         part = _run(script, source, work, target, outtype, name, progress, stop_requested)
-        header = read_header(part)
-        _verify(header)
-        digests = {path: _digest(path, stop_requested) for path in _files(source)}
-        if changes:
-            digest = rekey(part, target, _changed(header, changes), progress, stop_requested)
-        else:
-            digest = _digest(part, stop_requested)
-            settle(part, target)
-    return ConvertReport(
-        target,
-        header.architecture,
-        _outtype(header, outtype),
-        len(header.tensors),
-        target.stat().st_size,
-        header.text("tokenizer.ggml.pre"),
-        "",
-        Digests(digest, digests),
-        source,
-        folder.architecture,
-        count_eyes(weights),
-        made_by,
-    )
+        header = looked_at(part, SCRIPT)
+        changes = Keys()
+        if overrides is not None:
+            override(changes, overrides, ids_of(header))
+        return adopt(header, source, target, changes, made_by, outtype, progress, stop_requested)
 
 
 def _run(
@@ -133,54 +109,7 @@ def _failed(ended: Ended) -> AppError:
     return AppError(_("{program} failed", program=SCRIPT), ended.last[-1] if ended.last else str(ended.status), hint)
 
 
-def _verify(header: Header) -> None:
-    """Raise AppError where what the script wrote is not a whole model."""
-    problems = check(header)
-    if problems:
-        raise AppError(
-            _("The file of {script} is not what was asked for", script=SCRIPT),
-            problems[0].message,
-            _("Nothing was kept. Use the script of a recent llama.cpp: the setting llama_cpp_dir."),
-        )
-
-
-def _changed(header: Header, overrides: Overrides) -> Keys:
-    tokens = header.array("tokenizer.ggml.tokens")
-
-    def id_of(text: str) -> int | None:
-        raw = text.encode()
-        return next((number for number, token in enumerate(tokens.values()) if token == raw), None) if tokens else None
-
-    keys = Keys()
-    override(keys, overrides, id_of)
-    return keys
-
-
-def _outtype(header: Header, asked: str) -> str:
-    number = header.whole("general.file_type")
-    return next((name for name, known in FILE_TYPES.items() if known == number), asked)
-
-
-def _weights(source: Path) -> tuple[Weight, ...]:
-    """Return the weights of ``source`` where they are safetensors; the script takes other folders, too."""
-    try:
-        return read_weights(ModelFolder(source))
-    except RequestError:
-        return ()
-
-
-def _files(source: Path) -> Iterator[Path]:
-    for pattern in ("*.safetensors", "pytorch_model*.bin"):
-        yield from sorted(source.glob(pattern))
-
-
 def _forecast(source: Path, weights: tuple[Weight, ...], outtype: str) -> int:
     if not weights:
-        return sum(path.stat().st_size for path in _files(source))
+        return sum(path.stat().st_size for path in files_of_weights(source))
     return int(sum(weight.count * _ITEM_BYTES.get(outtype, ITEM_BYTES.get(weight.dtype, 2)) for weight in weights))
-
-
-def _digest(path: Path, stop_requested: Callable[[], bool]) -> str:
-    if stop_requested():
-        raise Stopped
-    return digest_of(path)

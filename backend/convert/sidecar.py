@@ -20,7 +20,7 @@ from data.i18n import _
 from data.jobs.spec import rfc3339
 
 if TYPE_CHECKING:  # numpy is not needed to read a sidecar
-    from backend.convert.converter import ConvertReport, Quantised, Scripted
+    from backend.convert.converter import ConvertReport, Quantised
 
 VERSION: Final = 1
 RUN_FILE: Final = "paddock.json"
@@ -52,7 +52,7 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             "architecture": report.architecture,
             "tensors": report.tensors,
         },
-        "script": _script(report.script),
+        **({report.made_by.key: report.made_by.as_json()} if report.made_by else {}),
         "quantised": _quantised(report.quantised),
         "source": {
             "folder": str(report.source.absolute()),
@@ -100,11 +100,6 @@ def _size_bytes(file: Path) -> int | None:
         return file.stat().st_size
     except OSError:
         return None
-
-
-def _script(made: Scripted | None) -> Mapping[str, object] | None:
-    """Return which script of llama.cpp made the GGUF; None for our own converter."""
-    return made and {"program": str(made.path), "blake3": made.digest, "python": str(made.python)}
 
 
 def _quantised(made: Quantised | None) -> Mapping[str, object] | None:

@@ -3,7 +3,7 @@
 Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_0, auto, or a type of llama-quantize),
 and optionally ``imatrix`` (file of an importance matrix), ``name`` (``general.name``) and ``training`` (what the run
 decided: its template decides the chat template, ``add_bos_token`` and the tokens for the end of an answer);
-``converter`` (paddock, llama.cpp, or auto: the second for what the first does not know); ``adapter`` (true if the
+``converter`` (paddock, llama.cpp, ollama, or auto: another for what the first does not know); ``adapter`` (true if the
 source is a LoRA adapter) and ``base`` (its base model's folder). Result: ``gguf``, ``outtype``, ``bytes``, ``blake3``,
 ``tensors``, ``architecture``, ``converter``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``left_out`` (how many
 weights belong to pictures), ``sidecar``, ``seconds``.
@@ -20,7 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from backend.convert.llama_cpp import AUTO, LLAMA_CPP, Script, find_script, quantizer_for
+from backend.convert.llama_cpp import quantizer_for
+from backend.convert.names import AUTO, LLAMA_CPP, OLLAMA
 from backend.parity.training import GgufFacts, Training, gguf_facts
 from data.errors import RequestError
 from data.i18n import _
@@ -32,6 +33,8 @@ from data.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from backend.convert.converter import ConvertReport
+    from backend.convert.imported import Importer
+    from backend.convert.llama_cpp import Script
 
 _STOPPED: Final = 128 + signal.SIGTERM
 
@@ -122,37 +125,49 @@ def main(reporter: Reporter) -> None:
 
 
 def _convert(job: _Job, target: Path, outtype: str) -> ConvertReport:
-    """Let the converter that was asked for write ``target``; with none, ours, else llama.cpp's script."""
+    """Let the converter that was asked for write ``target``; with none, ours, else another that can."""
     from backend.convert.refusal import UnknownHereError  # noqa: PLC0415 - as in main
-    from backend.convert.road import asked_for, instead  # noqa: PLC0415
+    from backend.convert.road import asked_for, instead, others  # noqa: PLC0415
 
-    def find() -> Script | None:
-        return find_script(job.paths, job.settings, job.workspace)
-
+    find = others(job.paths, job.settings, job.workspace)
     converter = _text_or_none(job.params, "converter") or AUTO
-    if converter == LLAMA_CPP:
-        return _by_script(job, target, outtype, asked_for(find))
+    if converter in (LLAMA_CPP, OLLAMA):
+        return _by_another(job, target, outtype, asked_for(converter, job.source, find, outtype))
     try:
         return _by_ours(job, target, outtype)
     except UnknownHereError as error:  # before anything was written
-        script = instead(error, job.source, converter, find)
-        sys.stdout.write(f"{error.title.english()}: llama.cpp's script takes over.\n")
-        return _by_script(job, target, outtype, script)
+        another = instead(error, job.source, converter, find, outtype)
+        sys.stdout.write(f"{error.title.english()}: another converter takes over.\n")
+        return _by_another(job, target, outtype, another)
 
 
-def _by_script(job: _Job, target: Path, outtype: str, script: Script) -> ConvertReport:
+def _by_another(job: _Job, target: Path, outtype: str, maker: Script | Importer) -> ConvertReport:
     from backend.convert.converter import Overrides  # noqa: PLC0415 - as in main
+    from backend.convert.imported import Importer, convert_by_import  # noqa: PLC0415
     from backend.convert.script import convert_by_script  # noqa: PLC0415
 
     facts = job.facts
+    overrides = Overrides(facts.chat_template, facts.add_bos, facts.eos, facts.eot) if facts else None
+    if isinstance(maker, Importer):
+        job.reporter.stage("convert", _("Convert to GGUF with Ollama's import"))
+        return convert_by_import(
+            job.source,
+            target,
+            maker,
+            outtype=outtype,
+            name=job.name,
+            overrides=overrides,
+            progress=job.progress,
+            stop_requested=job.stop,
+        )
     job.reporter.stage("convert", _("Convert to GGUF with llama.cpp's script"))
     return convert_by_script(
         job.source,
         target,
-        script,
+        maker,
         outtype=outtype,
         name=job.name,
-        overrides=Overrides(facts.chat_template, facts.add_bos, facts.eos, facts.eot) if facts else None,
+        overrides=overrides,
         progress=job.progress,
         stop_requested=job.stop,
     )

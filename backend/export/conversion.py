@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from backend.convert.llama_cpp import LLAMA_CPP
-from backend.convert.road import FindScript, Road, asked_for, road_of
+from backend.convert.names import LLAMA_CPP, OLLAMA
+from backend.convert.road import Others, Road, asked_for, road_of
 from backend.export.plan import ExportPlan, base_folder
 
 
-def foresee(plan: ExportPlan, find: FindScript) -> Road:
+def foresee(plan: ExportPlan, find: Others) -> Road:
     """Look at the model that is here now, which the merged one will be like.
 
     Raises RequestError where nobody can convert it. Where it is not here yet, the conversion itself decides.
@@ -16,5 +16,6 @@ def foresee(plan: ExportPlan, find: FindScript) -> Road:
         return Road()
     folder = base_folder(plan)
     if folder is None:
-        return Road(asked_for(find) if plan.converter == LLAMA_CPP else None)
-    return road_of(folder, plan.converter, find, is_base=plan.merge is not None)
+        named = plan.converter in (LLAMA_CPP, OLLAMA)
+        return Road(asked_for(plan.converter, None, find, plan.outtype) if named else None)
+    return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=plan.merge is not None)

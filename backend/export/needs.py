@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from backend.convert.folder import ModelFolder
-from backend.convert.llama_cpp import LLAMA_CPP
+from backend.convert.names import LLAMA_CPP, OLLAMA
 from backend.convert.planning import make_plan
 from backend.convert.quants import BITS, forecast_bytes
 from backend.convert.weights import read_weights
@@ -44,8 +44,8 @@ def _needs(plan: ExportPlan, ollama_models: Path | None) -> Iterator[Need]:
             yield Need("gptq", plan.gptq.export_dir, size, size)
         if plan.gguf and "convert" in steps:
             gguf_bytes = peak_bytes = planned or int(numbers * _OUTTYPE_BYTES.get(plan.outtype, 4.0))
-            if plan.template and (plan.converter == LLAMA_CPP or not planned):
-                peak_bytes *= 2  # what the template changes in the file of llama.cpp's script is changed in a copy
+            if not planned or plan.converter == OLLAMA or (plan.converter == LLAMA_CPP and plan.template):
+                peak_bytes *= 2  # what the template changes in the file of another converter is changed in a copy
             if plan.outtype in BITS:  # llama-quantize makes it of a file in 16 bits that lies beside it meanwhile
                 wide_bytes, gguf_bytes = gguf_bytes, forecast_bytes(plan.outtype, gguf_bytes)
                 peak_bytes = max(peak_bytes, wide_bytes + gguf_bytes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from backend.convert.llama_cpp import AUTO
+from backend.convert.names import AUTO
 from backend.convert.naming import file_name, title_of
 from backend.convert.quants import BITS
 from backend.deploy.request import Deployment

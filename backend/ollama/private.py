@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from backend.ollama.address import VARIABLE, Address
 from backend.ollama.name import ModelName
 from data.paths import Paths
 
@@ -23,6 +25,17 @@ def lock_file(paths: Paths) -> Path:
 def models_folder(paths: Paths) -> Path:
     """Return the private server's OLLAMA_MODELS."""
     return paths.ollama_home / "models"
+
+
+def server_environment(address: Address, models: Path, home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server that listens at ``address`` and keeps to its own two folders."""
+    return {
+        **environ,
+        VARIABLE: address.authority,
+        "OLLAMA_MODELS": str(models),
+        "OLLAMA_NO_CLOUD": "1",  # 0.32.7 otherwise calls its maker's site at start
+        "HOME": str(home),
+    }
 
 
 def has_manifest(paths: Paths, name: ModelName) -> bool:

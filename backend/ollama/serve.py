@@ -23,8 +23,8 @@ from typing import Final
 
 import psutil
 
-from backend.ollama.address import VARIABLE, Address
-from backend.ollama.private import LOCK_NAME
+from backend.ollama.address import Address
+from backend.ollama.private import LOCK_NAME, server_environment
 from backend.ollama.probe import has_loaded_models, version_at
 from data.errors import AppError
 from data.files import open_lock, tail_bytes, try_lock
@@ -171,13 +171,7 @@ def _start(params: ServeParams, wake: _Wake, folder: JobFolder) -> _Server | Non
 
 
 def _spawn(params: ServeParams, address: Address) -> subprocess.Popen[bytes]:
-    environ = {
-        **os.environ,
-        VARIABLE: address.authority,
-        "OLLAMA_MODELS": str(params.models_dir),
-        "OLLAMA_NO_CLOUD": "1",  # 0.32.7 otherwise calls its maker's site at start
-        "HOME": str(params.home),
-    }
+    environ = server_environment(address, params.models_dir, params.home, os.environ)
     try:
         return subprocess.Popen([str(params.binary), "serve"], stdin=subprocess.DEVNULL, env=environ)
     except OSError as error:

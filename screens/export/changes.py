@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from backend.convert.imatrix import misfit
-from backend.convert.llama_cpp import AUTO
+from backend.convert.names import AUTO
 from backend.deploy.request import Deployment
 from backend.export.plan import (
     Device,

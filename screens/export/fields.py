@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS
+from backend.convert.names import AUTO, LLAMA_CPP, OLLAMA, OURS
 from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
 from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft, usual_file, usual_gptq_folder
 from backend.train.gptq import is_file_name
@@ -257,10 +257,11 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
                 "" if plan.converter == AUTO else plan.converter,
                 "choice",
                 "converter",
-                choices=("", OURS, LLAMA_CPP),
-                empty=_("Paddock's; llama.cpp's for what that does not know"),
+                choices=("", OURS, LLAMA_CPP, OLLAMA),
+                empty=_("Paddock's; llama.cpp's or Ollama's for what that does not know"),
                 help=_(
-                    "llama.cpp: its convert_hf_to_gguf.py (llama_cpp_dir) runs, with the code that a folder brings."
+                    "llama.cpp: its convert_hf_to_gguf.py (llama_cpp_dir) runs, with the code that a folder brings. "
+                    "ollama: its import of safetensors."
                 ),
             ),
             Field(

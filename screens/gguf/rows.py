@@ -67,7 +67,7 @@ def _summary(seen: Inspection) -> Iterator[Row]:
         case _:
             pass
     match seen.made:
-        case {"script": {"program": str(program)}}:
+        case {"script": {"program": str(program)}} | {"ollama": {"program": str(program)}}:
             about.append((_("Converted by"), program))
         case _:
             pass

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.convert.llama_cpp import AUTO, SCRIPT, Script
+from backend.convert.llama_cpp import SCRIPT, Script
+from backend.convert.names import AUTO
 from backend.convert.planning import make_plan
 from backend.convert.refusal import UnknownHereError
 from backend.convert.road import road_of
@@ -23,6 +24,7 @@ from tests import oracle
 from tests.families import Model
 from tests.real.test_convert_identity import difference, plain_keys
 from tests.support import Yard, wait_until
+from tests.unit.llama_cpp_folder import only
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 NAME = "Paddock Test"
@@ -128,7 +130,7 @@ def test_what_the_real_script_refuses_is_said_in_its_words(made: Path, lf: Llama
     (folder / "config.json").unlink()
     (folder / "config.json").write_text(json.dumps({**config, "architectures": ["NobodysForCausalLM"]}))
     script = Script(oracle.llama_cpp() / SCRIPT, lf.python)
-    assert road_of(folder, AUTO, lambda: script).script == script
+    assert road_of(folder, AUTO, only(script)).maker == script
     with pytest.raises(Exception, match="failed") as caught:
         convert_by_script(folder, tmp_path / "a.gguf", script)
     assert "NobodysForCausalLM" in str(caught.value)

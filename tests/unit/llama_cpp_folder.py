@@ -8,12 +8,20 @@ import sys
 from pathlib import Path
 
 from backend.convert.converter import convert
-from backend.convert.llama_cpp import SCRIPT
+from backend.convert.llama_cpp import SCRIPT, Script
+from backend.convert.road import Others
 from data.settings import Settings
 from tests.support import PROGRAMS
 from tests.unit.model_folder import write_model
 
 UNKNOWN = "GPTNeoXForCausalLM"
+NOBODY = Others(lambda: None, lambda: None)
+"""A machine on which there is no other converter"""
+
+
+def only(script: Script) -> Others:
+    """Return a machine on which there is a script, and no Ollama."""
+    return Others(lambda: script, lambda: None)
 
 
 def write_llama_cpp(place: Path) -> Path:

@@ -10,7 +10,8 @@ import pytest
 from backend.convert.converter import Overrides, convert
 from backend.convert.digest import digest_of
 from backend.convert.keys import Keys
-from backend.convert.llama_cpp import AUTO, LLAMA_CPP, OURS, SCRIPT, Script, find_script
+from backend.convert.llama_cpp import SCRIPT, Script, find_script
+from backend.convert.names import AUTO, LLAMA_CPP, OURS
 from backend.convert.rekey import rekey
 from backend.convert.road import road_of
 from backend.convert.script import convert_by_script
@@ -21,7 +22,15 @@ from data.gguf import check, read_header
 from data.jobs.spec import now
 from data.paths import Paths
 from data.settings import Settings
-from tests.unit.llama_cpp_folder import UNKNOWN, write_llama_cpp, write_python, write_settings, write_unknown_model
+from tests.unit.llama_cpp_folder import (
+    NOBODY,
+    UNKNOWN,
+    only,
+    write_llama_cpp,
+    write_python,
+    write_settings,
+    write_unknown_model,
+)
 from tests.unit.model_folder import write_model
 from tui.commands.root import run as run_command
 
@@ -34,10 +43,6 @@ def paths(tmp_path: Path) -> Paths:
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
     return Script(write_llama_cpp(tmp_path / "llama.cpp") / SCRIPT, write_python(tmp_path / "lf"))
-
-
-def nobody() -> Script | None:
-    return None
 
 
 def left_in(place: Path) -> list[str]:
@@ -69,14 +74,14 @@ def test_a_script_that_cannot_run_is_refused_with_what_it_lacks(tmp_path: Path, 
 def test_our_converter_takes_what_it_knows_and_the_script_the_rest(tmp_path: Path, script: Script) -> None:
     write_model(tmp_path / "known")
     unknown = write_unknown_model(tmp_path / "unknown")
-    assert road_of(tmp_path / "known", AUTO, lambda: script).notes() == ()
-    road = road_of(unknown, AUTO, lambda: script)
-    assert road.script == script
+    assert road_of(tmp_path / "known", AUTO, only(script)).notes() == ()
+    road = road_of(unknown, AUTO, only(script))
+    assert road.maker == script
     assert [note.english() for note in road.notes()] == [
         f"The architecture {UNKNOWN} is not known to this converter: llama.cpp's script makes the GGUF."
     ]
-    asked = road_of(tmp_path / "known", LLAMA_CPP, lambda: script)
-    assert asked.script == script
+    asked = road_of(tmp_path / "known", LLAMA_CPP, only(script))
+    assert asked.maker == script
     assert "not Paddock's converter" in asked.notes()[0].english()
 
 
@@ -84,25 +89,25 @@ def test_our_converter_takes_what_it_knows_and_the_script_the_rest(tmp_path: Pat
 def test_without_a_script_the_refusal_says_how_to_get_one(tmp_path: Path, converter: str) -> None:
     unknown = write_unknown_model(tmp_path / "unknown")
     with pytest.raises(RequestError, match=UNKNOWN) as caught:
-        road_of(unknown, converter, nobody)
+        road_of(unknown, converter, NOBODY)
     assert "llama_cpp_dir" in caught.value.hint.english()
     with pytest.raises(RequestError, match=SCRIPT) as caught:
-        road_of(unknown, LLAMA_CPP, nobody)
+        road_of(unknown, LLAMA_CPP, NOBODY)
     assert "PADDOCK_LLAMA_CPP_DIR" in caught.value.hint.english()
 
 
 def test_who_wants_our_converter_gets_no_other(tmp_path: Path, script: Script) -> None:
     with pytest.raises(RequestError, match="is not known to this converter"):
-        road_of(write_unknown_model(tmp_path / "unknown"), OURS, lambda: script)
+        road_of(write_unknown_model(tmp_path / "unknown"), OURS, only(script))
 
 
 def test_code_that_a_folder_brings_runs_only_when_a_person_says_so(tmp_path: Path, script: Script) -> None:
     folder = write_unknown_model(tmp_path / "own", auto_map={"AutoConfig": "configuration_own.OwnConfig"})
     with pytest.raises(RequestError) as caught:
-        road_of(folder, AUTO, lambda: script)
+        road_of(folder, AUTO, only(script))
     assert "auto_map" in caught.value.detail.english()
     assert "--converter llama.cpp" in caught.value.hint.english()
-    assert road_of(folder, LLAMA_CPP, lambda: script).script == script
+    assert road_of(folder, LLAMA_CPP, only(script)).maker == script
 
 
 def test_of_a_base_only_its_kind_counts(tmp_path: Path, script: Script) -> None:
@@ -110,11 +115,11 @@ def test_of_a_base_only_its_kind_counts(tmp_path: Path, script: Script) -> None:
     write_model(tmp_path / "base")
     (tmp_path / "base" / "tokenizer.json").unlink()
     (tmp_path / "base" / "model.safetensors").rename(tmp_path / "base" / "pytorch_model.bin")
-    assert road_of(tmp_path / "base", AUTO, nobody, is_base=True).notes() == ()
+    assert road_of(tmp_path / "base", AUTO, NOBODY, is_base=True).notes() == ()
     with pytest.raises(RequestError, match="pickled"):
-        road_of(tmp_path / "base", AUTO, nobody)
+        road_of(tmp_path / "base", AUTO, NOBODY)
     with pytest.raises(RequestError, match=UNKNOWN):
-        road_of(write_unknown_model(tmp_path / "unknown"), AUTO, nobody, is_base=True)
+        road_of(write_unknown_model(tmp_path / "unknown"), AUTO, NOBODY, is_base=True)
 
 
 def test_the_command_refuses_before_anything_starts_and_says_who_converts(

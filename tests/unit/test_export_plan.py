@@ -32,7 +32,7 @@ from data.settings import Settings
 from screens.export.changes import apply, problems
 from screens.export.fields import fields
 from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
-from tests.unit.llama_cpp_folder import write_unknown_model
+from tests.unit.llama_cpp_folder import NOBODY, only, write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
 from tui.exporting import look_ahead
 from tui.widgets.form import OFF, ON, Field
@@ -305,24 +305,24 @@ def test_the_converter_that_was_chosen_is_in_the_job(plan: ExportPlan) -> None:
 
 
 def test_who_converts_and_what_is_left_out_is_known_before_the_merge(plan: ExportPlan, workspace: Path) -> None:
-    assert foresee(plan, lambda: None).notes() == ()
+    assert foresee(plan, NOBODY).notes() == ()
     write_unknown_model(workspace / "base")
     with pytest.raises(RequestError, match="not known to this converter"):
-        foresee(plan, lambda: None)
+        foresee(plan, NOBODY)
     script = Script(workspace / "script.py", workspace / "python")
-    assert foresee(plan, lambda: script).script == script
-    assert foresee(apply(plan, "convert", "off", home=""), lambda: None) == Road()
+    assert foresee(plan, only(script)).maker == script
+    assert foresee(apply(plan, "convert", "off", home=""), NOBODY) == Road()
     elsewhere = dataclasses.replace(plan, base="owner/absent")
-    assert foresee(elsewhere, lambda: None) == Road()
+    assert foresee(elsewhere, NOBODY) == Road()
     with pytest.raises(RequestError, match="There is no convert_hf"):
-        foresee(dataclasses.replace(elsewhere, converter="llama.cpp"), lambda: None)
+        foresee(dataclasses.replace(elsewhere, converter="llama.cpp"), NOBODY)
 
 
 def test_a_model_with_eyes_is_said_to_lose_them_before_the_start(workspace: Path) -> None:
     weights = write_model(workspace / "eyes", config={"architectures": ["Qwen2VLForConditionalGeneration"]})
     patches = {f"visual.blocks.{number}.norm.weight": weights["model.norm.weight"] for number in range(3)}
     write_weights(workspace / "eyes", weights | patches)
-    (note,) = foresee(draft(read_source(workspace / "eyes"), workspace), lambda: None).notes()
+    (note,) = foresee(draft(read_source(workspace / "eyes"), workspace), NOBODY).notes()
     assert note.english() == "The GGUF will hold the model's text only: 3 weights of its eyes are left out."
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from backend.convert.llama_cpp import AUTO, CONVERTERS, LLAMA_CPP, find_script, quantizer_for
+from backend.convert.llama_cpp import quantizer_for
+from backend.convert.names import AUTO, CONVERTERS, OURS
 from backend.convert.naming import counts_of, file_name, title_of
 from backend.convert.quants import BITS
 from backend.export.plan import OWN_TYPE
@@ -51,8 +52,8 @@ def converter_option() -> Option:
         metavar="NAME",
         about=_(
             "Who makes the GGUF: paddock; llama.cpp, whose convert_hf_to_gguf.py (setting llama_cpp_dir) runs in "
-            "LLaMA-Factory's Python, with the code that a folder may bring; or auto: the second for what the first "
-            "does not know."
+            "LLaMA-Factory's Python, with the code that a folder may bring; ollama, by its import of safetensors; or "
+            "auto: the second for what the first does not know, the third where there is no second."
         ),
     )
 
@@ -146,14 +147,14 @@ def convert(
             _("Leave --outtype out: an adapter is small."),
         )
     quantizer_for(outtype, matrix, services.paths, services.settings, services.environ)
-    if adapter and converter == LLAMA_CPP:
+    if adapter and converter not in (AUTO, OURS):
         raise RequestError(
             _("An adapter is converted by Paddock's own converter only"),
-            _("convert_hf_to_gguf.py takes whole models only."),
+            _("The others take whole models only."),
             _("Leave --converter out, or merge the adapter first (paddock export)."),
         )
     training = None if adapter else recorded_training(source, template, services)
-    for note in () if adapter else foresee(source, converter, services).notes():
+    for note in () if adapter else foresee(source, converter, outtype, services).notes():
         console.tell(f"{console.paint('!', 'warn')} {note}")
     spec = conversion(
         source,
@@ -190,8 +191,7 @@ def conversion(
     """Return the job that converts ``source`` to ``target``.
 
     ``training`` decides what the GGUF says of prompts, ``name`` is what it calls itself, ``converter`` who makes it
-    (auto, paddock, llama.cpp). An ``adapter`` has its
-    ``base``, where it is not the folder that the adapter names.
+    (``CONVERTERS``). An ``adapter`` has its ``base``, where it is not the folder that the adapter names.
     """
     params: dict[str, object] = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
     if imatrix is not None:
@@ -209,15 +209,12 @@ def conversion(
     return JobSpec.new("convert", source.name, workspace=str(workspace), params=params, chain=chain)
 
 
-def foresee(source: Path, converter: str, services: Services) -> Road:
+def foresee(source: Path, converter: str, outtype: str, services: Services) -> Road:
     """Say who will make the GGUF; raises RequestError where nobody can."""
-    from backend.convert.road import road_of  # noqa: PLC0415 - all families come with it
+    from backend.convert.road import others, road_of  # noqa: PLC0415 - all families come with it
 
-    return road_of(
-        source,
-        converter,
-        lambda: find_script(services.paths, services.settings, services.workspace, services.environ),
-    )
+    find = others(services.paths, services.settings, services.workspace, services.environ)
+    return road_of(source, converter, find, outtype=outtype)
 
 
 def recorded_training(folder: Path, template: str | None, services: Services) -> Training | None:

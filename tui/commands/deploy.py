@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from backend.convert.llama_cpp import AUTO
+from backend.convert.names import AUTO
 from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment
 from backend.deploy.storage import Storage

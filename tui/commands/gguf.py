@@ -165,7 +165,7 @@ def _origin(made: Mapping[str, object]) -> list[tuple[str, str]]:
         case _:
             return []
     match made:
-        case {"script": {"program": str(program)}}:
+        case {"script": {"program": str(program)}} | {"ollama": {"program": str(program)}}:
             rows.append((str(_("Converted by")), program))
         case _:
             pass
