@@ -281,6 +281,49 @@ def write_sentencepiece(
     return vocab
 
 
+def write_unigrams(name: str, folder: Path, *, as_model: bool = False) -> Vocab:
+    """Write tokenizer.json of SentencePiece's unigrams as transformers converts one; ``as_model`` tokenizer.model."""
+    import base64
+
+    vocab = Vocab(gguf(name))
+    charsmap = read_header(gguf(name)).array("tokenizer.ggml.precompiled_charsmap")
+    assert charsmap is not None
+    table = bytes(int(value) for value in charsmap.values())
+    if as_model:
+        # trainer_spec: model_type unigrams; normalizer_spec: its table, a space before a text, spaces merged
+        normalizer = b"\x12" + _varint(len(table)) + table + b"\x18\x01\x20\x01"
+        _write_model(vocab, len(vocab.tokens), b"\x18\x01", normalizer, folder)
+        return vocab
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [{**entry, "special": True} for entry in _with_unknown(vocab)],
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(table).decode()},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+            ],
+        },
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "WhitespaceSplit"},
+                {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+            ],
+        },
+        "post_processor": None,
+        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        "model": {
+            "type": "Unigram",
+            "unk_id": vocab.unk,
+            "vocab": [list(pair) for pair in zip(vocab.tokens, vocab.scores, strict=True)],
+            "byte_fallback": False,
+        },
+    }
+    _write(folder, tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast", **vocab.roles()})
+    return vocab
+
+
 def _with_unknown(vocab: Vocab) -> list[dict[str, object]]:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return [
@@ -295,22 +338,12 @@ def write_pieces(name: str, folder: Path) -> Vocab:
 
     What was added to the pieces of Phi-3 comes into tokenizer_config.json, as in its own folder.
     """
-    import struct
-
     vocab = Vocab(gguf(name))
     count = vocab.tokens.index("<|endoftext|>") if "<|endoftext|>" in vocab.tokens else len(vocab.tokens)
-    message = bytearray()
-    for number in range(count):
-        text = vocab.tokens[number].encode()
-        kind = {0: 2, 1: 3, 2: 3}.get(number, vocab.types[number])
-        score = struct.pack("<f", vocab.scores[number] if kind == 1 else 0.0)
-        piece = b"\x0a" + _varint(len(text)) + text + b"\x15" + score + b"\x18" + _varint(kind)
-        message += b"\x0a" + _varint(len(piece)) + piece
     # trainer_spec (field 2) with model_type BPE (field 3, value 2), vocab_size (field 4) and byte_fallback (field 35)
     trainer = b"\x18\x02" + b"\x20" + _varint(count) + _varint(35 << 3) + b"\x01"
-    message += b"\x12" + _varint(len(trainer)) + trainer
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.model").write_bytes(bytes(message))
+    kinds = {0: 2, 1: 3, 2: 3}
+    _write_model(vocab, count, trainer, b"", folder, kinds)
     added = {
         str(number): {"content": token, "special": kind == 3 or number < 3}
         for number, (token, kind) in enumerate(zip(vocab.tokens, vocab.types, strict=True))
@@ -319,6 +352,31 @@ def write_pieces(name: str, folder: Path) -> Vocab:
     settings = {"tokenizer_class": "LlamaTokenizer", **vocab.roles(), "added_tokens_decoder": added}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
     return vocab
+
+
+def _write_model(
+    vocab: Vocab,
+    count: int,
+    trainer: bytes,
+    normalizer: bytes,
+    folder: Path,
+    kinds: Mapping[int, int] | None = None,
+) -> None:
+    """Write the pieces below ``count`` with what is said of them; ``kinds`` are types that the GGUF has otherwise."""
+    import struct
+
+    message = bytearray()
+    for number in range(count):
+        text = vocab.tokens[number].encode()
+        kind = (kinds or {}).get(number, vocab.types[number])
+        score = struct.pack("<f", vocab.scores[number] if kind == 1 else 0.0)
+        piece = b"\x0a" + _varint(len(text)) + text + b"\x15" + score + b"\x18" + _varint(kind)
+        message += b"\x0a" + _varint(len(piece)) + piece
+    message += b"\x12" + _varint(len(trainer)) + trainer
+    if normalizer:
+        message += b"\x1a" + _varint(len(normalizer)) + normalizer
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.model").write_bytes(bytes(message))
 
 
 def _varint(value: int) -> bytes:

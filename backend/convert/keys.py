@@ -11,7 +11,7 @@ import numpy as np
 
 from data.gguf import layout
 
-_UINT32, _INT32, _FLOAT32 = 4, 5, 6
+_UINT8, _UINT32, _INT32, _FLOAT32 = 0, 4, 5, 6
 _LENGTH = struct.Struct("<Q")
 _TYPE = struct.Struct("<I")
 Item = int | float | bool | str | bytes
@@ -62,6 +62,11 @@ class Keys:
         if values:
             self._entries[name] = _Entry(layout.ARRAY, values)
 
+    def blob(self, name: str, value: bytes) -> None:
+        """Set an array of bytes (uint8); not an empty one."""
+        if value:
+            self._entries[name] = _Entry(layout.ARRAY, bytearray(value))
+
     def packed(self) -> bytes:
         """Return all keys as they stand in the file."""
         return b"".join(self.each_packed().values())
@@ -90,6 +95,8 @@ def _pack(entry: _Entry) -> bytes:
 def _pack_array(values: Sequence[Item]) -> bytes:
     first = values[0]
     head = _LENGTH.pack(len(values))
+    if isinstance(values, bytearray):
+        return _TYPE.pack(_UINT8) + head + bytes(values)
     if isinstance(first, (str, bytes)):
         return _TYPE.pack(layout.STRING) + head + _packed_strings(cast("Sequence[str | bytes]", values))
     kind = layout.BOOL if isinstance(first, bool) else _FLOAT32 if isinstance(first, float) else _INT32

@@ -8,11 +8,13 @@ scores and no control tokens, with which llama.cpp cuts words wrongly; here that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 from backend.convert import sentencepiece
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.special import read_special
+from backend.convert.unigram import MODEL, Unigrams, described
 from backend.convert.vocabulary import TokenType, Vocabulary, looks_special, read_tokenizer_json, too_many_tokens
 
 _PAD_SCORE: Final = -10000.0
@@ -50,10 +52,25 @@ class _Table:
         """Set an added token as Phi-3 and InternLM 2 do, whatever its text looks like."""
         self.put(number, text.encode(), _ADDED_SCORE, TokenType.CONTROL if special else TokenType.USER_DEFINED)
 
-    def vocabulary(self, folder: ModelFolder, description: Json | None) -> Vocabulary:
+    def vocabulary(
+        self, folder: ModelFolder, description: Json | None, unigrams: Unigrams | None = None
+    ) -> Vocabulary:
         """Return the table with the special tokens of ``folder``."""
         special = read_special(folder, description, merges=False, tokens=self.size)
-        return Vocabulary("llama", "default", self.tokens, self.types, special, scores=self.scores)
+        found = Vocabulary("llama", "default", self.tokens, self.types, special, scores=self.scores)
+        return found if unigrams is None else _cut_by_likelihood(found, unigrams)
+
+
+def _cut_by_likelihood(found: Vocabulary, unigrams: Unigrams) -> Vocabulary:
+    """Return ``found`` as llama.cpp takes unigrams; those would end every text with EOS where nothing forbids it."""
+    found.special.add = {"bos": True, "eos": False, **found.special.add}
+    types = list(found.types)
+    if (unknown := found.special.ids.get("unk")) is not None:
+        types[unknown] = TokenType.UNKNOWN
+    # Where llama.cpp merges spaces it puts one before a text as well, whatever the other flag says.
+    merges = unigrams.merges_spaces and unigrams.adds_prefix
+    flags = {"add_space_prefix": unigrams.adds_prefix, "remove_extra_whitespaces": merges}
+    return replace(found, model=MODEL, types=types, middle_flags=flags, charsmap=unigrams.charsmap)
 
 
 def is_sentencepiece(description: Json) -> bool:
@@ -76,7 +93,7 @@ def read_model(folder: ModelFolder, description: Json | None, size: int) -> Voca
     for number, text, special in _added_tokens(description):
         if 0 <= number < size and table.types[number] == TokenType.UNUSED:
             table.add(number, text, special=special)
-    return table.vocabulary(folder, description)
+    return table.vocabulary(folder, description, sentencepiece.unigrams(folder.path / sentencepiece.FILE))
 
 
 def read_description(folder: ModelFolder, description: Json, size: int) -> Vocabulary:
@@ -90,7 +107,7 @@ def read_description(folder: ModelFolder, description: Json, size: int) -> Vocab
         if not 0 <= number < size:
             raise too_many_tokens(number, size)
         table.add(number, text, special=special)
-    return table.vocabulary(folder, description)
+    return table.vocabulary(folder, description, described(description))
 
 
 def read_phi(folder: ModelFolder, size: int) -> Vocabulary:

@@ -2,7 +2,9 @@
 
 Source of the format: google/sentencepiece `sentencepiece_model.proto`: ``ModelProto.pieces`` is field 1, a piece has
 its text in field 1, its score (float) in field 2 and its type in field 3; ``ModelProto.normalizer_spec`` is field 3,
-its ``add_dummy_prefix`` (true where it is not said) field 3 of that.
+its ``add_dummy_prefix`` (true where it is not said) field 3 of that, ``precompiled_charsmap`` field 2 and
+``remove_extra_whitespaces`` (true as well) field 4; ``trainer_spec`` is field 2, its ``model_type`` (unigrams where it
+is not said) field 3.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from backend.convert.unigram import Unigrams
 from data.errors import RequestError
 from data.i18n import _
 
@@ -21,6 +24,7 @@ FILE: Final = "tokenizer.model"
 BYTE_TOKEN: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _NORMAL: Final = 1
+_UNIGRAM: Final = 1
 _Parsed = TypeVar("_Parsed")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -42,6 +46,24 @@ def read_pieces(path: Path) -> list[Piece]:
 def adds_prefix(path: Path) -> bool:
     """Say whether a text gets a space before it; RequestError where the file is damaged."""
     return _read(path, _adds_prefix)
+
+
+def unigrams(path: Path) -> Unigrams | None:
+    """Return how texts are changed before they are cut into unigrams; None for a model that merges by rank.
+
+    RequestError where the file is damaged.
+    """
+    return _read(path, _unigrams)
+
+
+def _unigrams(raw: bytes) -> Unigrams | None:
+    trainers = [value for number, value in _fields(raw) if number == 2 and isinstance(value, bytes)]
+    kinds = [value for trainer in trainers for number, value in _fields(trainer) if number == 3]
+    if not trainers or (kinds and kinds[-1] != _UNIGRAM):
+        return None
+    found = {number: value for message in _messages(raw, 3) for number, value in _fields(message)}
+    charsmap = found.get(2, b"")
+    return Unigrams(charsmap if isinstance(charsmap, bytes) else b"", bool(found.get(3, 1)), bool(found.get(4, 1)))
 
 
 def _read(path: Path, parse: Callable[[bytes], _Parsed]) -> _Parsed:

@@ -37,7 +37,7 @@ class Vocabulary:
     """Everything below ``tokenizer.`` in a GGUF."""
 
     model: str
-    """``gpt2`` (byte-level BPE) or ``llama`` (SentencePiece)"""
+    """``gpt2`` (byte-level BPE), ``llama`` (SentencePiece, merged by rank) or ``t5`` (its unigrams)"""
     pre: str
     tokens: Sequence[str | bytes]
     types: Sequence[int]
@@ -48,6 +48,8 @@ class Vocabulary:
     """Flags by name, written before everything else; llama.cpp's order differs from family to family"""
     middle_flags: dict[str, bool] = field(default_factory=dict[str, bool])
     """Those between the tokens and the special ones"""
+    charsmap: bytes = b""
+    """Of unigrams: SentencePiece's table of characters"""
     extra_ids: dict[str, int] = field(default_factory=dict[str, int])
     last_flags: dict[str, bool] = field(default_factory=dict[str, bool])
 
@@ -60,6 +62,7 @@ class Vocabulary:
         keys.array("tokenizer.ggml.scores", self.scores)
         keys.array("tokenizer.ggml.token_type", self.types)
         _add_flags(keys, self.middle_flags)
+        keys.blob("tokenizer.ggml.precompiled_charsmap", self.charsmap)
         self.special.add_keys(keys)
         SpecialTokens(ids=self.extra_ids).add_keys(keys)
         _add_flags(keys, self.last_flags)

@@ -7,6 +7,7 @@ them; BOS comes before everything, even before a BOS that is there already.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -97,11 +98,13 @@ def tokenizer_json(vocabulary: Vocabulary) -> _Json:
             return _bpe(vocabulary)
         case "llama":
             return _sentencepiece(vocabulary)
+        case "t5" if len(vocabulary.scores) == len(vocabulary.tokens):
+            return _unigrams(vocabulary)
         case model:
             raise AppError(
                 _("The tokens of this model cannot be counted here"),
                 _("Its tokenizer is of the kind {kind}.", kind=repr(model)),
-                _("Byte-level BPE (gpt2) and SentencePiece (llama) are known."),
+                _("Byte-level BPE (gpt2) and SentencePiece (llama, t5) are known."),
             )
 
 
@@ -166,6 +169,29 @@ def _sentencepiece(vocabulary: Vocabulary) -> _Json:
         model={
             **_model(ids, [pair[3:] for pair in pairs], rule),
             "unk_token": vocabulary.text(vocabulary.numbers.get("unknown_token_id", 0)),
+        },
+    )
+
+
+def _unigrams(vocabulary: Vocabulary) -> _Json:
+    """Return SentencePiece's unigrams; there are no bytes for characters that they lack (``llm_tokenizer_ugm``)."""
+    steps: list[_Json] = []
+    if vocabulary.charsmap:
+        steps.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(vocabulary.charsmap).decode()})
+    if vocabulary.switches.get("remove_extra_whitespaces", False):
+        steps.append({"type": "Replace", "pattern": {"Regex": "^ +| +$"}, "content": ""})
+        steps.append({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
+    steps.append(_replaced(prepends=vocabulary.switches.get("add_space_prefix", False)))
+    return _tokenizer(
+        vocabulary,
+        normalizer={"type": "Sequence", "normalizers": steps},
+        pre_tokenizer=None,
+        decoder=_piece_decoder(),
+        model={
+            "type": "Unigram",
+            "unk_id": vocabulary.numbers.get("unknown_token_id", 2),
+            "vocab": [list(pair) for pair in zip(vocabulary.tokens, vocabulary.scores, strict=True)],
+            "byte_fallback": False,
         },
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -60,7 +60,7 @@ class Vocabulary:
     """Tokens and the keys about them."""
 
     model: str
-    """gpt2 (BPE), llama (SentencePiece), …"""
+    """gpt2 (BPE), llama (SentencePiece), t5 (its unigrams), …"""
     pre: str
     architecture: str
     name: str
@@ -73,6 +73,8 @@ class Vocabulary:
     """``tokenizer.ggml.*`` keys that are whole numbers"""
     switches: Mapping[str, bool] = field(repr=False)
     """``tokenizer.ggml.*`` keys that are true or false"""
+    charsmap: bytes = field(default=b"", repr=False)
+    """Of unigrams: SentencePiece's table of characters"""
 
     @property
     def bos(self) -> int | None:
@@ -87,7 +89,7 @@ class Vocabulary:
     @property
     def eos(self) -> int | None:
         """The id of EOS."""
-        return self.numbers.get("eos_token_id", {"llama": 2, "gpt2": 11}.get(self.model))
+        return self.numbers.get("eos_token_id", {"llama": 2, "gpt2": 11, "t5": 1}.get(self.model))
 
     def adds_bos(self, version: str = "") -> bool:
         """Say whether the runner of an Ollama of ``version`` puts BOS before a prompt."""
@@ -117,14 +119,14 @@ class Vocabulary:
     @property
     def seams(self) -> frozenset[str] | None:
         """The special tokens, where a blank stands before every other text (SentencePiece); None where none does."""
-        if self.model != "llama" or not self.switches.get("add_space_prefix", True):
+        if self.model not in ("llama", "t5") or not self.switches.get("add_space_prefix", self.model == "llama"):
             return None
         return frozenset(token for number, token in enumerate(self.tokens) if token and self.is_special(number))
 
     @property
     def adds_eos(self) -> bool:
         """Whether the runner puts EOS behind a prompt."""
-        return self.switches.get("add_eos_token", False) and self.eos is not None
+        return self.switches.get("add_eos_token", self.model == "t5") and self.eos is not None
 
     def text(self, number: int | None) -> str:
         """Return the text of a token; empty for None and for numbers that are none."""
@@ -155,6 +157,7 @@ def from_header(header: Header) -> Vocabulary:
     merges, scores = header.array(f"{_KEY}merges"), header.array(f"{_KEY}scores")
     keys = {name.removeprefix(_KEY): value for name, value in header.keys.items() if name.startswith(_KEY)}
     texts = tuple(tokens.texts())
+    charsmap = header.array(f"{_KEY}precompiled_charsmap")
     return Vocabulary(
         model=header.text(f"{_KEY}model"),
         pre=header.text(f"{_KEY}pre"),
@@ -166,6 +169,7 @@ def from_header(header: Header) -> Vocabulary:
         scores=tuple(float(cast("float", value)) for value in scores.values()) if scores else (),
         numbers={name: v for name, v in keys.items() if isinstance(v, int) and not isinstance(v, bool)},
         switches={name: v for name, v in keys.items() if isinstance(v, bool)},
+        charsmap=_bytes(charsmap.values()) if charsmap else b"",
     )
 
 
@@ -187,6 +191,7 @@ def from_shown(info: Mapping[str, object], model: str) -> Vocabulary:
         scores=tuple(float(cast("float", value)) for value in _list(keys.get("scores"))),
         numbers={name: v for name, v in keys.items() if isinstance(v, int) and not isinstance(v, bool)},
         switches={name: v for name, v in keys.items() if isinstance(v, bool)},
+        charsmap=_bytes(_list(keys.get("precompiled_charsmap"))),
     )
 
 
@@ -203,6 +208,11 @@ def bpe_rules() -> Mapping[str, BpeRule]:
         )
         found.update(dict.fromkeys(cast("list[str]", entry["names"]), rule))
     return found
+
+
+def _bytes(values: Iterable[object]) -> bytes:
+    """Return the bytes of an array of them; some programs write them signed."""
+    return bytes(int(cast("int", value)) & 0xFF for value in values)
 
 
 def _list(value: object) -> list[object]:

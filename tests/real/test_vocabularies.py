@@ -1,8 +1,8 @@
 """Every real vocabulary at hand: turned into a Hugging Face tokenizer and converted back, it is the one that it was.
 
 Three judges: llama.cpp's script (the tokenizer's keys), llama-tokenize (ids of llama.cpp's own test texts with the
-converted file) and the ids that llama.cpp keeps beside the texts. Not here: WordPiece, unigram and Gemma 4's
-vocabularies, whose architectures the converter does not know.
+converted file) and the ids that llama.cpp keeps beside the texts. Unigrams are in
+test_unigrams.py. Not here: WordPiece and Gemma 4's vocabulary, whose architectures the converter does not know.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def test_special_tokens_are_whole_and_the_rest_is_bytes() -> None:
     assert [RUNNER.vocabulary.text(number) for number in ids] == ["<s>", "Ã", "©", "<|eot_id|>"]
     assert RUNNER.pieces(ids) == ["<s>", "<0xC3>", "<0xA9>", "<|eot_id|>"]
     with pytest.raises(AppError, match="cannot be counted"):
-        Runner(replace(vocabulary(), model="t5"))
+        Runner(replace(vocabulary(), model="rwkv"))
     with pytest.raises(AppError, match="cannot be counted"):
         Runner(vocabulary(pre="of-tomorrow"))
 
