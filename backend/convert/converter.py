@@ -34,6 +34,8 @@ class Overrides:
     """The text of the token that ends an answer"""
     eot: str | None = None
     """The text of the token that ends a turn"""
+    description: str | None = None
+    """``general.description``"""
 
     @property
     def any(self) -> bool:
@@ -139,14 +141,16 @@ def convert(
     add_bos: bool | None = None,
     eos: str | None = None,
     eot: str | None = None,
+    description: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> ConvertReport:
     """Write the model in the folder ``source`` to the file ``target``.
 
-    ``outtype`` is f32, f16, bf16, q8_0 or auto (the source's own 16-bit type). ``name`` becomes ``general.name``. The
-    four after it replace what the folder's tokenizer says. ``progress`` gets bytes of weights written and in all. The
-    target is replaced only when the new file is whole and has been read back; memory stays under 300 MB.
+    ``outtype`` is f32, f16, bf16, q8_0 or auto (the source's own 16-bit type). ``name`` and ``description`` become
+    ``general.`` keys; the four between them replace what the folder's tokenizer says. ``progress`` gets bytes of weights
+    written and in all. The target is replaced only when the new file is whole and has been read back; memory stays
+    under 300 MB.
 
     Raises RequestError for a folder that cannot be converted, AppError for NaN or Inf, a full disk or a failing one,
     and ``stream.Stopped`` soon after ``stop_requested`` says so. Nothing is left behind in any of these cases.
@@ -154,7 +158,7 @@ def convert(
     plan = make_plan(source, outtype)
     with SourceDigests() as passed:
         passed.begin(next(part.weight.path for tensor in plan.tensors for part in tensor.parts))
-        head, vocabulary = _head(plan, name, Overrides(chat_template, add_bos, eos, eot))
+        head, vocabulary = _head(plan, name, Overrides(chat_template, add_bos, eos, eot, description))
         return _written(plan, head, vocabulary, source, target, passed, progress, stop_requested)
 
 
@@ -239,6 +243,8 @@ def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: 
 
 def override(keys: Keys, overrides: Overrides, id_of: Callable[[str], int | None]) -> None:
     """Set what ``overrides`` changes; ``id_of`` knows the vocabulary. RequestError for a token that it lacks."""
+    if overrides.description is not None:
+        keys.text("general.description", overrides.description)
     if overrides.chat_template is not None:
         keys.text(CHAT_TEMPLATE, overrides.chat_template)
     if overrides.add_bos is not None:

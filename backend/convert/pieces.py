@@ -52,9 +52,7 @@ class _Table:
         """Set an added token as Phi-3 and InternLM 2 do, whatever its text looks like."""
         self.put(number, text.encode(), _ADDED_SCORE, TokenType.CONTROL if special else TokenType.USER_DEFINED)
 
-    def vocabulary(
-        self, folder: ModelFolder, description: Json | None, unigrams: Unigrams | None = None
-    ) -> Vocabulary:
+    def vocabulary(self, folder: ModelFolder, description: Json | None, unigrams: Unigrams | None = None) -> Vocabulary:
         """Return the table with the special tokens of ``folder``."""
         special = read_special(folder, description, merges=False, tokens=self.size)
         found = Vocabulary("llama", "default", self.tokens, self.types, special, scores=self.scores)

@@ -1,7 +1,8 @@
 """The file beside a GGUF that says where it comes from: source, training run, digests, and what made it.
 
-It stands beside the GGUF and not in its ``general.`` keys, so that a GGUF stays, byte for byte, what llama.cpp's script
-makes of the same folder, and so that it can name the digest of the whole file.
+It stands beside the GGUF, so that it can name the digest of the whole file. A GGUF that is made after a training says
+the run itself as well (``general.description``), for those who get it alone; any other stays, byte for byte, what
+llama.cpp's script makes of the same folder.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
     value = {
         "version": VERSION,
         "made_at": rfc3339(moment),
-        "made_by": {"program": "paddock", "version": importlib.metadata.version("llama-paddock")},
+        "made_by": {"program": "paddock", "version": _version()},
         "gguf": {
             "file": report.target.name,
             "bytes": report.size_bytes,
@@ -74,6 +75,27 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             _("Check the folder's permissions and its free space; the GGUF itself is complete."),
         ) from error
     return path
+
+
+def description_of(folder: Path) -> str | None:
+    """Return the training that the weights in ``folder`` come from, in a line; None where nobody recorded one.
+
+    A base on this machine is named without its place: the file may go out into the world.
+    """
+    run = _run(folder)
+    job, base = (run or {}).get("job"), (run or {}).get("model")
+    if run is None or not isinstance(job, str) or not job:
+        return None
+    said = [f"run {job}"]
+    if isinstance(base, str) and base:
+        said.append(f"base {Path(base).name if Path(base).is_absolute() else base}")
+    if isinstance(template := run.get("template"), str):
+        said.append(f"template {template}")
+    return f"Fine-tuned with LLaMA-Factory by Paddock {_version()}: {', '.join(said)}."
+
+
+def _version() -> str:
+    return importlib.metadata.version("llama-paddock")
 
 
 def read_sidecar(gguf: Path) -> Mapping[str, object] | None:

@@ -74,6 +74,13 @@ class _Job:
     def name(self) -> str | None:
         return _text_or_none(self.params, "name")
 
+    @property
+    def description(self) -> str | None:
+        """The training, for those who get the GGUF alone; None where the job knows of none."""
+        from backend.convert.sidecar import description_of  # noqa: PLC0415 - as in main
+
+        return description_of(self.source) if self.facts else None
+
     def progress(self, done: int, total: int) -> None:
         self.reporter.progress(done, total, "bytes")
 
@@ -119,7 +126,7 @@ def main(reporter: Reporter) -> None:
     if report.left_out:
         sys.stdout.write(f"The text only: {report.left_out} weights of the model's eyes were left out.\n")
     reporter.artifact(target, "gguf")
-    sidecar = write_sidecar(report, changed=_changed(job.name, job.facts), moment=now())
+    sidecar = write_sidecar(report, changed=_changed(job), moment=now())
     reporter.artifact(sidecar, "sidecar")
     reporter.result(**report.as_json(), sidecar=str(sidecar), seconds=round(time.monotonic() - began, 3))
 
@@ -147,7 +154,7 @@ def _by_another(job: _Job, target: Path, outtype: str, maker: Script | Importer)
     from backend.convert.script import convert_by_script  # noqa: PLC0415
 
     facts = job.facts
-    overrides = Overrides(facts.chat_template, facts.add_bos, facts.eos, facts.eot) if facts else None
+    overrides = Overrides(facts.chat_template, facts.add_bos, facts.eos, facts.eot, job.description) if facts else None
     if isinstance(maker, Importer):
         job.reporter.stage("convert", _("Convert to GGUF with Ollama's import"))
         return convert_by_import(
@@ -197,6 +204,7 @@ def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
         add_bos=facts.add_bos if facts else None,
         eos=facts.eos if facts else None,
         eot=facts.eot if facts else None,
+        description=job.description,
         progress=job.progress,
         stop_requested=job.stop,
     )
@@ -207,10 +215,12 @@ def _text_or_none(params: Mapping[str, object], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _changed(name: str | None, facts: GgufFacts | None) -> list[str]:
+def _changed(job: _Job) -> list[str]:
     """Return the keys of the GGUF that were given, where llama.cpp's script would read them out of the folder."""
+    facts = job.facts
     given = {
-        "general.name": name,
+        "general.name": job.name,
+        "general.description": job.description,
         "tokenizer.chat_template": facts and facts.chat_template,
         "tokenizer.ggml.add_bos_token": facts and facts.add_bos,
         "tokenizer.ggml.eos_token_id": facts and facts.eos,
