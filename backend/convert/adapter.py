@@ -144,8 +144,11 @@ def _alpha(config: Json) -> float:
 
 
 def _refuse_unsayable(config: Json) -> None:
-    if config.get("peft_type") != "LORA":
-        raise _unsayable(_("It is of the kind {kind}.", kind=str(config.get("peft_type"))))
+    kind = config.get("peft_type")
+    if kind is None:
+        raise _unsayable(_("Its adapter_config.json does not say what kind of adapter it is (peft_type)."))
+    if kind != "LORA":
+        raise _unsayable(_("It is of the kind {kind}.", kind=str(kind)))
     if config.get("use_dora") is True:
         raise _unsayable(_("It was trained with DoRA, which scales the base's columns too."))
     start = str(config.get("init_lora_weights")).lower()

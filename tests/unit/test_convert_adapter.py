@@ -14,6 +14,7 @@ from backend.convert.converter import convert_adapter
 from data.errors import RequestError
 from data.gguf import check, read_header
 from tests.unit.model_folder import write_adapter, write_model
+from tui.commands.root import run as run_command
 
 RANK = 4
 SHAPES = {
@@ -135,3 +136,14 @@ def test_what_a_gguf_adapter_cannot_say_is_refused(tmp_path: Path, changes: dict
     with pytest.raises(RequestError, match="cannot be written as a GGUF adapter") as caught:
         convert_adapter(adapter(tmp_path, **changes), tmp_path / "a.gguf")
     assert "Merge it first" in caught.value.hint.english()
+
+
+def test_the_command_refuses_it_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PADDOCK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    adapter(tmp_path, peft_type=None)
+    assert run_command(["convert", "lora", "--adapter"]) == 2
+    assert "does not say what kind of adapter" in capsys.readouterr().err
+    assert not (tmp_path / "home" / "state" / "jobs").exists()

@@ -153,6 +153,8 @@ def convert(
             _("The others take whole models only."),
             _("Leave --converter out, or merge the adapter first (paddock export)."),
         )
+    if adapter:
+        check_adapter(source, services.workspace / base.expanduser() if base else None)
     training = None if adapter else recorded_training(source, template, services)
     for note in () if adapter else foresee(source, converter, outtype, services).notes():
         console.tell(f"{console.paint('!', 'warn')} {note}")
@@ -243,6 +245,13 @@ def default_target(source: Path, outtype: str, base: Path | None = None, *, adap
     if adapter:
         return source / file_name(title_of(source, str(base or base_of(source))), outtype, is_adapter=True)
     return source / file_name(title_of(source), outtype, counts_of(source))
+
+
+def check_adapter(source: Path, base: Path | None) -> None:
+    """Raise RequestError for an adapter that cannot become one of GGUF; reads its headers only."""
+    from backend.convert.adapter import plan_adapter, read_adapter  # noqa: PLC0415 - numpy comes with it
+
+    plan_adapter(read_adapter(source, base), OWN_TYPE)
 
 
 def check_adapter_folder(folder: Path) -> Path:
