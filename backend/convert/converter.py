@@ -147,9 +147,9 @@ def convert(
 ) -> ConvertReport:
     """Write the model in the folder ``source`` to the file ``target``.
 
-    ``outtype`` is f32, f16, bf16, q8_0 or auto (the source's own 16-bit type). ``name`` and ``description`` become
-    ``general.`` keys; the four between them replace what the folder's tokenizer says. ``progress`` gets bytes of
-    weights written and in all. The target is replaced only when the new file is whole and has been read back; memory stays
+    ``outtype`` is f32, f16, bf16, q8_0 or auto (the source's own 16-bit type). ``name`` and ``description`` are keys
+    of ``general.``; the four between them replace what the folder's tokenizer says. ``progress`` gets bytes of weights
+    written and in all. The target is replaced only when the new file is whole and has been read back; memory stays
     under 300 MB.
 
     Raises RequestError for a folder that cannot be converted, AppError for NaN or Inf, a full disk or a failing one,
