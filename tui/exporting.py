@@ -81,6 +81,21 @@ async def storage(paths: Paths, settings: Settings, environ: Mapping[str, str], 
     return await storage_of(paths, settings, host=asked.host, want_private=asked.private, environ=environ)
 
 
+async def taken(paths: Paths, settings: Settings, environ: Mapping[str, str], wanted: ExportPlan) -> str:
+    """Return where the server of ``wanted`` has a model of that name already, empty where it has not; starts none.
+
+    Raises AppError for what is no name, and for a server that was named and does not answer.
+    """
+    from backend.deploy.taken import place_of  # noqa: PLC0415
+    from backend.ollama.name import parse_name  # noqa: PLC0415
+
+    asked = wanted.deployment
+    if asked is None:
+        return ""
+    name = parse_name(asked.name)
+    return await place_of(paths, settings, name, host=asked.host, want_private=asked.private, environ=environ)
+
+
 def look_ahead(
     paths: Paths,
     settings: Settings,
