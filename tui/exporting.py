@@ -148,12 +148,15 @@ def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:
     return str(draft(dataclasses.replace(wanted, deployment=deployment), settings, paths))
 
 
-def modelfile_problem(text: str) -> AppError | None:
-    """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is."""
-    from backend.deploy.request import Deployment  # noqa: PLC0415
+def modelfile_problem(text: str, gguf: str = "") -> AppError | None:
+    """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is.
+
+    ``gguf`` is what its FROM has to name; empty where that does not count.
+    """
+    from backend.deploy.request import read_edited  # noqa: PLC0415
 
     try:
-        Deployment(gguf="model.gguf", name="model", edited=text).check()
+        read_edited(text, gguf)
     except RequestError as error:
         return error
     return None

@@ -267,11 +267,11 @@ class Services:
 
         return exporting.modelfile(self.paths, self.settings, plan)
 
-    def modelfile_problem(self, text: str) -> AppError | None:
-        """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is."""
+    def modelfile_problem(self, text: str, gguf: str) -> AppError | None:
+        """Return what is wrong with the Modelfile that goes with ``gguf``, with line and column; None: nothing is."""
         from tui import exporting  # noqa: PLC0415 - not needed for the first frame
 
-        return exporting.modelfile_problem(text)
+        return exporting.modelfile_problem(text, gguf)
 
     # -- GGUF -----------------------------------------------------------------------------------------------------
 

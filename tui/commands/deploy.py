@@ -14,8 +14,9 @@ import click
 
 from backend.convert.names import AUTO
 from backend.deploy.create import check_gguf
-from backend.deploy.request import Deployment
+from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.storage import Storage
+from backend.deploy.written import check_sources, check_template, check_written
 from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
@@ -146,7 +147,7 @@ def _plan(wish: Wish, services: Services) -> ExportPlan:
     if source.kind == "gguf":
         _check_gguf(source.path, deployment.quantize)
     if deployment.modelfile:
-        deployment = _with_modelfile(deployment, wish, is_trained=bool(plan.template))
+        deployment = _with_modelfile(deployment, wish, source.path, is_trained=bool(plan.template))
     return dataclasses.replace(plan, deployment=deployment)
 
 
@@ -215,12 +216,19 @@ def _check_gguf(path: Path, quantize: str) -> None:
         raise RequestError(error.title, error.detail, error.hint) from error
 
 
-def _with_modelfile(deployment: Deployment, wish: Wish, *, is_trained: bool) -> Deployment:
-    """Read the Modelfile now: one that cannot be read is the request's fault, and nothing has been started.
+def _with_modelfile(deployment: Deployment, wish: Wish, weights: Path, *, is_trained: bool) -> Deployment:
+    """Read the Modelfile now: one that cannot be used is the request's fault, and nothing has been started.
 
     One that was named stands for what the training says, which still serves the proof.
     """
     try:
+        file = modelfile_at(Path(deployment.modelfile))
+        written = read_modelfile(file)
+        if wish.modelfile:
+            check_written(written, str(file))
+            check_sources(written, str(file), [weights, Path(deployment.gguf)], file.parent)
+        elif not (is_trained or deployment.template):
+            check_template(written, str(file))
         values = deployment.values()
         edited = str(values) if wish.modelfile and is_trained else ""
     except AppError as error:
