@@ -81,6 +81,21 @@ async def storage(paths: Paths, settings: Settings, environ: Mapping[str, str], 
     return await storage_of(paths, settings, host=asked.host, want_private=asked.private, environ=environ)
 
 
+async def taken(paths: Paths, settings: Settings, environ: Mapping[str, str], wanted: ExportPlan) -> str:
+    """Return where the server of ``wanted`` has a model of that name already, empty where it has not; starts none.
+
+    Raises AppError for what is no name, and for a server that was named and does not answer.
+    """
+    from backend.deploy.taken import place_of  # noqa: PLC0415
+    from backend.ollama.name import parse_name  # noqa: PLC0415
+
+    asked = wanted.deployment
+    if asked is None:
+        return ""
+    name = parse_name(asked.name)
+    return await place_of(paths, settings, name, host=asked.host, want_private=asked.private, environ=environ)
+
+
 def look_ahead(
     paths: Paths,
     settings: Settings,
@@ -133,12 +148,15 @@ def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:
     return str(draft(dataclasses.replace(wanted, deployment=deployment), settings, paths))
 
 
-def modelfile_problem(text: str) -> AppError | None:
-    """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is."""
-    from backend.deploy.request import Deployment  # noqa: PLC0415
+def modelfile_problem(text: str, gguf: str = "") -> AppError | None:
+    """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is.
+
+    ``gguf`` is what its FROM has to name; empty where that does not count.
+    """
+    from backend.deploy.request import read_edited  # noqa: PLC0415
 
     try:
-        Deployment(gguf="model.gguf", name="model", edited=text).check()
+        read_edited(text, gguf)
     except RequestError as error:
         return error
     return None

@@ -251,11 +251,11 @@ class Services:
         return exporting.plan(exporting.source((self.workspace / path.expanduser()).absolute()), self.workspace)
 
     async def export_prospect(self, plan: ExportPlan) -> Prospect:
-        """Say what ``plan`` would do and take; raises RequestError for what makes it impossible."""
+        """Say what ``plan`` would do and take; raises AppError for what makes it impossible."""
         from tui import exporting  # noqa: PLC0415 - not needed for the first frame
 
-        offers = await self.model_offers() if plan.deployment else []
-        models = [offer.name for offer in offers]
+        place = await exporting.taken(self.paths, self.settings, self.environ, plan)
+        models = [plan.deployment.name] if plan.deployment and place else []
         stored = await exporting.storage(self.paths, self.settings, self.environ, plan)
         return await asyncio.to_thread(
             exporting.look_ahead, self.paths, self.settings, self.environ, plan, models, stored
@@ -267,11 +267,11 @@ class Services:
 
         return exporting.modelfile(self.paths, self.settings, plan)
 
-    def modelfile_problem(self, text: str) -> AppError | None:
-        """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is."""
+    def modelfile_problem(self, text: str, gguf: str) -> AppError | None:
+        """Return what is wrong with the Modelfile that goes with ``gguf``, with line and column; None: nothing is."""
         from tui import exporting  # noqa: PLC0415 - not needed for the first frame
 
-        return exporting.modelfile_problem(text)
+        return exporting.modelfile_problem(text, gguf)
 
     # -- GGUF -----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
+from backend.deploy.written import check_go, check_sources, check_written
 from backend.ollama.address import parse_address
 from backend.ollama.modelfile import Modelfile, make, parse
 from backend.ollama.name import parse_name
@@ -21,7 +22,6 @@ _QUANTIZATIONS: Final = ("q8_0", "q4_K_M", "q4_K_S", "q4_K", "bf16", "f16", "f32
 """What Ollama makes (ollama 0.24.0 and 0.32.7, ``fs/ggml/type.go`` ParseFileType); capitals do not count"""
 _TABLES: Final = frozenset({"parameters", "training"})
 _SWITCHES: Final = frozenset({"private", "unproven"})
-_NOT_TAKEN: Final = frozenset({"adapter", "draft", "renderer", "parser", "requires"})
 _MODELFILE_LIMIT_BYTES: Final = 16 << 20
 
 
@@ -46,7 +46,7 @@ class Deployment:
     """Path of a Modelfile, or of a folder with one (LLaMA-Factory's export); its FROM is not used"""
     edited: str = ""
     """Text of a Modelfile that a person wrote: it stands for template, system, parameters, training and ``modelfile``;
-    its FROM is not used, and the training still serves the proof"""
+    its FROM names ``gguf`` or nothing else, and the training still serves the proof"""
     unproven: bool = False
     """Publish the model even if the proof fails"""
     host: str = ""
@@ -61,8 +61,10 @@ class Deployment:
             parse_address(self.host)
         make(self.gguf, parameters=self.parameters)
         Training.read(self.training)
+        if self.template:
+            check_go(self.template)
         if self.edited:
-            self._written()
+            read_edited(self.edited)
         if self.quantize and self.quantize.lower() not in {name.lower() for name in _QUANTIZATIONS}:
             raise RequestError(
                 _("Ollama cannot quantise to {text}", text=repr(self.quantize)),
@@ -73,6 +75,8 @@ class Deployment:
     def spec(self, *, workspace: Path, after: tuple[str, ...] = (), chain: Chain | None = None) -> JobSpec:
         """Return the job; raises RequestError where the request is wrong."""
         self.check()
+        if self.edited:
+            read_edited(self.edited, self.gguf)
         params = {name: value for name, value in dataclasses.asdict(self).items() if value}
         return JobSpec.new(KIND, self.name, workspace=str(workspace), params=params, after=after, chain=chain)
 
@@ -97,7 +101,7 @@ class Deployment:
         Reads that file. Its template, stops and num_ctx count only where there is no run. ``edited`` stands for all.
         """
         if self.edited:
-            written = self._written()
+            written = read_edited(self.edited)
             return make(
                 self.gguf,
                 template=written.template,
@@ -117,22 +121,27 @@ class Deployment:
             messages=base.messages,
         )
 
-    def _written(self) -> Modelfile:
-        """Read ``edited``; raises RequestError with the place of a mistake, or of what cannot be deployed."""
-        written = parse(self.edited, needs_source=False)
-        wrong = next((command for command in written.commands if command.name in _NOT_TAKEN), None)
-        if wrong is not None:
-            raise RequestError(
-                _("{command} cannot be deployed", command=wrong.name.upper()),
-                _("Modelfile:{line}:{column}", line=wrong.line, column=wrong.column),
-                _("Take the line out. TEMPLATE, SYSTEM, PARAMETER, LICENSE and MESSAGE go with the weights."),
-            )
-        return written
+
+def read_edited(text: str, gguf: str = "") -> Modelfile:
+    """Read what a person made of the Modelfile of ``gguf``; raises RequestError with the place of a mistake.
+
+    Without ``gguf``, as of a job that was laid down, FROM is not looked at.
+    """
+    written = parse(text, needs_source=False)
+    check_written(written, "Modelfile")
+    if gguf:
+        check_sources(written, "Modelfile", [Path(gguf)], Path(gguf).parent)
+    return written
+
+
+def modelfile_at(path: Path) -> Path:
+    """Return the Modelfile that ``path`` means: itself, or the one in that folder."""
+    return path / "Modelfile" if path.is_dir() else path
 
 
 def read_modelfile(path: Path) -> Modelfile:
     """Read a Modelfile, or the one in a folder; raises AppError with the place of a mistake."""
-    file = path / "Modelfile" if path.is_dir() else path
+    file = modelfile_at(path)
     try:
         with file.open("rb") as stream:
             content = stream.read(_MODELFILE_LIMIT_BYTES + 1)

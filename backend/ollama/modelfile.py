@@ -34,6 +34,9 @@ class Command:
     """The parameter's name, or the message's role"""
     line: int = field(default=0, compare=False)
     column: int = field(default=0, compare=False)
+    value_line: int = field(default=0, compare=False)
+    """Where the value begins, behind its quote"""
+    value_column: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +183,13 @@ def _wrong(name: str, line: int, column: int, why: Message) -> RequestError:
     if not line:  # a value that stands in no Modelfile yet
         names = ", ".join(sorted(KNOWN))
         return RequestError(_("This cannot stand in a Modelfile"), why, _("Parameters are {names}.", names=names))
+    return mistake(name, line, column, why, _("Commands are {commands}.", commands=", ".join(sorted(COMMANDS)).upper()))
+
+
+def mistake(name: str, line: int, column: int, why: Message, hint: Message | str) -> RequestError:
+    """Return the error for what is wrong at a place of the Modelfile ``name``."""
     place = f"{name}:{line}:{column}"
-    return RequestError(
-        _("The Modelfile has a mistake"),
-        _("{place}: {why}", place=place, why=why),
-        _("Commands are {commands}.", commands=", ".join(sorted(COMMANDS)).upper()),
-    )
+    return RequestError(_("The Modelfile has a mistake"), _("{place}: {why}", place=place, why=why), hint)
 
 
 _Test = Callable[[str], bool]
@@ -240,7 +244,12 @@ class _Reader:
                 raise self._wrong(at, _("The parameter's name is missing."))
         self._blanks(start)
         line, column = self._place(start)
-        return Command(name, self._value(), key, line, column)
+        begins = self._at
+        value = self._value()
+        raw = self._text[begins : self._at]
+        text = raw.lstrip()
+        value_line, value_column = self._place(begins + len(raw) - len(text) + len(_quote(text)))
+        return Command(name, value, key, line, column, value_line, value_column)
 
     def _word(self, belongs: _Test) -> str:
         start = self._at
@@ -283,10 +292,14 @@ class _Reader:
         return _wrong(self._name, *self._place(at), why)
 
 
+def _quote(text: str) -> str:
+    """Return the quote that opens ``text``; empty where there is none."""
+    return next((quote for quote in (_TRIPLE, '"') if text.startswith(quote)), "")
+
+
 def _unquoted(text: str) -> str | None:
     """Return the value without its quotes; None while the quote that opened it is not closed."""
-    if text.startswith(_TRIPLE):
-        return text[3:-3] if len(text) >= 6 and text.endswith(_TRIPLE) else None
-    if text.startswith('"'):
-        return text[1:-1] if len(text) >= 2 and text.endswith('"') else None
-    return text
+    size = len(_quote(text))
+    if not size:
+        return text
+    return text[size:-size] if len(text) >= 2 * size and text.endswith(text[:size]) else None

@@ -78,25 +78,23 @@ class ModelfileScreen(Place):
             return
         text = self.query_one("#text", TextArea).text
         is_draft = text == self._draft
-        self._take("" if is_draft else text)
-        problem = self.services.modelfile_problem(text)
-        verdict: Parts
-        if problem is not None:
-            words = problem.detail or problem.title
-            verdict = (("✗ ", "failed"), (inert(str(words)), "text"))
-        elif is_draft:
-            verdict = (
-                ("✓ ", "done"),
-                (str(_("The draft: what the training says. Write in it to change it.")), "muted"),
-            )
-        else:
-            verdict = (
-                ("• ", "accent"),
-                (str(_("Edited: it goes to Ollama as it stands, if the proof holds.")), "text"),
-            )
-        self.query_one("#verdict", Prose).show([verdict])
-        entitle(self.query_one("#modelfile"), subtitle="" if is_draft else str(_("edited")))
+        edited = "" if is_draft or not text.strip() else text
+        self._take(edited)
+        self.query_one("#verdict", Prose).show([self._verdict(text, is_draft=is_draft)])
+        entitle(self.query_one("#modelfile"), subtitle=str(_("edited")) if edited else "")
         self.refresh_keys()
+
+    def _verdict(self, text: str, *, is_draft: bool) -> Parts:
+        if not text.strip():
+            words = _("Empty, so the draft goes to Ollama: what the training says.")
+            return (("• ", "accent"), (str(words), "text"))
+        gguf = self._plan.deployment.gguf if self._plan.deployment else ""
+        problem = self.services.modelfile_problem(text, gguf)
+        if problem is not None:
+            return (("✗ ", "failed"), (inert(str(problem.detail or problem.title)), "text"))
+        if is_draft:
+            return (("✓ ", "done"), (str(_("The draft: what the training says. Write in it to change it.")), "muted"))
+        return (("• ", "accent"), (str(_("Edited: it goes to Ollama as it stands, if the proof holds.")), "text"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a key only where it does something."""

@@ -66,6 +66,40 @@ async def test_the_draft_is_edited_and_goes_into_the_plan(app: PaddockApp, size:
         assert deployment.edited == ""
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("{{ end }}<|im_start|>assistant", "<|im_start|>assistant", ":8:1: An end is missing."),
+        ("{{ .System }}", "{{ foo }}", "Modelfile:3:4: There is no function foo."),
+        ("SYSTEM ", "FROM x\nSYSTEM ", "Modelfile:9:1: This is a second FROM"),
+        ("FROM /home", "FROM /elsewhere", "Modelfile:1:1: FROM names /elsewhere/mei"),
+    ],
+)
+async def test_what_ollama_would_refuse_is_no_edit(app: PaddockApp, old: str, new: str, why: str) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await export("e")(pilot, app)
+        await until(pilot, shows(pilot, "what the training says"))
+        app.screen.query_one("#text", TextArea).text = MODELFILE.replace(old, new)
+        await until(pilot, shows(pilot, "✗ ", why))
+
+
+async def test_an_empty_text_is_the_draft_and_says_so(app: PaddockApp) -> None:
+    async with app.run_test(size=NARROW) as pilot:
+        await export("e")(pilot, app)
+        screen = next(one for one in app.screen_stack if isinstance(one, ExportScreen))
+        await until(pilot, shows(pilot, "what the training says"))
+        text = app.screen.query_one("#text", TextArea)
+        text.text = "SYSTEM x"
+        await until(pilot, shows(pilot, "• Edited"))
+        text.text = "\n "
+        await until(pilot, shows(pilot, "• Empty, so the draft goes to Ollama"))
+        deployment = plan_of(screen).deployment
+        assert deployment is not None
+        assert deployment.edited == ""
+        await pilot.press("ctrl+r")
+        await until(pilot, shows(pilot, "✓ The draft"))
+
+
 async def test_a_mistake_that_is_left_is_marked_in_the_form(app: PaddockApp) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await export()(pilot, app)

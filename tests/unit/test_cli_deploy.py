@@ -127,7 +127,7 @@ def test_what_the_words_say_of_the_conversion_is_in_its_job(place: Path, say: Sa
 
 
 def test_a_modelfile_that_is_named_stands_for_the_training_which_serves_the_proof(place: Path, say: Say) -> None:
-    (place / "Mine").write_text("FROM y\nSYSTEM Be kind.\nPARAMETER top_k 3\nLICENSE Free\n")
+    (place / "Mine").write_text("FROM x.gguf\nSYSTEM Be kind.\nPARAMETER top_k 3\nLICENSE Free\n")
     said = say("x.gguf", "m", "--dry-run", "--modelfile", "Mine", "--template", "llama3", "-p", "seed=1")
     wanted = params(said, "deploy")
     assert wanted["training"] == {"template": "llama3"}
@@ -137,6 +137,38 @@ def test_a_modelfile_that_is_named_stands_for_the_training_which_serves_the_proo
     said = say("x.gguf", "m", "--dry-run", "--modelfile", "Mine")
     assert params(said, "deploy")["modelfile"] == str(place / "Mine")
     assert "edited" not in params(said, "deploy")
+
+
+@pytest.mark.parametrize("trained", [[], ["--template", "llama3"]], ids=["unknown", "trained"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('SYSTEM a\nTEMPLATE """{{ if .System }}a"""\n', "Mine:2:30: An end is missing."),
+        ("FROM x.gguf\nFROM x.gguf\n", "Mine:2:1: This is a second FROM"),
+        ("FROM y.gguf\nSYSTEM a\n", "Mine:1:1: FROM names y.gguf, but the weights are those of x.gguf"),
+        ("RENDERER qwen3-coder\n", "Mine:1:1: RENDERER cannot be deployed."),
+        ("", "Mine:1:1: There is no command in it."),
+    ],
+)
+def test_a_modelfile_that_cannot_be_deployed_is_refused_with_the_place(
+    text: str, why: str, trained: list[str], place: Path, say: Say
+) -> None:
+    (place / "Mine").write_text(text)
+    said = say("x.gguf", "m", "--dry-run", "--modelfile", "Mine", *trained, status=2)
+    assert said["error"]["detail"].startswith(f"{place}/{why}")
+
+
+def test_the_modelfile_of_an_export_counts_where_the_training_is_not_known(place: Path, say: Say) -> None:
+    (place / "base" / "Modelfile").write_text('FROM .\nTEMPLATE """{{ foo }}"""\n')
+    said = say("base", "m", "--dry-run", status=2)
+    assert said["error"]["detail"] == f"{place}/base/Modelfile:2:16: There is no function foo."
+    say("base", "m", "--dry-run", "--template", "llama3")
+    (place / "base" / "Modelfile").write_text('FROM .\nTEMPLATE """{{ .Prompt }}"""\n')
+    say("base", "m", "--dry-run")
+    say("base", "m", "--dry-run", "--modelfile", "base")
+    (place / "mine.tmpl").write_text("{{ .Prompt }}\n{{ foo }}")
+    said = say("base", "m", "--dry-run", "--template", "mine.tmpl", status=2)
+    assert said["error"]["detail"] == "line 2, column 4: There is no function foo."
 
 
 @pytest.mark.parametrize(

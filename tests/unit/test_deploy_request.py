@@ -35,6 +35,7 @@ def test_a_request_survives_its_way_through_the_job(tmp_path: Path) -> None:
         {"gguf": "/m.gguf", "name": "m", "unproven": "yes"},
         {"gguf": "/m.gguf", "name": "m", "edited": "TEMPLAT x"},
         {"gguf": "/m.gguf", "name": "m", "edited": "RENDERER qwen3-coder"},
+        {"gguf": "/m.gguf", "name": "m", "template": "{{ if .System }}a"},
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_starts(params: dict[str, object]) -> None:
@@ -71,7 +72,50 @@ def test_what_a_person_wrote_stands_for_everything_else(tmp_path: Path) -> None:
 def test_what_cannot_be_deployed_is_named_with_its_place() -> None:
     with pytest.raises(RequestError, match="PARSER cannot be deployed") as caught:
         Deployment(gguf="/m.gguf", name="m", edited="SYSTEM x\n  PARSER y\n").check()
-    assert caught.value.detail.english() == "Modelfile:2:3"
+    assert caught.value.detail.english() == "Modelfile:2:3: PARSER cannot be deployed."
+
+
+@pytest.mark.parametrize(
+    ("edited", "detail"),
+    [
+        ('FROM /x/m.gguf\nTEMPLATE """{{ if .System }}a"""\n', "Modelfile:2:30: An end is missing."),
+        ('SYSTEM a\nTEMPLATE "{{ foo }}"', "Modelfile:2:14: There is no function foo."),
+        ("TEMPLATE {{ foo }}", "Modelfile:1:13: There is no function foo."),
+        (
+            '\ufeff# 中\n  TEMPLATE \t"""你好 {{ .Prompt }}\r\n 好 {{ .A | b }}\r\n"""\r\n',
+            "Modelfile:3:12: There is no",
+        ),
+        ('TEMPLATE """{{ .Prompt }}\n{{ template "x" }}{{ define "x" }}{{ end }}"""', "Modelfile:2:4: Ollama refuses"),
+        (
+            "FROM /x/m.gguf\nFROM /x/m.gguf\n",
+            "Modelfile:2:1: This is a second FROM; the weights",
+        ),
+        ("SYSTEM a\n FROM /x/n.gguf\n", "Modelfile:2:2: FROM names /x/n.gguf, but the weights are those of m.gguf"),
+        ("FROM llama3.2:1b", "Modelfile:1:1: FROM names llama3.2:1b"),
+        ("FROM ~nobody-here/m.gguf", "Modelfile:1:1: FROM names ~nobody-here/m.gguf"),
+        (" \n# TEMPLATE x\n", "Modelfile:1:1: There is no command in it."),
+    ],
+)
+def test_a_mistake_that_ollama_would_find_after_hours_is_found_at_once(edited: str, detail: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        Deployment(gguf="/x/m.gguf", name="m", edited=edited).spec(workspace=Path("/x"))
+    assert caught.value.detail.english().startswith(detail)
+
+
+@pytest.mark.parametrize("source", ["/x/m.gguf", "m.gguf", "./m.gguf", "/x/../x/m.gguf", '"/x/m.gguf"', ".", "/x"])
+def test_a_from_that_names_the_weights_is_taken(source: str) -> None:
+    asked = Deployment(gguf="/x/m.gguf", name="m", edited=f"FROM {source}\nSYSTEM a\n")
+    made = Deployment.read(asked.spec(workspace=Path("/x")).params)
+    assert str(made.values()) == 'FROM /x/m.gguf\nSYSTEM """a"""\n'
+
+
+def test_a_job_that_was_laid_down_with_another_from_can_be_read() -> None:
+    params = {"gguf": "/x/m.gguf", "name": "m", "edited": "FROM elsewhere\nFROM x\nSYSTEM a\n"}
+    assert Deployment.read(params).values().sources == ("/x/m.gguf",)
+
+
+def test_of_several_templates_the_one_that_counts_is_read() -> None:
+    Deployment(gguf="/m.gguf", name="m", edited="TEMPLATE {{ foo }}\nTEMPLATE {{ .Prompt }}\n").check()
 
 
 def test_a_modelfile_that_cannot_be_read(tmp_path: Path) -> None:

@@ -14,16 +14,15 @@ import click
 
 from backend.convert.names import AUTO
 from backend.deploy.create import check_gguf
-from backend.deploy.request import Deployment
+from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.storage import Storage
+from backend.deploy.written import check_sources, check_template, check_written
 from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
 from backend.lf.find import find
 from backend.lf.peft import ADAPTER_CONFIG
-from backend.ollama.client import Client
 from backend.ollama.name import ModelName, parse_name
-from backend.ollama.private import has_manifest
 from backend.parity.template import templates_for
 from data.errors import AppError, RequestError
 from data.i18n import _
@@ -36,7 +35,6 @@ from tui.commands.convert import (
     imatrix_option,
 )
 from tui.commands.form import argument, command, flag, option, plain_option, wait_option
-from tui.commands.model_servers import running
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.exporting import Prospect
@@ -108,7 +106,7 @@ def deploy(session: Session, **words: object) -> int:
     console, services = session.console, session.services(adopt=True)
     name = parse_name(wish.name)
     plan = _plan(wish, services)
-    there, stored = asyncio.run(_there(services, name, plan))
+    there, stored = asyncio.run(_there(services, plan))
     names = [str(name)] if there else []
     prospect = exporting.look_ahead(services.paths, services.settings, services.environ, plan, names, stored)
     if wish.dry_run:
@@ -149,7 +147,7 @@ def _plan(wish: Wish, services: Services) -> ExportPlan:
     if source.kind == "gguf":
         _check_gguf(source.path, deployment.quantize)
     if deployment.modelfile:
-        deployment = _with_modelfile(deployment, wish, is_trained=bool(plan.template))
+        deployment = _with_modelfile(deployment, wish, source.path, is_trained=bool(plan.template))
     return dataclasses.replace(plan, deployment=deployment)
 
 
@@ -218,12 +216,19 @@ def _check_gguf(path: Path, quantize: str) -> None:
         raise RequestError(error.title, error.detail, error.hint) from error
 
 
-def _with_modelfile(deployment: Deployment, wish: Wish, *, is_trained: bool) -> Deployment:
-    """Read the Modelfile now: one that cannot be read is the request's fault, and nothing has been started.
+def _with_modelfile(deployment: Deployment, wish: Wish, weights: Path, *, is_trained: bool) -> Deployment:
+    """Read the Modelfile now: one that cannot be used is the request's fault, and nothing has been started.
 
     One that was named stands for what the training says, which still serves the proof.
     """
     try:
+        file = modelfile_at(Path(deployment.modelfile))
+        written = read_modelfile(file)
+        if wish.modelfile:
+            check_written(written, str(file))
+            check_sources(written, str(file), [weights, Path(deployment.gguf)], file.parent)
+        elif not (is_trained or deployment.template):
+            check_template(written, str(file))
         values = deployment.values()
         edited = str(values) if wish.modelfile and is_trained else ""
     except AppError as error:
@@ -231,15 +236,10 @@ def _with_modelfile(deployment: Deployment, wish: Wish, *, is_trained: bool) -> 
     return dataclasses.replace(deployment, edited=edited, modelfile="" if edited else deployment.modelfile)
 
 
-async def _there(services: Services, name: ModelName, plan: ExportPlan) -> tuple[str, Storage | None]:
+async def _there(services: Services, plan: ExportPlan) -> tuple[str, Storage | None]:
     """Return where a model of that name is already, empty where there is none, and the server's disk. Starts none."""
-    stored = await exporting.storage(services.paths, services.settings, services.environ, plan)
-    found = await running(services, plan.deployment.host if plan.deployment else "")
-    if not found:
-        return str(services.paths.ollama_home) if has_manifest(services.paths, name) else "", stored
-    async with Client(found[0].host) as client:
-        is_there = any(name.same_as(model.name) for model in await client.list())
-    return found[0].host if is_there else "", stored
+    around = services.paths, services.settings, services.environ
+    return await exporting.taken(*around, plan), await exporting.storage(*around, plan)
 
 
 def _agreed(console: Console, name: ModelName, place: str) -> bool:
