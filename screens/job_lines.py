@@ -209,6 +209,9 @@ def proof_lines(job: Job) -> list[Parts]:
         case {"same": int(same), "cases": int(count), "ok": bool(is_ok), "holds": bool(holds)}:
             mark = ("✓ ", "done") if is_ok else ("! ", "warn") if holds else ("✗ ", "failed")
             words = _("{same} of {count} conversations are sent as they were trained", same=same, count=count)
+            total = cast("dict[str, object]", found).get("conversations", count)
+            if total != count:
+                words = _("{words}; {count} of {total} compared", words=words, count=count, total=total)
             lines: list[Parts] = [((label, "muted"), mark, (str(words), "text"))]
             cause = Message.from_json(cast("dict[str, object]", found).get("cause"))
             return [*lines, ((" " * width_of(part(label)), ""), (inert(str(cause)), "muted"))] if cause else lines

@@ -70,7 +70,16 @@ class ProofView:
     mended: bool = False
     """It is of a Modelfile that Paddock has just written anew"""
     left_out: tuple[Message, ...] = ()
-    """Why rows of the training's own data are not among the conversations"""
+    """Why conversations, or rows of the training's own data, were not compared"""
+    skipped: tuple[tuple[str, int], ...] = ()
+    """Conversations that were not compared, each with its tokens"""
+    needed: int | None = None
+    """The num_ctx by which they could be; None where none helps"""
+
+    @property
+    def total(self) -> int:
+        """How many conversations there are, compared or not."""
+        return len(self.cases) + len(self.skipped)
 
     @property
     def same(self) -> int:
@@ -116,6 +125,11 @@ def _proof(value: Mapping[str, object]) -> ProofView:
         ),
         mended=bool(value.get("mended")),
         left_out=tuple(Message.from_json(one) for one in _list(value.get("left_out"))),
+        skipped=tuple(
+            (str(_table(one).get("name", "")), _whole(_table(one).get("tokens")) or 0)
+            for one in _list(value.get("skipped"))
+        ),
+        needed=_whole(value.get("needed")),
     )  # fmt: skip
 
 
@@ -189,16 +203,16 @@ def mending(job: Job, proof: ProofView, paths: Paths) -> JobSpec:
     workspace = Path(job.spec.workspace)
     if not proof.mendable:
         first = next((case for case in proof.cases if case.grave), None)
-        raise AppError(
-            _("A new Modelfile cannot mend this"), first.cause if first else "", first.remedy if first else ""
-        )
+        why, remedy = (first.cause, first.remedy) if first else proof.problems[0] if proof.problems else ("", "")
+        raise AppError(_("A new Modelfile cannot mend this"), why, remedy)
     if job.spec.kind == "prove":
         return dataclasses.replace(Request.read(job.spec.params), mend=True).spec(workspace=workspace)
     deployment = Deployment.read(job.spec.params)
     if job.status is Status.SUCCEEDED:
         host = str(job.state.result.get("host") or deployment.host)
         return Request(deployment.name, host=host, mend=True).spec(workspace=workspace)
-    return mended(deployment, paths).spec(workspace=workspace)
+    room = (proof.needed or 0) if not proof.cases else 0
+    return mended(deployment, paths, room=room).spec(workspace=workspace)
 
 
 def proving(model: str, host: str, template: str, workspace: Path) -> JobSpec:

@@ -24,13 +24,18 @@ _GAP: Final = 2
 def rows(proof: ProofView) -> list[Row]:
     """Return a row for each conversation, and for each of what else was looked at."""
     same = _("{same} of {count} as trained", same=proof.same, count=len(proof.cases))
+    if proof.skipped:
+        same = _("{words}, {count} not compared", words=same, count=len(proof.skipped))
     made = [_heading("cases", str(_("Conversations")), str(same))]
     for case in proof.cases:
         tokens = str(_("{count} tokens", count=case.tokens)) if case.ok else str(_("differs"))
         role = "muted" if case.ok else "failed" if case.grave else "warn"
         made.append(Row(f"case:{case.name}", ((*_mark(case), (case.name, "text")), part(tokens, role)), case.name))
+    for skipped, _tokens in proof.skipped:
+        words = part(str(_("not compared")), "muted")
+        made.append(Row(f"skipped:{skipped}", ((("· ", "muted"), (skipped, "text")), words), skipped))
     if proof.left_out:
-        name = str(_("Own data left out"))
+        name = str(_("Left out"))
         made.append(Row("left_out", ((("· ", "muted"), (name, "text")), part(str(len(proof.left_out)), "muted")), name))
     made.append(_heading("rest", str(_("And besides")), ""))
     _bos, trained, sent, is_same = proof.bos
@@ -59,7 +64,13 @@ def headline(proof: ProofView) -> Parts:
     """Return what the proof comes to in one line."""
     if proof.ok:
         words = _("Ollama sends exactly what the model was trained on.")
-        if proof.mended:
+        if proof.skipped:
+            words = _(
+                "{count} of {total} conversations compared: in them Ollama sends what the model was trained on.",
+                count=len(proof.cases),
+                total=proof.total,
+            )
+        elif proof.mended:
             words = _("The Modelfile is mended: Ollama now sends exactly what the model was trained on.")
         return (("✓ ", "done"), (str(words), "strong"))
     wrong = len(proof.cases) - proof.same
@@ -79,7 +90,16 @@ def about(proof: ProofView, key: str, width: int) -> list[Parts]:
         return list(_case(case, width))
     if key == "left_out":
         return [(("· ", "muted"), (inert(str(why)), "text")) for why in proof.left_out]
+    if key.startswith("skipped:"):
+        tokens = dict(proof.skipped)[key.removeprefix("skipped:")]
+        words = _("Its {count} tokens are more than the server keeps of a conversation.", count=tokens)
+        return [(("· ", "muted"), (str(words), "text")), *_needed(proof, tokens)]
     return list(_rest(proof, key))
+
+
+def _needed(proof: ProofView, tokens: int) -> Iterator[Parts]:
+    if proof.needed is not None and tokens < proof.needed:
+        yield (("→ ", "key"), (str(_("Give it a num_ctx of {needed}.", needed=str(proof.needed))), "text"))
 
 
 def _rest(proof: ProofView, key: str) -> Iterator[Parts]:
