@@ -49,7 +49,10 @@ class Said:
     cutoff_len: int | None = None
 
     def over(self, recorded: Trained | None, guessed: Callable[[], Template | None], model: str) -> Trained:
-        """Return what was said, else what the training recorded, else a guess; raises RequestError for nothing."""
+        """Return what was said, else what the training recorded, else a guess; raises RequestError for nothing.
+
+        What is said against the record is marked to be so.
+        """
         if self.template:
             base = recorded if recorded is not None and recorded.template == self.template else Trained(self.template)
             found = dataclasses.replace(base, source="asked")
@@ -68,7 +71,10 @@ class Said:
             found = dataclasses.replace(found, default_system=self.system)
         if self.thinking is not None:
             found = dataclasses.replace(found, enable_thinking=self.thinking)
-        return dataclasses.replace(found, cutoff_len=self.cutoff_len) if self.cutoff_len else found
+        if self.cutoff_len:
+            found = dataclasses.replace(found, cutoff_len=self.cutoff_len)
+        judged = found.against(recorded)
+        return judged if judged.departs else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +142,10 @@ def installed(
 
 
 def summary(found: Proof) -> dict[str, object]:
-    """Return ``{ok, holds, same, cases, conversations, cause, cause_id}``: what a job's result says of its proof.
+    """Return what a job's result says of its proof.
 
-    ``cases`` were compared, of so many ``conversations``.
+    ``{ok, holds, same, cases, conversations, departs, cause, cause_id}``: ``cases`` were compared, of so many
+    ``conversations``; ``departs`` as in ``Trained``.
     """
     first = first_difference(found)
     cause = first.cause if first else None
@@ -149,6 +156,7 @@ def summary(found: Proof) -> dict[str, object]:
         "same": sum(verdict.ok for verdict in found.verdicts),
         "cases": len(found.verdicts),
         "conversations": found.total,
+        "departs": list(found.trained.departs),
         "cause": words.as_json() if words else None,
         "cause_id": cause.id if cause else None,
     }
@@ -185,8 +193,11 @@ def refusal(found: Proof, hint: Message) -> AppError:
     reasons = [first.cause.message] if first is not None and first.cause is not None and first.is_grave else []
     reasons += [why for why, _remedy in found.problems()]
     why = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(found.verdicts))
+    title = _("Ollama does not send {model} what it was trained on", model=found.model)
+    if found.trained.departs:
+        title = _("Ollama does not send {model} what was asked for", model=found.model)
     return AppError(
-        _("Ollama does not send {model} what it was trained on", model=found.model),
+        title,
         _("{why} {first}", why=why, first=reasons[0]) if reasons else why,
         hint,
     )

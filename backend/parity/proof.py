@@ -135,6 +135,7 @@ class Proof:
             "offline": self.offline,
             "template": self.trained.template,
             "template_source": self.trained.source,
+            "departs": list(self.trained.departs),
             "default_system": self.expected.default_system,
             "thinking": self.trained.enable_thinking,
             "llamafactory": self.expected.llamafactory,

@@ -9,6 +9,7 @@ from rich.cells import chop_cells
 
 from data.i18n import Message, _
 from data.text import inert
+from tui.proving import praise
 from tui.widgets.cells import Parts, fit_parts, part
 from tui.widgets.table import Column, Row
 
@@ -63,15 +64,11 @@ def _check(key: str, *, ok: bool, name: str, value: str) -> Row:
 def headline(proof: ProofView) -> Parts:
     """Return what the proof comes to in one line."""
     if proof.ok:
-        words = _("Ollama sends exactly what the model was trained on.")
-        if proof.skipped:
-            words = _(
-                "{count} of {total} conversations compared: in them Ollama sends what the model was trained on.",
-                count=len(proof.cases),
-                total=proof.total,
-            )
-        elif proof.mended:
+        words = praise(len(proof.cases), proof.total, proof.departs)
+        if proof.mended and not proof.skipped and not proof.departs:
             words = _("The Modelfile is mended: Ollama now sends exactly what the model was trained on.")
+        if proof.departs:
+            return (("! ", "warn"), (str(words), "strong"))
         return (("✓ ", "done"), (str(words), "strong"))
     wrong = len(proof.cases) - proof.same
     words = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(proof.cases))

@@ -29,7 +29,7 @@ from screens.proof.lines import about, headline, rows
 from tests.unit.test_parity_proof import EXPECTED, ONE, RUNNER, SERVED, USER
 from tui.commands.console import Console
 from tui.commands.parting import lines
-from tui.proving import read_proof
+from tui.proving import in_brief, read_proof
 from tui.widgets.cells import Parts
 
 LLAMA3 = Trained("llama3")
@@ -57,9 +57,15 @@ def test_what_is_said_wins_over_the_record_and_the_record_over_a_guess() -> None
         raise AssertionError
 
     assert Said().over(RECORD, guess, "m") == RECORD
-    assert Said(system="", cutoff_len=9).over(RECORD, guess, "m") == replace(RECORD, default_system="", cutoff_len=9)
+    assert Said(system="", cutoff_len=9).over(RECORD, guess, "m") == replace(
+        RECORD, default_system="", cutoff_len=9, source="asked", departs=("default_system", "cutoff_len")
+    )
+    assert Said(cutoff_len=999).over(RECORD, guess, "m") == replace(RECORD, cutoff_len=999)
     assert Said("llama3").over(RECORD, guess, "m") == replace(RECORD, source="asked")
-    assert Said("qwen", thinking=True).over(RECORD, guess, "m") == Trained("qwen", enable_thinking=True)
+    assert Said("qwen", thinking=True).over(RECORD, guess, "m") == Trained(
+        "qwen", enable_thinking=True, departs=("template", "default_system", "enable_thinking")
+    )
+    assert Said("qwen").over(None, guess, "m") == Trained("qwen")
     assert Said().over(None, lambda: snapshot().get("qwen"), "m") == Trained("qwen", source="guess")
     with pytest.raises(RequestError, match="It is not known with which template m was trained"):
         Said().over(None, lambda: None, "m")
@@ -137,6 +143,26 @@ def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_p
     trained = replace(LLAMA3, cutoff_len=256)
     (why,) = unread([Skipped("turns", 300, 256)], cases=1, trained=trained).all_left_out()
     assert "num_ctx" not in why.english()  # the training has cut it, too
+
+
+def test_what_is_judged_against_the_record_is_not_called_what_was_trained(tmp_path: Path) -> None:
+    found = unread([], cases=1, trained=replace(LLAMA3, departs=("template",)))
+    assert found.ok
+    assert (found.as_json()["template_source"], found.as_json()["departs"]) == ("asked", ["template"])
+    text = "\n".join(str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("asked")))
+    assert "exactly what was asked for, which is not as the training recorded: template." in text
+    assert "trained on" not in text
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found)
+    assert _shown([headline(read_proof(folder.proof))]).startswith("! Ollama sends exactly what was asked for")
+    role, words = in_brief(proving.summary(found)) or ("", Message(""))
+    assert (role, words.english()) == (
+        "warn", "1 of 1 conversations are sent as asked for, not as the training recorded: template"
+    )  # fmt: skip
+    assert in_brief(proving.summary(unread([], cases=1))) == (
+        "done", Message("{same} of {count} conversations are sent as they were trained", {"same": 1, "count": 1})
+    )  # fmt: skip
+    assert in_brief(None) is None
 
 
 def test_what_nobody_can_mend_does_not_speak_against_a_model() -> None:

@@ -11,6 +11,7 @@ from backend.parity.proof import Proof
 from data.i18n import Message, _
 from data.text import inert
 from tui.commands.console import Console
+from tui.proving import praise
 from tui.wording import fit, wrap
 
 _TEXT: Final = 24
@@ -53,6 +54,10 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
     )
     for why, _remedy in proof.problems()[not proof.verdicts :]:  # that nothing was compared is the last line
         yield from (f"      {line}" for line in _wrapped(str(why), console))
+    if proof.trained.departs and not proof.ok:  # else the last line says it
+        names = ", ".join(proof.trained.departs)
+        words = _("Judged as asked for, not as the training recorded: {names}.", names=names)
+        yield from (f"  ! {line}" for line in _wrapped(str(words), console))
     for why in proof.all_left_out():
         yield from (f"  · {line}" for line in _wrapped(str(why), console))
     yield _summary(proof)
@@ -65,14 +70,8 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
 
 
 def _summary(proof: Proof) -> Message:
-    if proof.ok and proof.skipped:
-        return _(
-            "{count} of {total} conversations compared: in them Ollama sends what the model was trained on.",
-            count=len(proof.verdicts),
-            total=proof.total,
-        )
     if proof.ok:
-        return _("Ollama sends exactly what the model was trained on.")
+        return praise(len(proof.verdicts), proof.total, proof.trained.departs)
     if not proof.verdicts:
         return proof.problems()[0][0]
     wrong = sum(1 for verdict in proof.verdicts if not verdict.ok)
