@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.pace import Pace
 from data.jobs.status import STATUS_WORDS, Status
 from data.text import inert
+from tui.proving import in_brief
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part, width_of
 from tui.wording import (
@@ -24,6 +25,8 @@ from tui.wording import (
     size,
     work_word,
 )
+
+_MARKS: Final = {"done": "✓ ", "warn": "! ", "failed": "✗ "}
 
 
 class JobDetail(NamedTuple):
@@ -205,15 +208,13 @@ def proof_lines(job: Job) -> list[Parts]:
     if "proof" not in job.state.result:
         return []
     found, label = job.state.result["proof"], f"{_('proof')}  "
-    match found:
-        case {"same": int(same), "cases": int(count), "ok": bool(is_ok), "holds": bool(holds)}:
-            mark = ("✓ ", "done") if is_ok else ("! ", "warn") if holds else ("✗ ", "failed")
-            words = _("{same} of {count} conversations are sent as they were trained", same=same, count=count)
-            lines: list[Parts] = [((label, "muted"), mark, (str(words), "text"))]
-            cause = Message.from_json(cast("dict[str, object]", found).get("cause"))
-            return [*lines, ((" " * width_of(part(label)), ""), (inert(str(cause)), "muted"))] if cause else lines
-        case _:
-            return [((label, "muted"), ("! ", "warn"), (str(_("none: nobody here knows what was trained")), "text"))]
+    brief = in_brief(found)
+    if brief is None:
+        return [((label, "muted"), ("! ", "warn"), (str(_("none: nobody here knows what was trained")), "text"))]
+    role, words = brief
+    lines: list[Parts] = [((label, "muted"), (_MARKS[role], role), (str(words), "text"))]
+    cause = Message.from_json(cast("dict[str, object]", found).get("cause"))
+    return [*lines, ((" " * width_of(part(label)), ""), (inert(str(cause)), "muted"))] if cause else lines
 
 
 def artifact_lines(job: Job, limit: int = 4) -> list[Parts]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from data.errors import AppError
 from data.i18n import Message, _
@@ -18,6 +18,7 @@ from data.paths import Paths
 
 KINDS: Final = ("deploy", "prove")
 _LIMIT_BYTES: Final = 32 << 20
+Role = Literal["done", "warn", "failed"]
 _OWN: Final = ("edited", "template", "modelfile", "system", "parameters")
 """Params of a deployment by which a person's own words take the place of the training's"""
 
@@ -70,7 +71,18 @@ class ProofView:
     mended: bool = False
     """It is of a Modelfile that Paddock has just written anew"""
     left_out: tuple[Message, ...] = ()
-    """Why rows of the training's own data are not among the conversations"""
+    """Why conversations, or rows of the training's own data, were not compared"""
+    skipped: tuple[tuple[str, int], ...] = ()
+    """Conversations that were not compared, each with its tokens"""
+    departs: tuple[str, ...] = ()
+    """Arguments that were judged as somebody asked, not as the training recorded"""
+    needed: int | None = None
+    """The num_ctx by which they could be; None where none helps"""
+
+    @property
+    def total(self) -> int:
+        """How many conversations there are, compared or not."""
+        return len(self.cases) + len(self.skipped)
 
     @property
     def same(self) -> int:
@@ -116,6 +128,12 @@ def _proof(value: Mapping[str, object]) -> ProofView:
         ),
         mended=bool(value.get("mended")),
         left_out=tuple(Message.from_json(one) for one in _list(value.get("left_out"))),
+        skipped=tuple(
+            (str(_table(one).get("name", "")), _whole(_table(one).get("tokens")) or 0)
+            for one in _list(value.get("skipped"))
+        ),
+        departs=tuple(map(str, _list(value.get("departs")))),
+        needed=_whole(value.get("needed")),
     )  # fmt: skip
 
 
@@ -158,6 +176,52 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+# -- in words ------------------------------------------------------------------------------------------------------
+
+
+def praise(compared: int, total: int, departs: Sequence[str]) -> Message:
+    """Return what a proof that has gone well says: of how many conversations, and by whose word."""
+    if departs:
+        words = _(
+            "Ollama sends exactly what was asked for, which is not as the training recorded: {names}.",
+            names=", ".join(departs),
+        )
+        if compared == total:
+            return words
+        return _("{count} of {total} conversations compared. {words}", count=compared, total=total, words=words)
+    if compared == total:
+        return _("Ollama sends exactly what the model was trained on.")
+    return _(
+        "{count} of {total} conversations compared: in them Ollama sends what the model was trained on.",
+        count=compared,
+        total=total,
+    )
+
+
+def in_brief(proof: object) -> tuple[Role, Message] | None:
+    """Return how a job's result speaks of its proof; None where it has none that can be read."""
+    match proof:
+        case {"same": int(same), "cases": int(count), "ok": bool(is_ok), "holds": bool(holds)}:
+            pass
+        case _:
+            return None
+    found = cast("dict[str, object]", proof)
+    departs = list(map(str, _list(found.get("departs"))))
+    total = _whole(found.get("conversations"))
+    words = _("{same} of {count} conversations are sent as they were trained", same=same, count=count)
+    if departs:
+        names = ", ".join(departs)
+        words = _(
+            "{same} of {count} conversations are sent as asked for, not as the training recorded: {names}",
+            same=same,
+            count=count,
+            names=names,
+        )
+    if total is not None and total != count:
+        words = _("{words}; {count} of {total} compared", words=words, count=count, total=total)
+    return "failed" if not holds else "done" if is_ok and not departs else "warn", words
+
+
 # -- the mend -------------------------------------------------------------------------------------------------------
 
 
@@ -189,16 +253,16 @@ def mending(job: Job, proof: ProofView, paths: Paths) -> JobSpec:
     workspace = Path(job.spec.workspace)
     if not proof.mendable:
         first = next((case for case in proof.cases if case.grave), None)
-        raise AppError(
-            _("A new Modelfile cannot mend this"), first.cause if first else "", first.remedy if first else ""
-        )
+        why, remedy = (first.cause, first.remedy) if first else proof.problems[0] if proof.problems else ("", "")
+        raise AppError(_("A new Modelfile cannot mend this"), why, remedy)
     if job.spec.kind == "prove":
         return dataclasses.replace(Request.read(job.spec.params), mend=True).spec(workspace=workspace)
     deployment = Deployment.read(job.spec.params)
     if job.status is Status.SUCCEEDED:
         host = str(job.state.result.get("host") or deployment.host)
         return Request(deployment.name, host=host, mend=True).spec(workspace=workspace)
-    return mended(deployment, paths).spec(workspace=workspace)
+    room = (proof.needed or 0) if not proof.cases else 0
+    return mended(deployment, paths, room=room).spec(workspace=workspace)
 
 
 def proving(model: str, host: str, template: str, workspace: Path) -> JobSpec:

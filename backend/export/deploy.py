@@ -18,7 +18,7 @@ from pathlib import Path
 from backend.deploy.request import Deployment
 from backend.deploy.work import deploy
 from backend.export import proving
-from backend.export.origin import own_rows_of_gguf
+from backend.export.origin import judged_by, own_rows_of_gguf
 from backend.export.stoppable import run_stoppable
 from backend.lf.find import LlamaFactory, find
 from backend.ollama.client import Client
@@ -26,7 +26,7 @@ from backend.ollama.failure import ServerDiedError, UnreachableError
 from backend.parity.asked import in_memory
 from backend.parity.proof import Proof
 from backend.parity.template import templates_for
-from backend.parity.training import Trained, Training
+from backend.parity.training import Training
 from data.errors import AppError
 from data.i18n import Message, _
 from data.jobs.folder import JobFolder
@@ -86,16 +86,26 @@ class ProofGate:
 
     async def _proof(self, client: Client, model: str, training: Training, lf: LlamaFactory) -> Proof:
         name, reporter = self.deployment.name, self.reporter
-        reporter.stage("proof", _("Proving that {model} is sent what it was trained on", model=name))
+        library, gguf = Library(self.paths.jobs), Path(self.deployment.gguf)
+        trained = await asyncio.to_thread(judged_by, library, gguf, training)
+        title = _("Proving that {model} is sent what it was trained on", model=name)
+        if trained.departs:
+            names = ", ".join(trained.departs)
+            title = _(
+                "Proving that {model} is sent what was asked for, not as the training recorded: {names}",
+                model=name,
+                names=names,
+            )
+        reporter.stage("proof", title)
 
         def on_case(done: int, total: int, _name: str) -> None:
             reporter.progress(done, total, "conversations")
 
-        own = await asyncio.to_thread(own_rows_of_gguf, Library(self.paths.jobs), Path(self.deployment.gguf))
+        own = await asyncio.to_thread(own_rows_of_gguf, library, gguf)
         known = templates_for(lf, self.paths)
         prover = proving.Prover(client, lf, known, self.paths, own=own, on_case=on_case)
         async with in_memory(client, model):
-            found = await prover.prove(model, Trained.by(training, "record"))
+            found = await prover.prove(model, trained)
         return dataclasses.replace(found, model=name)
 
     def _remedy(self, found: Proof) -> Message:

@@ -57,10 +57,11 @@ def _tokens(template: Template, folder: Path) -> Tokens:
     return Tokens(bos, facts.eos, adds_bos=facts.add_bos and bos is not None)
 
 
-def mended(deployment: Deployment, paths: Paths) -> Deployment:
+def mended(deployment: Deployment, paths: Paths, *, room: int = 0) -> Deployment:
     """Return ``deployment`` with all that decides a prompt as the training had it, and the rest as it was.
 
-    A MESSAGE stands before every conversation, so it goes, too. Raises RequestError where no training is known.
+    ``room`` is the least num_ctx. A MESSAGE stands before every conversation, so it goes, too. Raises RequestError
+    where no training is known.
     """
     found = prompt_of(deployment, paths)
     if found is None:
@@ -70,11 +71,15 @@ def mended(deployment: Deployment, paths: Paths) -> Deployment:
             _("Name the template that the model was trained with."),
         )
     values = deployment.values(found)
+    parameters = {**values.parameters, **_parameters(values, found)}
+    given = parameters.get("num_ctx")
+    if room and isinstance(given, int) and given < room:
+        parameters["num_ctx"] = room
     made = make(
         deployment.gguf,
         template=found.template,
         system=found.system,
-        parameters={**values.parameters, **_parameters(values, found)},
+        parameters=parameters,
         licenses=values.licenses,
     )
     return dataclasses.replace(

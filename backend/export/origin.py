@@ -41,6 +41,11 @@ def trained_of_gguf(library: Library, gguf: Path) -> Trained | None:
     return None
 
 
+def judged_by(library: Library, gguf: Path, training: Training) -> Trained:
+    """Return what a deployment of ``gguf`` as ``training`` is judged by: the record, or what was asked against it."""
+    return Trained.by(training, "asked").against(trained_of_gguf(library, gguf))
+
+
 def own_rows_of(library: Library, model: str, host: str = "") -> OwnRows:
     """Return the first rows of what ``model`` was trained on; nothing where no record says what that was."""
     deployment = deployment_of(library, model, host)

@@ -49,7 +49,10 @@ class Said:
     cutoff_len: int | None = None
 
     def over(self, recorded: Trained | None, guessed: Callable[[], Template | None], model: str) -> Trained:
-        """Return what was said, else what the training recorded, else a guess; raises RequestError for nothing."""
+        """Return what was said, else what the training recorded, else a guess; raises RequestError for nothing.
+
+        What is said against the record is marked to be so.
+        """
         if self.template:
             base = recorded if recorded is not None and recorded.template == self.template else Trained(self.template)
             found = dataclasses.replace(base, source="asked")
@@ -68,7 +71,10 @@ class Said:
             found = dataclasses.replace(found, default_system=self.system)
         if self.thinking is not None:
             found = dataclasses.replace(found, enable_thinking=self.thinking)
-        return dataclasses.replace(found, cutoff_len=self.cutoff_len) if self.cutoff_len else found
+        if self.cutoff_len:
+            found = dataclasses.replace(found, cutoff_len=self.cutoff_len)
+        judged = found.against(recorded)
+        return judged if judged.departs else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +142,22 @@ def installed(
 
 
 def summary(found: Proof) -> dict[str, object]:
-    """Return ``{ok, holds, same, cases, cause, cause_id}``: what a job's result says of its proof."""
+    """Return what a job's result says of its proof.
+
+    ``{ok, holds, same, cases, conversations, departs, cause, cause_id}``: ``cases`` were compared, of so many
+    ``conversations``; ``departs`` as in ``Trained``.
+    """
     first = first_difference(found)
     cause = first.cause if first else None
+    words = cause.message if cause else None if found.verdicts else _nothing(found)
     return {
         "ok": found.ok,
         "holds": found.holds,
         "same": sum(verdict.ok for verdict in found.verdicts),
         "cases": len(found.verdicts),
-        "cause": cause.message.as_json() if cause else None,
+        "conversations": found.total,
+        "departs": list(found.trained.departs),
+        "cause": words.as_json() if words else None,
         "cause_id": cause.id if cause else None,
     }
 
@@ -157,6 +170,9 @@ def first_difference(found: Proof) -> Verdict | None:
 
 def remedy_of(found: Proof, otherwise: Message) -> Message:
     """Return the remedy of what no Modelfile can mend; ``otherwise`` where one can."""
+    if not found.verdicts:
+        needed = found.needed
+        return found.problems()[0][1] if needed is None else _("Give it a num_ctx of {needed}.", needed=str(needed))
     first = first_difference(found)
     if not found.can_be_mended and first is not None and first.cause is not None:
         return first.cause.remedy
@@ -170,16 +186,27 @@ def write_proof(folder: JobFolder, found: Proof, **more: object) -> None:
 
 def refusal(found: Proof, hint: Message) -> AppError:
     """Return the error for a proof that does not hold, with the first reason."""
+    if not found.verdicts:
+        return AppError(_("{model} could not be proven", model=found.model), _nothing(found), hint)
     wrong = sum(not verdict.ok for verdict in found.verdicts)
     first = first_difference(found)
     reasons = [first.cause.message] if first is not None and first.cause is not None and first.is_grave else []
     reasons += [why for why, _remedy in found.problems()]
     why = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(found.verdicts))
+    title = _("Ollama does not send {model} what it was trained on", model=found.model)
+    if found.trained.departs:
+        title = _("Ollama does not send {model} what was asked for", model=found.model)
     return AppError(
-        _("Ollama does not send {model} what it was trained on", model=found.model),
+        title,
         _("{why} {first}", why=why, first=reasons[0]) if reasons else why,
         hint,
     )
+
+
+def _nothing(found: Proof) -> Message:
+    """Return that no conversation was compared, and why."""
+    why, reasons = found.problems()[0][0], found.all_left_out()
+    return _("{why} {first}", why=why, first=reasons[0]) if reasons else why
 
 
 def report(found: Proof) -> Iterator[str]:
@@ -196,5 +223,5 @@ def report(found: Proof) -> Iterator[str]:
             yield f"    {'>' if row.is_first else ' '} {row.at:>5}  {left:<32} {right}"
     for why, _remedy in found.problems():
         yield f"--  {why.english()}"
-    for why in found.left_out:
+    for why in found.all_left_out():
         yield f"    {why.english()}"

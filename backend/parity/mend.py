@@ -46,7 +46,8 @@ def right_values(proof: Proof, template: Template) -> Mended:
     tokens = tokens_of(template, proof.runner.vocabulary, proof.served.version)
     parameters = _parameters(proof.served)
     parameters["stop"] = list(stops(template, tokens))
-    wanted, given = proof.trained.cutoff_len, proof.served.context
+    given = proof.served.context
+    wanted = max(proof.trained.cutoff_len, (proof.needed or 0) if not proof.verdicts else 0)
     if wanted and (given is None or given < wanted):
         parameters["num_ctx"] = wanted
     return Mended(go_template(template, tokens).text, template.default_system, parameters)
@@ -90,8 +91,9 @@ def _named(proof: Proof, model: str) -> Proof:
 
 
 def _wrong(proof: Proof) -> int:
-    """Return how much differs: conversations, stops, room."""
-    return sum(not one.ok for one in proof.verdicts) + len(proof.missing_stops) + (not proof.context_is_enough)
+    """Return how much differs or was not compared: conversations, stops, room."""
+    differs = sum(not one.ok for one in proof.verdicts) + len(proof.skipped)
+    return differs + len(proof.missing_stops) + (not proof.context_is_enough)
 
 
 async def _creation(client: Client, proof: Proof, values: Mended) -> Creation:

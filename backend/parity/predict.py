@@ -39,6 +39,8 @@ class Forecast:
     system: str
     stored: tuple[Json, ...]
     """MESSAGE commands of the Modelfile"""
+    kept: int
+    """How many tokens of a conversation the server keeps: num_ctx, or what the model holds where that is less"""
 
     def send(self, case: Case) -> Sent:
         """Return what would be sent for ``case``."""
@@ -107,6 +109,8 @@ def forecast(gguf: Path, modelfile: Modelfile, version: str) -> Forecast:
     if known is not None and known.stops and "stop" not in parameters:
         parameters["stop"] = list(known.stops)
     context = parameters.get("num_ctx", [""])[-1]
+    wanted = int(context) if context.isdecimal() else _DEFAULT_CONTEXT
+    kept = min(wanted, header.whole(f"{header.architecture}.context_length") or wanted)
     in_force = {"jinja": jinja, "go": written}.get(way, RAW)
     served = Served(
         version=version,
@@ -115,11 +119,11 @@ def forecast(gguf: Path, modelfile: Modelfile, version: str) -> Forecast:
         system=modelfile.system,
         stops=tuple(parameters.get("stop", ())),
         parameters=parameters,
-        context=int(context) if context.isdecimal() else _DEFAULT_CONTEXT,
+        context=wanted,
         capabilities=(),
         messages=tuple(str(one["content"]) for one in modelfile.messages),
     )
-    return Forecast(runner, served, way, go or GoChat(RAW), jinja, modelfile.system, modelfile.messages)
+    return Forecast(runner, served, way, go or GoChat(RAW), jinja, modelfile.system, modelfile.messages, kept)
 
 
 def _texts(value: object) -> list[str]:

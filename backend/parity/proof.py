@@ -10,13 +10,14 @@ from pathlib import Path
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
 from backend.ollama.modelfile import Modelfile
-from backend.parity import asked, parting
+from backend.parity import asked, parting, room
 from backend.parity.asked import Sent, Served
 from backend.parity.cases import COUNTED, Case
 from backend.parity.cause import explained
 from backend.parity.compare import Verdict, part
 from backend.parity.expected import Expected, expect
 from backend.parity.predict import forecast
+from backend.parity.room import Skipped, fits
 from backend.parity.tokenizer import Runner
 from backend.parity.training import Trained
 from data.i18n import Message, _
@@ -39,17 +40,37 @@ class Proof:
     offline: bool = False
     left_out: tuple[Message, ...] = ()
     """Why rows of the training's own data are not among the conversations"""
+    skipped: tuple[Skipped, ...] = ()
+    """Conversations that the server would cut off: they were not compared"""
 
     @property
     def ok(self) -> bool:
-        """Whether the model is sent exactly what it was trained on, stops where it has to, and has the room."""
-        return all(verdict.ok for verdict in self.verdicts) and not self.missing_stops and self.context_is_enough
+        """Whether the model is sent exactly what it was trained on, stops where it has to, and has the room.
+
+        Where nothing was compared, nothing is proven.
+        """
+        is_same = bool(self.verdicts) and all(verdict.ok for verdict in self.verdicts)
+        return is_same and not self.missing_stops and self.context_is_enough
 
     @property
     def holds(self) -> bool:
         """Whether nothing speaks against the model: what differs, if anything, is beyond every Modelfile and GGUF."""
         is_grave = any(verdict.is_grave for verdict in self.verdicts)
-        return not is_grave and not self.missing_stops and self.context_is_enough
+        return bool(self.verdicts) and not is_grave and not self.missing_stops and self.context_is_enough
+
+    @property
+    def total(self) -> int:
+        """How many conversations there are, compared or not."""
+        return len(self.verdicts) + len(self.skipped)
+
+    @property
+    def needed(self) -> int | None:
+        """The num_ctx by which those that were not compared could be; None where no num_ctx helps."""
+        return room.needed(self.skipped, self.trained.cutoff_len, self.served.context)
+
+    def all_left_out(self) -> tuple[Message, ...]:
+        """Return why rows of the training's own data, and conversations that are too long, were not compared."""
+        return (*((room.why(self.skipped, self.needed),) if self.skipped else ()), *self.left_out)
 
     @property
     def missing_stops(self) -> tuple[str, ...]:
@@ -67,7 +88,9 @@ class Proof:
     def can_be_mended(self) -> bool:
         """Whether a new Modelfile mends something of what differs."""
         causes = [verdict.cause for verdict in self.verdicts if verdict.cause is not None]
-        return any(cause.mends for cause in causes) or bool(self.missing_stops) or not self.context_is_enough
+        if any(cause.mends for cause in causes) or self.missing_stops or not self.context_is_enough:
+            return True
+        return not self.verdicts and self.needed is not None
 
     def bos(self) -> dict[str, object]:
         """Return how many BOS tokens begin the first conversation: trained and sent."""
@@ -79,12 +102,16 @@ class Proof:
         if asked_ones:
             trained, sent = (_leading(ids, bos) for ids in (asked_ones[0].expected.ids, asked_ones[0].actual.ids))
         token = self.runner.vocabulary.text(bos)
-        return {"token": token, "expected": trained, "actual": sent, "ok": trained == sent}
+        return {"token": token, "expected": trained, "actual": sent, "ok": bool(self.verdicts) and trained == sent}
 
     def problems(self) -> list[tuple[Message, Message]]:
         """Return what is wrong besides the prompts, each with its remedy."""
         found: list[tuple[Message, Message]] = []
         mend = _("Let Paddock write the template anew and prove it again: --mend.")
+        if not self.verdicts:
+            shorter = _("Prove it by shorter conversations of your own: --cases FILE.")
+            why = _("Not proven: none of {count} conversations was compared.", count=self.total)
+            found.append((why, mend if self.needed else shorter))
         if self.missing_stops:
             names = ", ".join(self.missing_stops)
             found.append((_("The server does not stop at {stops}, so answers do not end.", stops=names), mend))
@@ -108,11 +135,15 @@ class Proof:
             "offline": self.offline,
             "template": self.trained.template,
             "template_source": self.trained.source,
+            "departs": list(self.trained.departs),
             "default_system": self.expected.default_system,
             "thinking": self.trained.enable_thinking,
             "llamafactory": self.expected.llamafactory,
             "server_template": self.served.template,
+            "conversations": self.total,
             "cases": [{**one.as_json(), "tokens": _tokens(one, self.runner)} for one in self.verdicts],
+            "skipped": [one.as_json() for one in self.skipped],
+            "needed": self.needed,
             "stops": {
                 "expected": list(self.expected.stops),
                 "actual": list(self.served.stops),
@@ -123,7 +154,7 @@ class Proof:
             "num_ctx": {"actual": context, "cutoff_len": cutoff, "ok": self.context_is_enough},
             "problems": [{"cause": why.as_json(), "remedy": mend.as_json()} for why, mend in self.problems()],
             "mendable": self.can_be_mended,
-            "left_out": [why.as_json() for why in self.left_out],
+            "left_out": [why.as_json() for why in self.all_left_out()],
         }
 
 
@@ -139,8 +170,9 @@ async def prove(
 ) -> Proof:
     """Ask LLaMA-Factory and the server for every conversation and compare; raises AppError.
 
-    Conversations that are longer than the model's context are left out. Tokens are counted by the server in a few of
-    them only, since that is work for the model: what a tokenizer or a BOS does wrong shows in those, or in none.
+    Conversations that are longer than the model's context are left out, and said to be. Tokens are counted by the
+    server in a few of them only, since that is work for the model: what a tokenizer or a BOS does wrong shows in
+    those, or in none.
     """
     import asyncio  # noqa: PLC0415 - the offline proof needs none
 
@@ -148,19 +180,24 @@ async def prove(
     expected = await asyncio.to_thread(expect, lf, paths, trained, cases, runner)
     asked_cases: list[Case] = []
     sent: list[Sent] = []
-    room = served.context
+    skipped: list[Skipped] = []
+    kept, is_loaded = served.context, False
     for done, case in enumerate(cases):
         on_case(done, len(cases), case.name)
-        if room is not None and len(expected.prompts[case.name].ids) >= room:
-            continue  # the server cuts it off, and the training has, too: there is nothing to compare
-        asked_cases.append(case)
-        counts = not sent or case.name in COUNTED
-        sent.append(await asked.send(client, model, case, runner, counts=counts))
-        if len(sent) == 1:
-            held = await asked.context_of(client, model)  # a model may hold less than num_ctx asks for
-            served = asked.with_context(served, held)
-            room = min((context for context in (held, room) if context is not None), default=None)
-    return judge(model, trained, expected, served, runner, asked_cases, sent)
+        size = len(expected.prompts[case.name].ids)
+        if fits(size, kept):
+            counts = not sent or case.name in COUNTED
+            actual = await asked.send(client, model, case, runner, counts=counts)
+            if not is_loaded:
+                held = await asked.context_of(client, model)  # a model may hold less than num_ctx asks for
+                served, is_loaded = asked.with_context(served, held), True
+                kept = min((context for context in (held, kept) if context is not None), default=None)
+            if fits(size, kept):
+                asked_cases.append(case)
+                sent.append(actual)
+                continue
+        skipped.append(Skipped(case.name, size, kept or 0))
+    return judge(model, trained, expected, served, runner, asked_cases, sent, skipped)
 
 
 def foretell(
@@ -175,8 +212,11 @@ def foretell(
     """Return the proof of a model that no server has yet, as an Ollama of ``version`` will have it; raises AppError."""
     coming = forecast(gguf, modelfile, version)
     expected = expect(lf, paths, trained, cases, coming.runner)
-    sent = [coming.send(case) for case in cases]
-    return judge(gguf.name, trained, expected, coming.served, coming.runner, cases, sent, offline=True)
+    sizes = {case.name: len(expected.prompts[case.name].ids) for case in cases}
+    whole = [case for case in cases if fits(sizes[case.name], coming.kept)]
+    skipped = [Skipped(name, size, coming.kept) for name, size in sizes.items() if not fits(size, coming.kept)]
+    sent = [coming.send(case) for case in whole]
+    return judge(gguf.name, trained, expected, coming.served, coming.runner, whole, sent, skipped, offline=True)
 
 
 def judge(
@@ -187,16 +227,17 @@ def judge(
     runner: Runner,
     cases: Sequence[Case],
     sent: Sequence[Sent],
+    skipped: Sequence[Skipped] = (),
     *,
     offline: bool = False,
 ) -> Proof:
-    """Return the proof of what was trained and what is sent."""
+    """Return the proof of what was trained and what is sent; ``skipped`` was not asked for."""
     verdicts: list[Verdict] = []
     for case, actual in zip(cases, sent, strict=True):
         prompt = expected.prompts[case.name]
         verdict = Verdict(case, prompt, actual, part(prompt, actual))
         verdicts.append(explained(verdict, expected, served, runner))
-    return Proof(model, trained, expected, served, tuple(verdicts), runner, offline)
+    return Proof(model, trained, expected, served, tuple(verdicts), runner, offline, skipped=tuple(skipped))
 
 
 def _tokens(verdict: Verdict, runner: Runner) -> list[dict[str, object]]:

@@ -99,6 +99,8 @@ class Trained(Training):
 
     source: str = "asked"
     """Where it is known from: asked, record, guess"""
+    departs: tuple[str, ...] = ()
+    """Arguments in which somebody's word took the place of another one's in the training's record"""
 
     @classmethod
     def by(cls, training: Training, source: str) -> Trained:
@@ -106,6 +108,20 @@ class Trained(Training):
         return cls(
             **{field.name: getattr(training, field.name) for field in dataclasses.fields(Training)}, source=source
         )
+
+    def against(self, recorded: Trained | None) -> Trained:
+        """Return it with what it says otherwise than ``recorded``: then it is as asked for, else as recorded.
+
+        A ``cutoff_len`` that nobody named, or a larger one, contradicts nothing: it is only about room.
+        """
+        if recorded is None or recorded.source != "record":
+            return self
+        names = [field.name for field in dataclasses.fields(Training) if field.name != "cutoff_len"]
+        changed = [name for name in names if getattr(self, name) != getattr(recorded, name)]
+        if 0 < self.cutoff_len < recorded.cutoff_len:
+            changed.append("cutoff_len")
+        source = "asked" if changed else "record"
+        return dataclasses.replace(self, source=source, departs=tuple(changed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from rich.cells import chop_cells
 
 from data.i18n import Message, _
 from data.text import inert
+from tui.proving import praise
 from tui.widgets.cells import Parts, fit_parts, part
 from tui.widgets.table import Column, Row
 
@@ -24,13 +25,18 @@ _GAP: Final = 2
 def rows(proof: ProofView) -> list[Row]:
     """Return a row for each conversation, and for each of what else was looked at."""
     same = _("{same} of {count} as trained", same=proof.same, count=len(proof.cases))
+    if proof.skipped:
+        same = _("{words}, {count} not compared", words=same, count=len(proof.skipped))
     made = [_heading("cases", str(_("Conversations")), str(same))]
     for case in proof.cases:
         tokens = str(_("{count} tokens", count=case.tokens)) if case.ok else str(_("differs"))
         role = "muted" if case.ok else "failed" if case.grave else "warn"
         made.append(Row(f"case:{case.name}", ((*_mark(case), (case.name, "text")), part(tokens, role)), case.name))
+    for skipped, _tokens in proof.skipped:
+        words = part(str(_("not compared")), "muted")
+        made.append(Row(f"skipped:{skipped}", ((("· ", "muted"), (skipped, "text")), words), skipped))
     if proof.left_out:
-        name = str(_("Own data left out"))
+        name = str(_("Left out"))
         made.append(Row("left_out", ((("· ", "muted"), (name, "text")), part(str(len(proof.left_out)), "muted")), name))
     made.append(_heading("rest", str(_("And besides")), ""))
     _bos, trained, sent, is_same = proof.bos
@@ -58,9 +64,11 @@ def _check(key: str, *, ok: bool, name: str, value: str) -> Row:
 def headline(proof: ProofView) -> Parts:
     """Return what the proof comes to in one line."""
     if proof.ok:
-        words = _("Ollama sends exactly what the model was trained on.")
-        if proof.mended:
+        words = praise(len(proof.cases), proof.total, proof.departs)
+        if proof.mended and not proof.skipped and not proof.departs:
             words = _("The Modelfile is mended: Ollama now sends exactly what the model was trained on.")
+        if proof.departs:
+            return (("! ", "warn"), (str(words), "strong"))
         return (("✓ ", "done"), (str(words), "strong"))
     wrong = len(proof.cases) - proof.same
     words = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(proof.cases))
@@ -79,7 +87,16 @@ def about(proof: ProofView, key: str, width: int) -> list[Parts]:
         return list(_case(case, width))
     if key == "left_out":
         return [(("· ", "muted"), (inert(str(why)), "text")) for why in proof.left_out]
+    if key.startswith("skipped:"):
+        tokens = dict(proof.skipped)[key.removeprefix("skipped:")]
+        words = _("Its {count} tokens are more than the server keeps of a conversation.", count=tokens)
+        return [(("· ", "muted"), (str(words), "text")), *_needed(proof, tokens)]
     return list(_rest(proof, key))
+
+
+def _needed(proof: ProofView, tokens: int) -> Iterator[Parts]:
+    if proof.needed is not None and tokens < proof.needed:
+        yield (("→ ", "key"), (str(_("Give it a num_ctx of {needed}.", needed=str(proof.needed))), "text"))
 
 
 def _rest(proof: ProofView, key: str) -> Iterator[Parts]:

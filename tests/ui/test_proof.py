@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from backend.ollama.modelfile import parse
 from data.errors import AppError
+from data.i18n import _
 from screens.failure import FailureDialog
 from screens.proof.screen import ProofScreen
 from screens.run.screen import RunScreen
@@ -94,6 +95,21 @@ def test_a_deployment_is_mended_without_what_a_person_said_of_its_prompts(
     assert "zzz" not in str(said.parameters["stop"])
 
 
+def test_a_deployment_without_room_for_any_conversation_is_mended_by_more(
+    build: Build, make: folders.Stable, tmp_path: Path
+) -> None:
+    gguf = tiny_gguf.write(tmp_path / "sft.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=False)
+    own: dict[str, Any] = {"edited": "", "parameters": {"num_ctx": 24}}
+    job = folders.refused_deployment(make, gguf=str(gguf), training={"template": "chatml"}, **own)
+    proof = json.loads(job.folder.proof.read_bytes())
+    skipped = [{"name": "user", "tokens": 300, "room": 24}]
+    none = {"cases": [], "skipped": skipped, "needed": 512, "mendable": True}
+    job.folder.proof.write_text(json.dumps({**proof, **none}))
+    services = build()
+    (found,) = services.jobs()
+    assert parse(str(services.mending(found).params["edited"])).parameters["num_ctx"] == 512
+
+
 def test_a_model_that_has_its_name_is_mended_in_place(build: Build, make: folders.Stable) -> None:
     job = make.job("prove", "mine", ago_s=60, params={"model": "mine", "host": "http://127.0.0.1:1"}).start()
     job.folder.proof.write_bytes(folders.WRONG_PROOF.read_bytes())
@@ -122,3 +138,24 @@ async def test_a_proof_that_is_none_is_refused_in_words(build: Build, make: fold
         await _ask_for_proof(pilot)
         await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         await until(pilot, shows(pilot, "The proof cannot be read"))
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (3, ("3 of 3 conversations are sent as they were trained", "3 of 10 compared")),
+        (0, ("✗ 0 of 0 conversations", "0 of 10 compared", "Not proven")),
+    ],
+)
+async def test_run_says_how_many_conversations_were_compared(
+    build: Build, make: folders.Stable, count: int, words: tuple[str, ...]
+) -> None:
+    job = make.job("prove", "mine", ago_s=60, params={"model": "mine"}).start()
+    why = _("Not proven: none of {count} conversations was compared.", count=10).as_json() if not count else None
+    proof = {"ok": count > 0, "holds": count > 0, "same": count, "cases": count, "conversations": 10, "cause": why}
+    job.event("result", values={"proof": proof, "model": "mine"}).end()
+    app = PaddockApp(build())
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, shows(pilot, "mine"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, *words))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from backend.export.origin import deployment_of, trained_of, trained_of_gguf
-from backend.parity.training import Trained
+from backend.export.origin import deployment_of, judged_by, trained_of, trained_of_gguf
+from backend.parity.training import Trained, Training
 from data.jobs.library import Library
 from tests.ui.folders import Stable
 
@@ -42,6 +43,12 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     assert trained_of(library, "no such/name/at/all") is None
     assert trained_of_gguf(library, gguf) == found
     assert trained_of(library, "told") == Trained("llama3", tool_format="qwen", source="asked")  # no record leads there
+    told_so = Training("qwen", "Be kind.", enable_thinking=False, preserve_thinking=True, tool_format="glm4")
+    assert judged_by(library, gguf, replace(told_so, cutoff_len=3000)) == found
+    assert judged_by(library, gguf, replace(told_so, cutoff_len=4000)).departs == ()  # more room contradicts nothing
+    other = judged_by(library, gguf, replace(told_so, template="llama2_zh", cutoff_len=100))
+    assert (other.template, other.source, other.departs) == ("llama2_zh", "asked", ("template", "cutoff_len"))
+    assert judged_by(library, Path("/far.gguf"), told_so) == Trained.by(told_so, "asked")
     deployment = deployment_of(library, "robin")
     assert deployment is not None
     assert deployment.gguf == str(gguf)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +16,23 @@ from backend.export.proving import Said
 from backend.parity.asked import Sent
 from backend.parity.cases import Case, Turn
 from backend.parity.expected import Prompt
+from backend.parity.mend import right_values
 from backend.parity.proof import Proof, judge
+from backend.parity.room import Skipped
 from backend.parity.template import snapshot
 from backend.parity.training import Trained
 from data.errors import RequestError
 from data.i18n import Message, verbatim
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
+from screens.proof.lines import about, headline, rows
 from tests.unit.test_parity_proof import EXPECTED, ONE, RUNNER, SERVED, USER
+from tui.commands.console import Console
+from tui.commands.parting import lines
+from tui.proving import in_brief, read_proof
+from tui.widgets.cells import Parts
 
+LLAMA3 = Trained("llama3")
 RECORD = Trained("llama3", default_system="S", enable_thinking=False, cutoff_len=512, source="record")
 
 
@@ -47,9 +57,15 @@ def test_what_is_said_wins_over_the_record_and_the_record_over_a_guess() -> None
         raise AssertionError
 
     assert Said().over(RECORD, guess, "m") == RECORD
-    assert Said(system="", cutoff_len=9).over(RECORD, guess, "m") == replace(RECORD, default_system="", cutoff_len=9)
+    assert Said(system="", cutoff_len=9).over(RECORD, guess, "m") == replace(
+        RECORD, default_system="", cutoff_len=9, source="asked", departs=("default_system", "cutoff_len")
+    )
+    assert Said(cutoff_len=999).over(RECORD, guess, "m") == replace(RECORD, cutoff_len=999)
     assert Said("llama3").over(RECORD, guess, "m") == replace(RECORD, source="asked")
-    assert Said("qwen", thinking=True).over(RECORD, guess, "m") == Trained("qwen", enable_thinking=True)
+    assert Said("qwen", thinking=True).over(RECORD, guess, "m") == Trained(
+        "qwen", enable_thinking=True, departs=("template", "default_system", "enable_thinking")
+    )
+    assert Said("qwen").over(None, guess, "m") == Trained("qwen")
     assert Said().over(None, lambda: snapshot().get("qwen"), "m") == Trained("qwen", source="guess")
     with pytest.raises(RequestError, match="It is not known with which template m was trained"):
         Said().over(None, lambda: None, "m")
@@ -57,7 +73,8 @@ def test_what_is_said_wins_over_the_record_and_the_record_over_a_guess() -> None
 
 def test_the_result_of_a_job_names_the_first_difference() -> None:
     right = proving.summary(prove(USER))
-    assert right == {"ok": True, "holds": True, "same": 2, "cases": 2, "cause": None, "cause_id": None}
+    assert (right["ok"], right["holds"], right["same"], right["cases"], right["conversations"]) == (True, True, 2, 2, 2)
+    assert (right["cause"], right["cause_id"]) == (None, None)
     wrong = prove(USER + "\n")
     said = proving.summary(wrong)
     assert (said["ok"], said["holds"], said["same"], said["cause_id"]) == (False, False, 1, "line-too-many")
@@ -65,6 +82,87 @@ def test_the_result_of_a_job_names_the_first_difference() -> None:
     error = proving.refusal(wrong, verbatim("Do."))
     assert error.title.english() == "Ollama does not send m what it was trained on"
     assert error.detail.english().startswith("1 of 2 conversations differ from the training. The server writes 1 line")
+
+
+def unread(
+    skipped: Sequence[Skipped], *, cases: int = 0, trained: Trained = LLAMA3, context: int | None = 256
+) -> Proof:
+    """The proof of ``cases`` conversations that go well, and of others that the server has no room for."""
+    good = Prompt(RUNNER.encode(USER), RUNNER.whole(USER))
+    served = replace(SERVED, context=context)
+    sent = [Sent(good.ids, good.text)]
+    expected = replace(EXPECTED, prompts={"user": good})
+    return judge("m", trained, expected, served, RUNNER, [ONE][:cases], sent[:cases], skipped)
+
+
+def _shown(lines: Sequence[Parts]) -> str:
+    return "\n".join("".join(text for text, _role in line) for line in lines)
+
+
+def test_where_nothing_was_compared_nothing_is_proven() -> None:
+    found = unread([Skipped("user", 300, 256), Skipped("system", 900, 256)])
+    assert not found.ok
+    assert not found.holds
+    assert (found.needed, found.can_be_mended) == (1024, True)
+    said = proving.summary(found)
+    assert (said["ok"], said["holds"], said["same"], said["cases"], said["conversations"]) == (False, False, 0, 0, 2)
+    assert "none of 2" in Message.from_json(said["cause"]).english()
+    error = proving.refusal(found, proving.remedy_of(found, verbatim("Do.")))
+    assert error.title.english() == "m could not be proven"
+    assert "Not compared: user, system." in error.detail.english()
+    assert error.hint.english() == "Give it a num_ctx of 1024."
+    assert "none of 2" in unread([Skipped("user", 300, 256)] * 2, context=4096).problems()[0][0].english()
+    assert "--cases" in unread([Skipped("user", 300, 256)], context=4096).problems()[0][1].english()
+    assert right_values(found, snapshot().get("llama3")).parameters["num_ctx"] == 1024
+    assert not unread([]).ok
+
+
+def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_path: Path) -> None:
+    found = unread([Skipped("turns", 300, 256)], cases=1)
+    assert found.ok
+    value = found.as_json()
+    (why,) = value["left_out"]  # type: ignore[misc, attr-defined] - JSON
+    assert Message.from_json(why).english() == (
+        "Not compared: turns. The server keeps 256 tokens, and cuts them off; a num_ctx of 512 has room."
+    )
+    assert (value["conversations"], value["skipped"]) == (2, [{"name": "turns", "tokens": 300, "room": 256}])
+    words = [str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("record"))]
+    assert "1 of 2 conversations compared: in them Ollama sends what the model was trained on." in words
+    assert any("turns" in line and "300 tokens" in line for line in words)
+    assert "num_ctx" not in right_values(found, snapshot().get("llama3")).parameters
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found)
+    view = read_proof(folder.proof)
+    assert (view.same, view.total, view.needed) == (1, 2, 512)
+    assert "1 of 2 conversations compared" in _shown([headline(view)])
+    (row,) = [row for row in rows(view) if row.key == "skipped:turns"]
+    assert "not compared" in _shown(row.cells)
+    assert "num_ctx of 512" in _shown(about(view, "skipped:turns", 80))
+    proving.write_proof(folder, unread([Skipped("turns", 300, 256)]))
+    assert "✗ Not proven: none of 1" in _shown([headline(read_proof(folder.proof))])
+    trained = replace(LLAMA3, cutoff_len=256)
+    (why,) = unread([Skipped("turns", 300, 256)], cases=1, trained=trained).all_left_out()
+    assert "num_ctx" not in why.english()  # the training has cut it, too
+
+
+def test_what_is_judged_against_the_record_is_not_called_what_was_trained(tmp_path: Path) -> None:
+    found = unread([], cases=1, trained=replace(LLAMA3, departs=("template",)))
+    assert found.ok
+    assert (found.as_json()["template_source"], found.as_json()["departs"]) == ("asked", ["template"])
+    text = "\n".join(str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("asked")))
+    assert "exactly what was asked for, which is not as the training recorded: template." in text
+    assert "trained on" not in text
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found)
+    assert _shown([headline(read_proof(folder.proof))]).startswith("! Ollama sends exactly what was asked for")
+    role, words = in_brief(proving.summary(found)) or ("", Message(""))
+    assert (role, words.english()) == (
+        "warn", "1 of 1 conversations are sent as asked for, not as the training recorded: template"
+    )  # fmt: skip
+    assert in_brief(proving.summary(unread([], cases=1))) == (
+        "done", Message("{same} of {count} conversations are sent as they were trained", {"same": 1, "count": 1})
+    )  # fmt: skip
+    assert in_brief(None) is None
 
 
 def test_what_nobody_can_mend_does_not_speak_against_a_model() -> None:

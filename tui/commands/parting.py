@@ -11,6 +11,7 @@ from backend.parity.proof import Proof
 from data.i18n import Message, _
 from data.text import inert
 from tui.commands.console import Console
+from tui.proving import praise
 from tui.wording import fit, wrap
 
 _TEXT: Final = 24
@@ -36,6 +37,8 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
         if cause is not None and cause.id not in told:
             told[cause.id] = name
             yield from (f"      {line}" for line in _explained(verdict, proof, console))
+    for one in proof.skipped:
+        yield f"  · {one.name:<20} {_('not compared: {count} tokens', count=one.tokens)}"
     bos = proof.bos()
     counts = _(
         "BOS {token}: {sent} sent, {trained} trained",
@@ -49,20 +52,28 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
     yield f"  {_mark(console, ok=proof.context_is_enough)} num_ctx {proof.served.context or '?'}" + (
         f" (cutoff_len {proof.trained.cutoff_len})" if proof.trained.cutoff_len else ""
     )
-    for why, _remedy in proof.problems():
+    for why, _remedy in proof.problems()[not proof.verdicts :]:  # that nothing was compared is the last line
         yield from (f"      {line}" for line in _wrapped(str(why), console))
-    for why in proof.left_out:
+    if proof.trained.departs and not proof.ok:  # else the last line says it
+        names = ", ".join(proof.trained.departs)
+        words = _("Judged as asked for, not as the training recorded: {names}.", names=names)
+        yield from (f"  ! {line}" for line in _wrapped(str(words), console))
+    for why in proof.all_left_out():
         yield from (f"  · {line}" for line in _wrapped(str(why), console))
     yield _summary(proof)
     if proof.can_be_mended:
         model = "MODEL" if proof.offline else proof.model
         command = f"paddock verify {model} --template {proof.trained.template} --mend"
         yield _("→ Let Paddock write the template anew and prove it again: {command}", command=command)
+    elif not proof.verdicts:
+        yield from _wrapped(f"→ {proof.problems()[0][1]}", console)
 
 
 def _summary(proof: Proof) -> Message:
     if proof.ok:
-        return _("Ollama sends exactly what the model was trained on.")
+        return praise(len(proof.verdicts), proof.total, proof.trained.departs)
+    if not proof.verdicts:
+        return proof.problems()[0][0]
     wrong = sum(1 for verdict in proof.verdicts if not verdict.ok)
     return _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(proof.verdicts))
 

@@ -11,11 +11,13 @@ from typing import Final
 import click
 
 from backend.deploy.request import read_modelfile
+from backend.deploy.work import prompt_of
 from backend.export.origin import deployment_of, own_rows_of, own_rows_of_gguf, trained_of, trained_of_gguf
 from backend.export.proving import Prover, Said, built_in, installed
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
 from backend.ollama.modelfile import Modelfile
+from backend.ollama.name import parse_name
 from backend.ollama.version import version_key
 from backend.parity import cases, proof
 from backend.parity.cases import Case
@@ -24,9 +26,10 @@ from backend.parity.proof import Proof
 from backend.parity.template import Templates
 from backend.parity.vocabulary import from_header
 from backend.setup.ollama import VERSION
-from data.errors import RequestError
-from data.gguf import read_header
-from data.i18n import _
+from data.errors import AppError, RequestError
+from data.gguf import check, read_header
+from data.i18n import Message, _
+from data.text import inert
 from tui.commands.form import argument, command, flag, option
 from tui.commands.models import server_with
 from tui.commands.parting import lines
@@ -101,16 +104,25 @@ def verify(session: Session, **words: object) -> int:
     wish = Wish(**words)  # type: ignore[arg-type] - click has checked the types
     services = session.services(adopt=True)
     extra = cases.read_cases(services.workspace / Path(wish.cases).expanduser()) if wish.cases else ()
+    coming = coming_of(services, wish) if wish.offline else None
+    if coming is None:
+        _refuse_offline_words(wish)
+        _refuse_file(services, wish)
     lf, known = installed(services.settings, services.paths, services.workspace, services.environ)
     if wish.template:
         known.get(wish.template)  # a wrong name is the request's fault, and is told before anything is asked
-    if wish.offline:
-        done, was_mended = _foretell(session, services, wish, lf, known, extra), False
+    if coming is not None:
+        done, was_mended = _foretell(session, services, wish, coming, lf, known, extra), False
     else:
-        _refuse_offline_words(wish)
         done, was_mended = asyncio.run(_verify(session, services, wish, lf, known, extra))
     session.console.end_update()
-    session.console.emit({**done.as_json(), **({"mended": was_mended} if wish.mend else {})})
+    warnings = coming.warnings if coming is not None else ()
+    more: dict[str, object] = {"mended": was_mended} if wish.mend else {}
+    if coming is not None:
+        more["warnings"] = [warning.english() for warning in warnings]
+    session.console.emit({**done.as_json(), **more})
+    for warning in warnings:
+        session.console.say(f"{session.console.paint('!', 'warn')} {inert(str(warning))}")
     for line in lines(done, session.console, source=_SOURCES[done.trained.source]):
         session.console.say(line)
     return 0 if done.ok else 1
@@ -122,28 +134,70 @@ def _refuse_offline_words(wish: Wish) -> None:
             raise RequestError(_("{word} goes with --offline only", word=word), "", _("A server knows its own."))
 
 
-def _foretell(
-    session: Session, services: Services, wish: Wish, lf: LlamaFactory, known: Templates, extra: tuple[Case, ...]
-) -> Proof:
+def _refuse_file(services: Services, wish: Wish) -> None:
+    """Raise RequestError where NAME is a file, or cannot be a model's name."""
+    path = services.workspace / Path(wish.name).expanduser()
+    if path.is_file() and (path.suffix == ".gguf" or Path(wish.name).name != wish.name):
+        raise RequestError(
+            _("{name} is a file, and not a model of a server", name=wish.name),
+            "",
+            _("Foretell it: paddock verify --offline {name}. Or deploy it first: paddock deploy {name} NAME.",
+              name=wish.name),
+        )  # fmt: skip
+    parse_name(wish.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What is foretold: a GGUF, the Modelfile that goes with it, and the version of Ollama that will have both."""
+
+    gguf: Path
+    modelfile: Modelfile
+    version: str
+
+    @property
+    def warnings(self) -> tuple[Message, ...]:
+        """What is wrong with the file; reads its header."""
+        problems = tuple(problem.message for problem in check(self.gguf))
+        refused = _("No server gets this GGUF: `paddock deploy` refuses a file that contradicts itself.")
+        return (*problems, refused) if problems else ()
+
+
+def coming_of(services: Services, wish: Wish) -> Coming:
+    """Return what the words ask to foretell; raises RequestError before anything is asked."""
     if wish.mend:
         raise RequestError(_("--mend needs a server"), "", _("Leave --offline out."))
     version = wish.ollama_version or VERSION
     if version_key(version) == (0, 0, 0, 0):
         raise RequestError(_("{text} is no version of Ollama", text=repr(version)), "", _("Write it as 0.24.0."))
     path = (services.workspace / Path(wish.name).expanduser()).absolute()
-    deployed = deployment_of(services.library, wish.name)
-    if path.is_file():
-        gguf, modelfile = path, Modelfile(())
-    elif deployed is not None:
-        gguf, modelfile = Path(deployed.gguf), deployed.values()
-    else:
+    deployed = None if path.is_file() else deployment_of(services.library, wish.name)
+    if not path.is_file() and deployed is None:
         raise RequestError(
             _("There is no GGUF {name}, and Paddock deployed no such model", name=wish.name),
             "",
             _("Without a server, name a GGUF; --modelfile names what goes with it."),
         )
     if wish.modelfile:
-        modelfile = read_modelfile((services.workspace / Path(wish.modelfile).expanduser()).absolute())
+        try:
+            modelfile = read_modelfile((services.workspace / Path(wish.modelfile).expanduser()).absolute())
+        except AppError as error:
+            raise RequestError(error.title, error.detail, error.hint) from error
+    else:
+        modelfile = deployed.values(prompt_of(deployed, services.paths)) if deployed is not None else Modelfile(())
+    return Coming(path if deployed is None else Path(deployed.gguf), modelfile, version)
+
+
+def _foretell(
+    session: Session,
+    services: Services,
+    wish: Wish,
+    coming: Coming,
+    lf: LlamaFactory,
+    known: Templates,
+    extra: tuple[Case, ...],
+) -> Proof:
+    gguf, modelfile = coming.gguf, coming.modelfile
     header = read_header(gguf)
     served = None if not header.text("tokenizer.chat_template") else header.text("tokenizer.chat_template")
     trained = wish.said.over(
@@ -155,7 +209,7 @@ def _foretell(
     session.console.update(str(_("asking LLaMA-Factory for its prompts …")))
     own = own_rows_of_gguf(services.library, gguf)
     wanted = (*built_in(template), *own.cases, *extra)
-    found = proof.foretell(gguf, modelfile, version, trained, wanted, lf, services.paths)
+    found = proof.foretell(gguf, modelfile, coming.version, trained, wanted, lf, services.paths)
     return dataclasses.replace(found, left_out=own.left_out)
 
 
