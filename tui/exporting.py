@@ -95,10 +95,11 @@ def look_ahead(
     """
     from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415
     from backend.convert.road import others  # noqa: PLC0415
+    from backend.export.caution import warnings  # noqa: PLC0415
     from backend.export.conversion import foresee  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
-    from backend.export.plan import chain, warnings  # noqa: PLC0415
+    from backend.export.plan import chain  # noqa: PLC0415
     from backend.export.settle import note, settle  # noqa: PLC0415
     from backend.lf.find import find  # noqa: PLC0415
     from backend.lf.schema import schema_for  # noqa: PLC0415

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,10 +19,9 @@ from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
 from backend.lf.schema import Schema
-from backend.train.gptq import lacks
 from backend.train.spec import export_spec
 from data.errors import RequestError
-from data.i18n import Message, _
+from data.i18n import _
 from data.jobs.spec import Chain, JobSpec, new_chain_id, now
 
 Step = Literal["export", "check", "gptq", "convert", "deploy"]
@@ -369,24 +368,3 @@ def training_params(plan: ExportPlan) -> dict[str, object]:
 def base_folder(plan: ExportPlan) -> Path | None:
     """Return where the model's weights lie now, whose shapes the merged one will have; None where they are not here."""
     return local_model(plan.base) if plan.adapters else plan.source.path
-
-
-def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Iterator[Message]:
-    """Yield what speaks against ``plan`` without making it impossible; ``has_gpu`` counts for GPTQ only."""
-    facts = plan.source.facts
-    changed = [
-        name
-        for name, recorded, now in (
-            ("template", facts.template, plan.template or None),
-            ("enable_thinking", facts.enable_thinking, plan.thinking),
-            ("default_system", facts.default_system, plan.default_system),
-        )
-        if facts.origin and recorded != now
-    ]
-    if changed:
-        yield _("Not as it was trained: {names}. The model will answer worse.", names=", ".join(changed))
-    if plan.deployment and not plan.template:
-        yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
-    if plan.gptq is not None:
-        for check in lacks(lf, has_gpu=has_gpu):
-            yield _("{what}. {remedy}", what=check.message, remedy=check.remedy)

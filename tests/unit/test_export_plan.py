@@ -9,6 +9,7 @@ import pytest
 
 from backend.convert.llama_cpp import Script
 from backend.convert.road import Road
+from backend.export.caution import warnings
 from backend.export.conversion import foresee
 from backend.export.needs import needs
 from backend.export.plan import (
@@ -18,7 +19,6 @@ from backend.export.plan import (
     draft,
     merge_args,
     model_name,
-    warnings,
 )
 from backend.export.settle import note, settle
 from backend.export.source import read_source
@@ -78,6 +78,21 @@ def test_what_the_training_decided_is_locked_until_it_is_unlocked(plan: ExportPl
         "Not as it was trained: template. The model will answer worse."
     ]
     assert list(warnings(plan, LF, has_gpu=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        ("8192", "Prompts may have 8192 tokens, and nothing longer than 512 was ever trained on (cutoff_len)."),
+        ("256", "Prompts are cut at 256 tokens, and the training saw up to 512 (cutoff_len)."),
+        ("", "The longest prompt is left open; the training saw 512 tokens (cutoff_len)."),
+        ("512", None),
+    ],
+)
+def test_a_longest_prompt_that_is_not_the_trainings_is_said(plan: ExportPlan, tokens: str, said: str | None) -> None:
+    changed = apply(plan, "cutoff_len", tokens, home="")
+    assert [str(note) for note in warnings(changed, LF, has_gpu=True)] == ([said] if said else [])
+    assert (by_key(changed, ("cutoff_len",))["cutoff_len"].value == "512") == (said is None)
 
 
 def test_fields_change_just_what_they_name(plan: ExportPlan, workspace: Path) -> None:
