@@ -38,6 +38,12 @@ class Prospect:
     plan: ExportPlan | None = None
     """What was asked for, with its merge where it can be (``backend.export.settle``)"""
 
+    @property
+    def pushes_to(self) -> str:
+        """The repository on a hub that the model goes to; empty where it stays here."""
+        merge = self.plan.merge if self.plan is not None else None
+        return merge.export_hub_model_id if merge is not None else ""
+
     def check_room(self) -> None:
         """Raise RequestError where a disk is too small: then nothing is started, from the app or from a terminal."""
         short = [disk.shortage for disk in self.disks if not disk.has_room]
@@ -114,7 +120,7 @@ def look_ahead(
     lf = find(settings, paths, wanted.workspace, environ)
     if wanted.template and (known := templates_for(lf, paths)).exact:
         known.get(wanted.template)
-    specs = chain(wanted, lf=lf, schema=schema_for(lf, paths))
+    specs = chain(wanted, lf=lf, schema=schema_for(lf, paths), environ=environ)
     disks = forecast(needs(wanted, stored.folder if stored else None))
     name = parse_name(wanted.deployment.name) if wanted.deployment else None
     replaces = name is not None and any(name.same_as(model) for model in models)

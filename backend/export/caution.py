@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from backend.export.plan import ExportPlan
 from backend.lf.find import LlamaFactory
 from backend.train.gptq import lacks
+from backend.train.pushing import push_words
 from data.i18n import Message, _
 
 
 def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Iterator[Message]:
     """Yield what speaks against ``plan``; ``has_gpu`` counts for GPTQ only."""
+    if plan.merge is not None and plan.merge.export_hub_model_id:
+        yield push_words(plan.merge.export_hub_model_id)
     yield from _prompt(plan)
+    yield from _deployment(plan)
     if plan.gptq is not None:
         for check in lacks(lf, has_gpu=has_gpu):
             yield _("{what}. {remedy}", what=check.message, remedy=check.remedy)
@@ -33,8 +37,6 @@ def _prompt(plan: ExportPlan) -> Iterator[Message]:
         yield _("Not as it was trained: {names}. The model will answer worse.", names=", ".join(changed))
     if facts.origin and facts.cutoff_len and plan.cutoff_len != facts.cutoff_len:
         yield _length(facts.cutoff_len, plan.cutoff_len)
-    if plan.deployment and not plan.template:
-        yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
 
 
 def _length(trained: int, now: int) -> Message:
@@ -51,3 +53,17 @@ def _length(trained: int, now: int) -> Message:
         now=now,
         trained=trained,
     )
+
+
+def _deployment(plan: ExportPlan) -> Iterator[Message]:
+    if plan.deployment is None:
+        return
+    if not plan.template:
+        yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
+    if plan.deployment.edited:
+        yield _("The Modelfile is edited: it goes to Ollama as you wrote it.")
+    if plan.deployment.unproven:
+        yield _(
+            "Unproven: {name} gets its name even where Ollama sends something else than was trained on.",
+            name=plan.deployment.name,
+        )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -200,7 +201,13 @@ def usual_folder(workspace: Path, title: str) -> Path:
     return workspace / _FOLDER / title
 
 
-def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = None) -> list[JobSpec]:
+def chain(
+    plan: ExportPlan,
+    *,
+    lf: LlamaFactory | None,
+    schema: Schema | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> list[JobSpec]:
     """Return the jobs of ``plan``, parents first; nothing is started.
 
     Raises RequestError for the first thing that would make one of them fail.
@@ -214,7 +221,7 @@ def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = 
     last: tuple[str, ...] = ()
     for index, step in enumerate(steps):
         place = Chain(chain_id, f"{TITLE} {title}", index, len(steps))
-        made = _spec(plan, step, lf=lf, schema=schema, after=last, place=place)
+        made = _spec(plan, step, lf=lf, schema=schema, after=last, place=place, environ=environ)
         specs.append(made)
         if step != "gptq":  # a model for other programs: nothing that follows needs it, or should fail with it
             last = (made.id,)
@@ -229,13 +236,16 @@ def _spec(
     schema: Schema | None,
     after: Sequence[str],
     place: Chain,
+    environ: Mapping[str, str],
 ) -> JobSpec:
     workspace = plan.workspace
     match step:
         case "export" | "gptq":
             args = merge_args(plan) if step == "export" else gptq_args(plan)
             name = "merge" if step == "export" else f"GPTQ {args['export_quantization_bit']} bit"
-            return export_spec(args, workspace=workspace, lf=lf, schema=schema, name=name, after=after, chain=place)
+            return export_spec(
+                args, workspace=workspace, lf=lf, schema=schema, name=name, after=after, chain=place, environ=environ
+            )
         case "check":
             params = check_params(plan, lf)
             return JobSpec.new(

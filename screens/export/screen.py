@@ -347,11 +347,12 @@ class ExportScreen(Place):
             self.paddock.fail(error)
             return
         start = _("Lays all steps down as jobs; they finish even when this terminal is gone.")
+        leaves = bool(prospect.pushes_to)
         answer = await self.choose(
             ChoiceDialog(
                 _("Start this export?"),
                 prospect_lines(prospect, self._home),
-                [Choice("start", "s", _("Start"), start)],
+                [Choice("start", "s", _("Start, and push to the hub") if leaves else _("Start"), start, danger=leaves)],
                 leave=_("Not now"),
             )
         )

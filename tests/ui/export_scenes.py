@@ -148,6 +148,7 @@ class Written(Exports):
             made,
             disks=made.disks[:1] if self.unseen else made.disks,
             unseen=self.unseen,
+            plan=plan,
             warnings=(*self.road.notes(), *warnings(plan, None, has_gpu=True)),
         )
 

@@ -80,6 +80,32 @@ def test_what_the_training_decided_is_locked_until_it_is_unlocked(plan: ExportPl
     assert list(warnings(plan, LF, has_gpu=False)) == []
 
 
+def test_what_leaves_the_machine_or_goes_unproven_is_said_before_the_start(plan: ExportPlan) -> None:
+    for key, value, word in (
+        ("export_hub_model_id", "me/my-model", "pushed to me/my-model"),
+        ("unproven", ON, "Unproven: base-run-checkpoint-5"),
+    ):
+        (note,) = warnings(apply(plan, key, value, home=""), LF, has_gpu=True)
+        assert word in str(note)
+    assert plan.deployment is not None
+    edited = dataclasses.replace(plan, deployment=dataclasses.replace(plan.deployment, edited="SYSTEM short"))
+    assert [str(note) for note in warnings(edited, LF, has_gpu=True)] == [
+        "The Modelfile is edited: it goes to Ollama as you wrote it."
+    ]
+
+
+def test_a_push_that_has_to_fail_is_refused_before_the_merge(plan: ExportPlan) -> None:
+    pushed = apply(plan, "export_hub_model_id", "me/my-model", home="")
+    with pytest.raises(RequestError, match="needs HF_TOKEN"):
+        chain(pushed, lf=LF, environ={})
+    assert chain(pushed, lf=LF, environ={"HF_TOKEN": "secret"})[0].needs_env == ("HF_TOKEN",)
+    wrong = apply(plan, "export_hub_model_id", "not a name!!", home="")
+    assert "no repository" in str(problems(wrong)["export_hub_model_id"])
+    assert "export_hub_model_id" not in problems(pushed)
+    with pytest.raises(RequestError, match="no repository"):
+        chain(wrong, lf=LF, environ={"HF_TOKEN": "secret"})
+
+
 @pytest.mark.parametrize(
     ("tokens", "said"),
     [
