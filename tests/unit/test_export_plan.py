@@ -80,6 +80,26 @@ def test_what_the_training_decided_is_locked_until_it_is_unlocked(plan: ExportPl
     assert list(warnings(plan, LF, has_gpu=False)) == []
 
 
+def test_an_adapter_in_another_base_than_its_own_is_said_before_the_start(plan: ExportPlan, workspace: Path) -> None:
+    def said(wanted: ExportPlan) -> list[str]:
+        return [str(note) for note in warnings(wanted, LF, has_gpu=True)]
+
+    own = workspace / "base"
+    (workspace / "link").symlink_to(own)
+    for same in ("base", f"{own}/", str(workspace / "link")):
+        assert said(apply(plan, "base", same, home="")) == [], same
+    write_model(workspace / "instruct", config={"dtype": "float16"})
+    (note,) = said(apply(plan, "base", str(workspace / "instruct"), home=""))
+    assert f"run/checkpoint-5 was trained on {own}, and is merged into {workspace / 'instruct'}" in note
+    (note,) = said(apply(plan, "base", "owner/other", home=""))
+    assert f"was trained on {own}, and is merged into owner/other" in note
+    other = workspace / "saves" / "other"
+    other.mkdir()
+    (other / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/other"}')
+    (note,) = said(dataclasses.replace(plan, adapters=(*plan.adapters, other)))
+    assert f"saves/other was trained on owner/other, and is merged into {own}" in note
+
+
 def test_what_leaves_the_machine_or_goes_unproven_is_said_before_the_start(plan: ExportPlan) -> None:
     for key, value, word in (
         ("export_hub_model_id", "me/my-model", "pushed to me/my-model"),
