@@ -38,6 +38,12 @@ class Prospect:
     plan: ExportPlan | None = None
     """What was asked for, with its merge where it can be (``backend.export.settle``)"""
 
+    @property
+    def pushes_to(self) -> str:
+        """The repository on a hub that the model goes to; empty where it stays here."""
+        merge = self.plan.merge if self.plan is not None else None
+        return merge.export_hub_model_id if merge is not None else ""
+
     def check_room(self) -> None:
         """Raise RequestError where a disk is too small: then nothing is started, from the app or from a terminal."""
         short = [disk.shortage for disk in self.disks if not disk.has_room]
@@ -110,10 +116,11 @@ def look_ahead(
     """
     from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415
     from backend.convert.road import others  # noqa: PLC0415
+    from backend.export.caution import warnings  # noqa: PLC0415
     from backend.export.conversion import foresee  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
-    from backend.export.plan import chain, warnings  # noqa: PLC0415
+    from backend.export.plan import chain  # noqa: PLC0415
     from backend.export.settle import note, settle  # noqa: PLC0415
     from backend.lf.find import find  # noqa: PLC0415
     from backend.lf.schema import schema_for  # noqa: PLC0415
@@ -128,7 +135,7 @@ def look_ahead(
     lf = find(settings, paths, wanted.workspace, environ)
     if wanted.template and (known := templates_for(lf, paths)).exact:
         known.get(wanted.template)
-    specs = chain(wanted, lf=lf, schema=schema_for(lf, paths))
+    specs = chain(wanted, lf=lf, schema=schema_for(lf, paths), environ=environ)
     disks = forecast(needs(wanted, stored.folder if stored else None))
     name = parse_name(wanted.deployment.name) if wanted.deployment else None
     replaces = name is not None and any(name.same_as(model) for model in models)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,10 +20,9 @@ from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
 from backend.lf.schema import Schema
-from backend.train.gptq import lacks
 from backend.train.spec import export_spec
 from data.errors import RequestError
-from data.i18n import Message, _
+from data.i18n import _
 from data.jobs.spec import Chain, JobSpec, new_chain_id, now
 
 Step = Literal["export", "check", "gptq", "convert", "deploy"]
@@ -201,7 +201,13 @@ def usual_folder(workspace: Path, title: str) -> Path:
     return workspace / _FOLDER / title
 
 
-def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = None) -> list[JobSpec]:
+def chain(
+    plan: ExportPlan,
+    *,
+    lf: LlamaFactory | None,
+    schema: Schema | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> list[JobSpec]:
     """Return the jobs of ``plan``, parents first; nothing is started.
 
     Raises RequestError for the first thing that would make one of them fail.
@@ -215,7 +221,7 @@ def chain(plan: ExportPlan, *, lf: LlamaFactory | None, schema: Schema | None = 
     last: tuple[str, ...] = ()
     for index, step in enumerate(steps):
         place = Chain(chain_id, f"{TITLE} {title}", index, len(steps))
-        made = _spec(plan, step, lf=lf, schema=schema, after=last, place=place)
+        made = _spec(plan, step, lf=lf, schema=schema, after=last, place=place, environ=environ)
         specs.append(made)
         if step != "gptq":  # a model for other programs: nothing that follows needs it, or should fail with it
             last = (made.id,)
@@ -230,13 +236,16 @@ def _spec(
     schema: Schema | None,
     after: Sequence[str],
     place: Chain,
+    environ: Mapping[str, str],
 ) -> JobSpec:
     workspace = plan.workspace
     match step:
         case "export" | "gptq":
             args = merge_args(plan) if step == "export" else gptq_args(plan)
             name = "merge" if step == "export" else f"GPTQ {args['export_quantization_bit']} bit"
-            return export_spec(args, workspace=workspace, lf=lf, schema=schema, name=name, after=after, chain=place)
+            return export_spec(
+                args, workspace=workspace, lf=lf, schema=schema, name=name, after=after, chain=place, environ=environ
+            )
         case "check":
             params = check_params(plan, lf)
             return JobSpec.new(
@@ -369,24 +378,3 @@ def training_params(plan: ExportPlan) -> dict[str, object]:
 def base_folder(plan: ExportPlan) -> Path | None:
     """Return where the model's weights lie now, whose shapes the merged one will have; None where they are not here."""
     return local_model(plan.base) if plan.adapters else plan.source.path
-
-
-def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Iterator[Message]:
-    """Yield what speaks against ``plan`` without making it impossible; ``has_gpu`` counts for GPTQ only."""
-    facts = plan.source.facts
-    changed = [
-        name
-        for name, recorded, now in (
-            ("template", facts.template, plan.template or None),
-            ("enable_thinking", facts.enable_thinking, plan.thinking),
-            ("default_system", facts.default_system, plan.default_system),
-        )
-        if facts.origin and recorded != now
-    ]
-    if changed:
-        yield _("Not as it was trained: {names}. The model will answer worse.", names=", ".join(changed))
-    if plan.deployment and not plan.template:
-        yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
-    if plan.gptq is not None:
-        for check in lacks(lf, has_gpu=has_gpu):
-            yield _("{what}. {remedy}", what=check.message, remedy=check.remedy)

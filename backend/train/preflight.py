@@ -18,6 +18,7 @@ from backend.lf.schema import Schema, template_remedy
 from backend.lf.versions import breaks_lora, torch_mismatches
 from backend.train import checkpoint, gptq
 from backend.train.export_follower import weight_bytes
+from backend.train.pushing import push_checks
 from backend.train.stopping import JIT_CHECKPOINT, can_resume
 from data.i18n import _
 from data.jobs.spec import GpuRequest
@@ -75,6 +76,7 @@ def export_checks(
     lf: LlamaFactory | None,
     schema: Schema,
     after: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
 ) -> list[Check]:
     """Return the findings for the arguments of an export, errors first; ``after`` as for a training."""
     del workspace
@@ -87,6 +89,7 @@ def export_checks(
         *_model(args, pending=bool(after)),
         *_template(args, schema),
         *_trust(args),
+        *push_checks(args, environ),
     ]
     text = args.get("export_dir")
     if isinstance(text, str) and text:

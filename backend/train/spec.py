@@ -14,6 +14,7 @@ from backend.lf.command import Verb
 from backend.lf.find import LlamaFactory
 from backend.lf.schema import Schema, has_jit_checkpoint, snapshot
 from backend.train import preflight
+from backend.train.pushing import HUB_TOKEN
 from backend.train.stopping import JIT_CHECKPOINT
 from backend.train.work import EXPORT_FILE, TRAIN_FILE
 from data.errors import RequestError
@@ -21,7 +22,6 @@ from data.i18n import Message, _
 from data.jobs.spec import Chain, GpuRequest, JobSpec, now
 
 _KEPT_DATASET_DIRS: Final = ("ONLINE", "REMOTE:")  # LLaMA Board's words for datasets on a hub
-_HUB_TOKEN: Final = "HF_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def train_spec(
@@ -59,7 +59,7 @@ def train_spec(
         },
         after=tuple(after),
         gpus=gpus,
-        needs_env=(_HUB_TOKEN,) if values.get("push_to_hub") else (),
+        needs_env=(HUB_TOKEN,) if values.get("push_to_hub") else (),
         chain=chain,
         moment=moment,
     )
@@ -76,12 +76,13 @@ def export_spec(
     gpus: GpuRequest | None = None,
     chain: Chain | None = None,
     check: bool = True,
+    environ: Mapping[str, str] = os.environ,
 ) -> JobSpec:
     """Return the spec of an export (merge) with ``args``; as ``train_spec``."""
     known = schema or snapshot()
     values = normal_export(args, workspace=workspace)
     if check:
-        _refuse(preflight.export_checks(values, workspace=workspace, lf=lf, schema=known, after=after))
+        _refuse(preflight.export_checks(values, workspace=workspace, lf=lf, schema=known, after=after, environ=environ))
     return JobSpec.new(
         "export",
         name or Path(str(values.get("export_dir") or "export")).name,
@@ -94,7 +95,7 @@ def export_spec(
         },
         after=tuple(after),
         gpus=gpus,
-        needs_env=(_HUB_TOKEN,) if values.get("export_hub_model_id") else (),
+        needs_env=(HUB_TOKEN,) if values.get("export_hub_model_id") else (),
         chain=chain,
     )
 

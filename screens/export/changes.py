@@ -23,6 +23,7 @@ from backend.export.plan import (
 )
 from backend.ollama.name import parse_name
 from backend.train.gptq import is_file_name
+from backend.train.pushing import is_repository, repository_words
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
 from tui.exporting import modelfile_problem
@@ -50,6 +51,10 @@ def problems(plan: ExportPlan) -> dict[str, Message]:
             found["modelfile"] = _("{title}. {detail}", title=wrong.title, detail=wrong.detail)
     if plan.source.kind == "adapter" and not plan.base:
         found["base"] = _("The adapter names no base model; name the one it was trained on.")
+    repository = plan.merge.export_hub_model_id if plan.merge is not None else ""
+    if repository and not is_repository(repository):
+        title, hint = repository_words(repository)
+        found["export_hub_model_id"] = _("{title}. {hint}", title=title, hint=hint)
     wrong_matrix = misfit(plan.outtype, plan.imatrix) if plan.gguf is not None else None
     if wrong_matrix is not None:
         found["imatrix"] = _("{title}. {hint}", title=wrong_matrix.title, hint=wrong_matrix.hint)

@@ -97,10 +97,26 @@ def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
         if steps:
             steps += ((" → ", "faint"),)
         steps += ((work_word(spec), "text"),)
-    lines: list[Parts] = [steps, (), *disk_lines(prospect, home)]
+    lines: list[Parts] = [steps, *_places(prospect), (), *disk_lines(prospect, home)]
     notes: list[Message] = [*prospect.warnings]
     if prospect.replaces:
         notes.insert(0, _("A model of that name is there; it stays until the new one is whole, then it is replaced."))
     if notes:
         lines += [(), *((("! ", "warn"), (str(note), "text")) for note in notes)]
     return lines
+
+
+def _places(prospect: Prospect) -> list[Parts]:
+    """Return a line for each place that the model gets a name in."""
+    plan = prospect.plan
+    if plan is None:
+        return []
+    found: list[tuple[Message, str, str]] = []
+    if plan.merge is not None and plan.merge.export_hub_model_id:
+        found.append((_("On the hub"), plan.merge.export_hub_model_id, ""))
+    if plan.deployment is not None:
+        found.append((_("In Ollama"), plan.deployment.name, plan.deployment.host))
+    return [
+        ((f"{place}  ", "muted"), (inert(name), "strong"), (f"  {inert(host)}" if host else "", "muted"))
+        for place, name, host in found
+    ]

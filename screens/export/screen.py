@@ -188,7 +188,7 @@ class ExportScreen(Place):
             case "choose_weights":
                 return in_list and bool(self._runs)
             case "add_weights":
-                return in_list and self._plan is not None and self._plan.source.kind == "adapter"
+                return in_list and self._addable() is not None
             case "start" | "modelfile":
                 return self._plan is not None and (action == "start" or self._plan.deployment is not None)
             case "inspect":
@@ -204,12 +204,19 @@ class ExportScreen(Place):
         if key:
             self._open(Path(key), to_form=True)
 
+    def _addable(self) -> Path | None:
+        """Return the adapter under the cursor, where adapters are merged: a whole model is none."""
+        if not self.is_there or self._plan is None or self._plan.source.kind != "adapter":
+            return None
+        path = Path(self.query_one("#table", Table).cursor_key)
+        found = (one for run in self._runs for one in run.checkpoints if one.kind == "adapter")
+        return path if any(one.path == path for one in found) else None
+
     def action_add_weights(self) -> None:
         """Merge the adapter under the cursor as well, or leave it out again."""
-        key, plan = self.query_one("#table", Table).cursor_key, self._plan
-        if not key or plan is None:
+        path, plan = self._addable(), self._plan
+        if path is None or plan is None:
             return
-        path = Path(key)
         if path in plan.adapters:
             rest = tuple(adapter for adapter in plan.adapters if adapter != path)
         else:
@@ -347,11 +354,12 @@ class ExportScreen(Place):
             self.paddock.fail(error)
             return
         start = _("Lays all steps down as jobs; they finish even when this terminal is gone.")
+        leaves = bool(prospect.pushes_to)
         answer = await self.choose(
             ChoiceDialog(
                 _("Start this export?"),
                 prospect_lines(prospect, self._home),
-                [Choice("start", "s", _("Start"), start)],
+                [Choice("start", "s", _("Start, and push to the hub") if leaves else _("Start"), start, danger=leaves)],
                 leave=_("Not now"),
             )
         )

@@ -17,8 +17,9 @@ from backend.convert.llama_cpp import Script
 from backend.convert.plan import Counts
 from backend.convert.road import Road
 from backend.deploy.request import Deployment
+from backend.export.caution import warnings
 from backend.export.forecast import FileSystem
-from backend.export.plan import ExportPlan, Step, warnings
+from backend.export.plan import ExportPlan, Step
 from backend.export.source import Checkpoint, Run, Source
 from backend.train.record import RunFacts
 from data.errors import RequestError
@@ -147,6 +148,7 @@ class Written(Exports):
             made,
             disks=made.disks[:1] if self.unseen else made.disks,
             unseen=self.unseen,
+            plan=plan,
             warnings=(*self.road.notes(), *warnings(plan, None, has_gpu=True)),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -216,3 +217,41 @@ async def test_weights_are_opened_though_the_runs_are_read_again_meanwhile(
         finally:
             silence.set()
         await until(pilot, shows(pilot, "▪ qwen", "› sft"))
+
+
+async def test_the_start_names_what_gets_a_name_and_what_leaves_the_machine(tmp_path: Path) -> None:
+    app = PaddockApp(Scene("export", exports=Written()).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "▪ qwen"))
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "Start this export?", "In Ollama  qwen2.5-0.5b-instruct-sft"))
+        assert "hub" not in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExportScreen))
+        app.screen.query_one("#form", Form).focus_fields()
+        app.screen.query_one("#form", Form).select("export_hub_model_id")
+        await pilot.press("enter", *"me/my-model", "enter")
+        await until(pilot, lambda: plan_of(app).merge is not None and "me/my-model" in str(plan_of(app).merge))
+        await pilot.press("s")
+        said = ("On the hub  me/my-model", "leaves this machine", "Start, and push to the hub")
+        await until(pilot, shows(pilot, *said))
+
+
+async def test_only_adapters_are_merged_too(tmp_path: Path) -> None:
+    (whole,) = DPO.checkpoints
+    full = dataclasses.replace(DPO, checkpoints=(dataclasses.replace(whole, kind="model"),))
+    app = PaddockApp(Scene("export", exports=Written((SFT, full))).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "▪ qwen", "whole model"))
+        table = app.screen.query_one("#table", Table)
+        table.focus()
+        table.select(str(whole.path))
+        assert not app.screen.check_action("add_weights", ())
+        await pilot.press("space")
+        table.select(str(SFT.checkpoints[1].path))
+        assert app.screen.check_action("add_weights", ())
+        await pilot.press("space")
+        await until(pilot, lambda: len(plan_of(app).adapters) > 1)
+        assert plan_of(app).adapters == (SFT.checkpoints[0].path, SFT.checkpoints[1].path)

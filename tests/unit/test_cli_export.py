@@ -147,3 +147,16 @@ def test_a_quantised_export_says_before_it_starts_what_gptq_lacks(place: Path, s
     assert found(*texts, status=2) == lacking | {"gptq.dataset": "error"}
     assert found(*texts, "export_quantization_maxlen=4", status=0) == lacking
     assert found("export_quantization_bit=", status=0) == {}
+
+
+def test_a_push_to_a_hub_is_said_by_a_dry_run_and_refused_without_a_token(
+    place: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*words: str, status: int) -> dict[str, str]:
+        said = say("--dry-run", *words, status=status)
+        return {check["id"]: check["message"] for check in said["checks"] if check["id"].startswith("hub.")}
+
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    assert "me/x" in found("export_hub_model_id=me/x", status=0)["hub.push"]
+    monkeypatch.delenv("HF_TOKEN")
+    assert "HF_TOKEN" in found("export_hub_model_id=me/x", status=2)["hub.token"]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.export.plan import ExportPlan, chain, draft, gptq_args, warnings
+from backend.export.caution import warnings
+from backend.export.plan import ExportPlan, chain, draft, gptq_args
 from backend.export.settle import settle
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory

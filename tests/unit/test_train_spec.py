@@ -14,7 +14,7 @@ from backend.lf import find as finding
 from backend.lf.find import LlamaFactory
 from backend.lf.schema import schema_for, snapshot
 from backend.train import preflight
-from backend.train.spec import dry_run, export_spec, normal_train, train_spec
+from backend.train.spec import dry_run, export_spec, normal_export, normal_train, train_spec
 from data.errors import RequestError
 from data.jobs.spec import GpuRequest, JobSpec
 from data.paths import Paths
@@ -244,6 +244,21 @@ def test_an_export_is_checked_too(workspace: Path, lf: LlamaFactory) -> None:
         export_spec({"model_name_or_path": "model", "export_dir": "merged"}, workspace=workspace, lf=lf)
     with pytest.raises(RequestError, match="No folder"):
         export_spec({"model_name_or_path": "model"}, workspace=workspace, lf=lf)
+
+
+def test_a_push_to_a_hub_is_named_and_refused_where_it_has_to_fail(workspace: Path, lf: LlamaFactory) -> None:
+    def found(repository: str, **environ: str) -> dict[str, str]:
+        args = {"model_name_or_path": "model", "export_dir": "merged", "export_hub_model_id": repository}
+        values = normal_export(args, workspace=workspace)
+        checks = preflight.export_checks(values, workspace=workspace, lf=lf, schema=snapshot(), environ=environ)
+        return {check.id: check.level for check in checks if check.id.startswith("hub.")}
+
+    assert found("me/my-model", HF_TOKEN="secret") == {"hub.push": "warning"}
+    assert found("my-model", HF_TOKEN="secret") == {"hub.push": "warning"}
+    assert found("me/my-model") == {"hub.token": "error", "hub.push": "warning"}
+    for wrong in ("not a name!!", "a/b/c", "me/.hidden", "me/a--b", "me/a..b", "me/x.git", "我/模型"):
+        assert found(wrong, HF_TOKEN="secret") == {"hub.name": "error"}, wrong
+    assert found("") == {}
 
 
 def test_pushing_to_a_hub_needs_the_token_by_name_only(workspace: Path, lf: LlamaFactory) -> None:

@@ -166,7 +166,9 @@ def _spec(console: Console, services: Services, verb: Verb, wish: Wish) -> tuple
         checks = preflight.train_checks(values, workspace=workspace, lf=lf, schema=schema, gpus=gpus, after=after)
     else:
         values = normal_export(args, workspace=workspace)
-        checks = preflight.export_checks(values, workspace=workspace, lf=lf, schema=schema, after=after)
+        checks = preflight.export_checks(
+            values, workspace=workspace, lf=lf, schema=schema, after=after, environ=services.environ
+        )
     make = train_spec if verb == "train" else export_spec
     spec = make(
         values,
