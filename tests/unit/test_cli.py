@@ -101,6 +101,18 @@ def test_a_wrong_request_is_explained_and_ends_with_2(
     assert answer in "\n".join(error.values())
 
 
+def test_a_file_is_no_folder_to_convert(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, title in (("x.GGUF", "x.GGUF is a GGUF already"), ("x.pt", "This is a file, not a model's folder")):
+        (tmp_path / name).touch()
+        assert run(["convert", name, "--json"]) == 2
+        assert json.loads(capsys.readouterr().out)["error"]["title"] == title
+    assert run(["convert", "x.GGUF"]) == 2
+    assert f"`paddock deploy {tmp_path}/x.GGUF NAME`" in capsys.readouterr().err
+
+
 def test_errors_in_json_stay_english_in_every_language(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["jobs", "show", "none-such", "--json", "--lang", "zh"]) == 2
     assert json.loads(capsys.readouterr().out)["error"]["title"] == "There is no job none-such"

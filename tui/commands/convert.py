@@ -269,6 +269,16 @@ def check_adapter_folder(folder: Path) -> Path:
 def check_model_folder(folder: Path) -> Path:
     """Return ``folder``, absolute; raises RequestError where it holds no whole model."""
     place = folder.absolute()
+    if place.is_file() and place.suffix.lower() == ".gguf":
+        raise RequestError(
+            _("{file} is a GGUF already", file=place.name),
+            str(place),
+            _("`paddock deploy {file} NAME` puts it into Ollama.", file=place),
+        )
+    if place.exists() and not place.is_dir():
+        raise RequestError(
+            _("This is a file, not a model's folder"), str(place), _("Name a folder with config.json and safetensors.")
+        )
     if not place.is_dir():
         raise RequestError(
             _("The model's folder does not exist"), str(place), _("Name a folder with config.json and safetensors.")
