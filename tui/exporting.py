@@ -155,11 +155,8 @@ def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:
     return str(draft(dataclasses.replace(wanted, deployment=deployment), settings, paths))
 
 
-def modelfile_problem(text: str, gguf: str = "") -> AppError | None:
-    """Return what is wrong with the text of a Modelfile, with line and column; None where nothing is.
-
-    ``gguf`` is what its FROM has to name; empty where that does not count.
-    """
+def modelfile_problem(text: str, gguf: str) -> AppError | None:
+    """Return what is wrong with the Modelfile that goes with ``gguf``, with line and column; None where nothing is."""
     from backend.deploy.request import read_edited  # noqa: PLC0415
 
     try:

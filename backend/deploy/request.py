@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from backend.deploy.written import check_go, check_sources, check_written
+from backend.deploy.written import check_go, check_sources, check_written, moved
 from backend.ollama.address import parse_address
 from backend.ollama.modelfile import Modelfile, make, parse
 from backend.ollama.name import parse_name
@@ -53,6 +53,11 @@ class Deployment:
     """Server, as in OLLAMA_HOST; empty looks for one"""
     private: bool = False
     """Only Paddock's own server will do"""
+
+    def of(self, gguf: str) -> Deployment:
+        """Return the same for another GGUF; a FROM that named the one before goes with it."""
+        edited = moved(self.edited, self.gguf, gguf) if self.edited else ""
+        return dataclasses.replace(self, gguf=gguf, edited=edited)
 
     def check(self) -> None:
         """Raise RequestError for what is wrong before any file is looked at."""

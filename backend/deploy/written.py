@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -57,6 +58,12 @@ def check_sources(written: Modelfile, name: str, weights: Sequence[Path], folder
             ),
             _("Take the line out. `paddock deploy` names the weights as WEIGHTS; Export chooses them under From."),
         )
+
+
+def moved(text: str, former: str, now: str) -> str:
+    """Return the text of a Modelfile with the FROM lines that name ``former`` naming ``now``; all else stays."""
+    own = re.compile(rf"^([ \t]*from[ \t]+){re.escape(former)}[ \t]*$", re.IGNORECASE | re.MULTILINE)
+    return own.sub(lambda found: f"{found[1]}{now}", text)
 
 
 def check_template(written: Modelfile, name: str) -> None:

@@ -162,7 +162,7 @@ def with_folder(plan: ExportPlan, folder: Path) -> ExportPlan:
 
 def with_file(plan: ExportPlan, file: Path) -> ExportPlan:
     """Return ``plan`` with ``file`` as its GGUF, which is what is deployed, too."""
-    deployment = plan.deployment and dataclasses.replace(plan.deployment, gguf=str(file))
+    deployment = plan.deployment and plan.deployment.of(str(file))
     return dataclasses.replace(plan, gguf=file, deployment=deployment)
 
 

@@ -46,7 +46,8 @@ def problems(plan: ExportPlan) -> dict[str, Message]:
             parse_name(plan.deployment.name)
         except AppError as error:
             found["name"] = _("{title}. {hint}", title=error.title, hint=error.hint)
-        wrong = modelfile_problem(plan.deployment.edited) if plan.deployment.edited else None
+        asked = plan.deployment
+        wrong = modelfile_problem(asked.edited, asked.gguf) if asked.edited else None
         if wrong is not None:
             found["modelfile"] = _("{title}. {detail}", title=wrong.title, detail=wrong.detail)
     if plan.source.kind == "adapter" and not plan.base:

@@ -11,6 +11,7 @@ from textual.widgets import TextArea
 
 from backend.export.plan import ExportPlan
 from data.errors import AppError
+from screens.export.changes import problems
 from screens.export.modelfile import ModelfileScreen
 from screens.export.screen import ExportScreen
 from screens.failure import FailureDialog
@@ -81,6 +82,27 @@ async def test_what_ollama_would_refuse_is_no_edit(app: PaddockApp, old: str, ne
         await until(pilot, shows(pilot, "what the training says"))
         app.screen.query_one("#text", TextArea).text = MODELFILE.replace(old, new)
         await until(pilot, shows(pilot, "✗ ", why))
+
+
+async def test_the_own_from_goes_with_the_file_and_another_is_marked_in_the_form(app: PaddockApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await export("enter", "e")(pilot, app)
+        screen = next(one for one in app.screen_stack if isinstance(one, ExportScreen))
+        await until(pilot, shows(pilot, "what the training says"))
+        app.screen.query_one("#text", TextArea).text = f"{MODELFILE}PARAMETER top_k 3"
+        await until(pilot, shows(pilot, "• Edited"))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        screen.query_one("#form", Form).select("outtype")
+        await pilot.press("right", "right")
+        await until(pilot, lambda: plan_of(screen).outtype == "f16")
+        plan = plan_of(screen)
+        assert plan.deployment is not None
+        assert plan.deployment.edited.startswith(f"FROM {plan.gguf}\nTEMPLATE")
+        assert "modelfile" not in problems(plan)
+        other = dataclasses.replace(plan.deployment, edited="FROM llama3")
+        told = problems(dataclasses.replace(plan, deployment=other))["modelfile"]
+        assert "FROM names llama3" in told.english()
 
 
 async def test_an_empty_text_is_the_draft_and_says_so(app: PaddockApp) -> None:

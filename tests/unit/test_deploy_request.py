@@ -114,6 +114,16 @@ def test_a_job_that_was_laid_down_with_another_from_can_be_read() -> None:
     assert Deployment.read(params).values().sources == ("/x/m.gguf",)
 
 
+def test_the_own_from_goes_with_the_gguf_and_another_stays() -> None:
+    written = '# FROM /x/m-F16.gguf\n from  /x/m-F16.gguf \nSYSTEM """\nFROM /x/m-F16.gguf?\n"""\n'
+    asked = Deployment(gguf="/x/m-F16.gguf", name="m", edited=written).of("/y/m-Q8_0.gguf")
+    assert asked.gguf == "/y/m-Q8_0.gguf"
+    assert asked.edited == written.replace(" from  /x/m-F16.gguf ", " from  /y/m-Q8_0.gguf")
+    asked.spec(workspace=Path("/x"))
+    other = Deployment(gguf="/x/m.gguf", name="m", edited="FROM llama3").of("/y/m.gguf")
+    assert other.edited == "FROM llama3"
+
+
 def test_of_several_templates_the_one_that_counts_is_read() -> None:
     Deployment(gguf="/m.gguf", name="m", edited="TEMPLATE {{ foo }}\nTEMPLATE {{ .Prompt }}\n").check()
 
