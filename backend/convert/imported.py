@@ -25,6 +25,7 @@ from backend.convert.folder import ModelFolder
 from backend.convert.keys import Keys
 from backend.convert.plan import FILE_TYPES
 from backend.convert.planning import own_type
+from backend.convert.program import unwritable
 from backend.convert.quants import BITS
 from backend.convert.scratch import Scratch, cannot_write, scratch
 from backend.convert.special import CHAT_TEMPLATE, read_special
@@ -141,7 +142,7 @@ def convert_by_import(
             try:
                 place = asyncio.run(_create(address, creation, look))
             except AppError as error:
-                raise _refused(error) from error
+                raise unwritable(target, (error.detail.english(),)) or _refused(error) from error
         part = blobs / Path(place).name
         header = looked_at(part, "Ollama")
         changes = _changes(header, folder, name)
