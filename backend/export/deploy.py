@@ -54,7 +54,10 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ProofGate:
-    """Lets a new model pass when it is sent what it was trained on, or when nobody can say what that was."""
+    """Lets a new model pass when it is sent what it was trained on, or when nobody can say what that was.
+
+    In the latter case it takes nobody else's name, unless that was asked for.
+    """
 
     deployment: Deployment
     folder: JobFolder
@@ -65,6 +68,8 @@ class ProofGate:
     async def __call__(self, client: Client, model: str) -> None:
         """Prove ``model``, a temporary name; raises AppError where the proof does not hold."""
         training = Training.read(self.deployment.training)
+        if training is None and not self.deployment.unproven and await client.has(self.deployment.name):
+            raise unproven_replacement(self.deployment.name)
         if training is None or self.lf is None:
             self.reporter.result(proof=None, unproven="template" if training is None else "llamafactory")
             return
@@ -122,6 +127,15 @@ class ProofGate:
             remedy=proving.remedy_of(found, remedy),
             job=self.folder.id,
         )
+
+
+def unproven_replacement(model: str) -> AppError:
+    """Return the error for a model that has its name, and another one of which nobody knows what it was trained on."""
+    return AppError(
+        _("{model} is there already, and the new one cannot be proven", model=model),
+        proving.UNPROVEN["template"],
+        _("Name the template: --template NAME. Or publish it without a proof: --unproven."),
+    )
 
 
 def _impossible(error: AppError, model: str) -> AppError:

@@ -183,7 +183,7 @@ def test_tools_and_thoughts_of_a_run_are_deployed_proven_and_mended_as_it_had_th
 
 
 def test_where_nobody_knows_the_training_the_result_says_so(place: Place, server: Running) -> None:
-    job = place.deploy(dataclasses.replace(place.deployment(server), training={}, template="{{ .Prompt }}"))
+    job = place.deploy(dataclasses.replace(place.deployment(server, "raw"), training={}, template="{{ .Prompt }}"))
     assert job.status is Status.SUCCEEDED, words(job)
     assert (job.state.result["proof"], job.state.result["unproven"]) == (None, "template")
     assert not job.folder.proof.exists()
