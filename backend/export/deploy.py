@@ -93,15 +93,7 @@ class ProofGate:
         name, reporter = self.deployment.name, self.reporter
         library, gguf = Library(self.paths.jobs), Path(self.deployment.gguf)
         trained = await asyncio.to_thread(judged_by, library, gguf, training)
-        title = _("Proving that {model} is sent what it was trained on", model=name)
-        if trained.departs:
-            names = ", ".join(trained.departs)
-            title = _(
-                "Proving that {model} is sent what was asked for, not as the training recorded: {names}",
-                model=name,
-                names=names,
-            )
-        reporter.stage("proof", title)
+        reporter.stage("proof", proving.stage_of(name, trained))
 
         def on_case(done: int, total: int, _name: str) -> None:
             reporter.progress(done, total, "conversations")
