@@ -54,7 +54,10 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ProofGate:
-    """Lets a new model pass when it is sent what it was trained on, or when nobody can say what that was."""
+    """Lets a new model pass when it is sent what it was trained on, or when nobody can say what that was.
+
+    In the latter case it takes nobody else's name, unless that was asked for.
+    """
 
     deployment: Deployment
     folder: JobFolder
@@ -65,6 +68,8 @@ class ProofGate:
     async def __call__(self, client: Client, model: str) -> None:
         """Prove ``model``, a temporary name; raises AppError where the proof does not hold."""
         training = Training.read(self.deployment.training)
+        if training is None and not self.deployment.unproven and await client.has(self.deployment.name):
+            raise unproven_replacement(self.deployment.name)
         if training is None or self.lf is None:
             self.reporter.result(proof=None, unproven="template" if training is None else "llamafactory")
             return
@@ -88,15 +93,7 @@ class ProofGate:
         name, reporter = self.deployment.name, self.reporter
         library, gguf = Library(self.paths.jobs), Path(self.deployment.gguf)
         trained = await asyncio.to_thread(judged_by, library, gguf, training)
-        title = _("Proving that {model} is sent what it was trained on", model=name)
-        if trained.departs:
-            names = ", ".join(trained.departs)
-            title = _(
-                "Proving that {model} is sent what was asked for, not as the training recorded: {names}",
-                model=name,
-                names=names,
-            )
-        reporter.stage("proof", title)
+        reporter.stage("proof", proving.stage_of(name, trained))
 
         def on_case(done: int, total: int, _name: str) -> None:
             reporter.progress(done, total, "conversations")
@@ -122,6 +119,15 @@ class ProofGate:
             remedy=proving.remedy_of(found, remedy),
             job=self.folder.id,
         )
+
+
+def unproven_replacement(model: str) -> AppError:
+    """Return the error for a model that has its name, and another one of which nobody knows what it was trained on."""
+    return AppError(
+        _("{model} is there already, and the new one cannot be proven", model=model),
+        proving.UNPROVEN["template"],
+        _("Name the template: --template NAME. Or publish it without a proof: --unproven."),
+    )
 
 
 def _impossible(error: AppError, model: str) -> AppError:

@@ -124,7 +124,7 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
         own = await asyncio.to_thread(own_rows_of, library, request.model, server.host)
         prover = proving.Prover(client, lf, known, paths, extra, own, on_case)
         trained = await prover.trained(library, request.model, server.host, request.said)
-        reporter.stage("proof", _("Proving that {model} is sent what it was trained on", model=request.model))
+        reporter.stage("proof", proving.stage_of(request.model, trained))
         found, mended = await prover.prove(request.model, trained), False
         if request.mend and not found.ok:
             reporter.stage("mend", _("Writing the Modelfile anew, and proving it"))

@@ -141,6 +141,18 @@ def installed(
     return lf, templates_for(lf, paths)
 
 
+def stage_of(model: str, trained: Trained) -> Message:
+    """Return what is being proven."""
+    if not trained.departs:
+        return _("Proving that {model} is sent what it was trained on", model=model)
+    names = ", ".join(trained.departs)
+    return _(
+        "Proving that {model} is sent what was asked for, not as the training recorded: {names}",
+        model=model,
+        names=names,
+    )
+
+
 def summary(found: Proof) -> dict[str, object]:
     """Return what a job's result says of its proof.
 

@@ -26,6 +26,7 @@ from tests.ollamas import Running
 from tests.real.test_export_check import lf as lf  # noqa: PLC0414 - a fixture
 from tests.real.test_verify_real import ROLES, counted
 from tests.support import Yard
+from tui.commands.root import run
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -182,8 +183,48 @@ def test_tools_and_thoughts_of_a_run_are_deployed_proven_and_mended_as_it_had_th
     assert {case["name"]: case["actual_text"] for case in found["cases"]} == texts
 
 
+def test_what_was_not_compared_is_named_and_no_comparison_publishes_nothing(
+    place: Place, server: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = dataclasses.replace(place.deployment(server, "short"), training={"template": "llama3"})
+    none = place.deploy(dataclasses.replace(asked, parameters={"num_ctx": 24}))
+    assert none.status is Status.FAILED
+    assert "short could not be proven" in words(none)
+    assert "Give it a num_ctx of" in words(none)
+    assert (proof(none)["ok"], proof(none)["cases"], len(proof(none)["skipped"])) == (False, [], 10)
+
+    some = place.deploy(dataclasses.replace(asked, parameters={"num_ctx": 256}))
+    assert some.status is Status.SUCCEEDED, words(some)
+    found = proof(some)
+    assert 0 < len(found["cases"]) < found["conversations"] == 10
+    assert some.state.result["proof"]["conversations"] == 10  # type: ignore[index]
+    assert "Not compared" in found["left_out"][0]["template"]
+
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    assert run(["verify", "--offline", "short", "--ollama-version", server.version, "--json"]) == 0
+    foretold = json.loads(capsys.readouterr().out)
+    for key in ("skipped", "stops", "num_ctx", "server_template"):
+        assert foretold[key] == found[key], key
+    assert [case["actual_ids"] for case in foretold["cases"]] == [case["actual_ids"] for case in found["cases"]]
+
+
+def test_a_template_against_the_record_is_proven_by_itself_and_said_to_be_another(
+    place: Place, server: Running
+) -> None:
+    gguf, training = place.thinker()
+    asked = dataclasses.replace(place.deployment(server, "other"), gguf=str(gguf))
+    deployed = place.deploy(dataclasses.replace(asked, training={**training, "template": "chatml"}))
+    assert deployed.status is Status.SUCCEEDED, words(deployed)
+    found = proof(deployed)
+    assert (found["ok"], found["template_source"], found["departs"]) == (True, "asked", ["template"])
+    judged = place.run_to_its_end(Request("other", host=server.url).spec(workspace=place.root))
+    assert (judged.status, proof(judged)["template_source"]) == (Status.FAILED, "record")
+
+
 def test_where_nobody_knows_the_training_the_result_says_so(place: Place, server: Running) -> None:
-    job = place.deploy(dataclasses.replace(place.deployment(server), training={}, template="{{ .Prompt }}"))
+    job = place.deploy(dataclasses.replace(place.deployment(server, "raw"), training={}, template="{{ .Prompt }}"))
     assert job.status is Status.SUCCEEDED, words(job)
     assert (job.state.result["proof"], job.state.result["unproven"]) == (None, "template")
     assert not job.folder.proof.exists()

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from backend.deploy.request import Deployment
 from backend.ollama.client import Client, Creation
 from backend.ollama.name import parse_name
 from backend.ollama.private import has_manifest, models_folder
+from data.jobs.status import Status
 from data.paths import HOME_VARIABLE, Paths
 from tests import tiny_gguf
 from tests.support import Yard, program, wait_until
@@ -194,17 +196,45 @@ def test_a_wrong_request_starts_nothing(words: list[str], title: str, place: Pat
 
 
 def test_a_name_that_is_taken_needs_a_word(place: Path, host: str, say: Say, yard: Yard) -> None:
-    refused = say("x.gguf", "taken", status=2)
+    refused = say("x.gguf", "taken", "--unproven", status=2)
     assert refused["error"]["title"] == "There is a model taken:latest already"
     assert "--yes" in refused["error"]["hint"]
     assert not yard.library.list()
     assert say("x.gguf", "TAKEN", "--dry-run")["replaces"]
     assert not say("x.gguf", "free", "--dry-run")["replaces"]
-    done = say("x.gguf", "taken", "--yes")
+    done = say("x.gguf", "taken", "--yes", "--unproven")
     assert [job["status"] for job in done["jobs"]] == ["succeeded"]
     said = yard.job(done["jobs"][0]["id"]).state.result
     assert (said["host"], said["proof"], said["unproven"]) == (host, None, "template")
     yard.ids = [job["id"] for job in done["jobs"]]
+
+
+def test_what_cannot_be_proven_takes_no_others_name_unless_that_was_asked_for(
+    place: Path, host: str, say: Say, yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = say("x.gguf", "taken", "--yes", status=2)["error"]
+    assert refused["title"] == "taken:latest is there already, and the new one cannot be proven"
+    assert "--template" in refused["hint"]
+    assert "--unproven" in refused["hint"]
+    assert not yard.library.list()
+
+    def template() -> str:
+        async def ask() -> str:
+            async with Client(host) as client:
+                return (await client.show("taken")).template
+
+        return asyncio.run(ask())
+
+    before = template()
+    (job_id,) = yard.launch(Deployment(str(place / "x.gguf"), "taken", host=host).spec(workspace=place))
+    job = yard.until(job_id)
+    assert job.status is Status.FAILED
+    assert "cannot be proven" in job.state.title.english()
+    assert template() == before
+
+    assert run(["deploy", "x.gguf", "taken", "--yes", "--unproven", "-p", "top_k=3"]) == 0
+    assert "Not proven: It is not known with which template the model was trained." in capsys.readouterr().out
+    yard.ids += [one.id for one in yard.library.list()]
 
 
 def test_a_name_on_the_private_server_is_seen_while_it_does_not_run(place: Path, say: Say, yard: Yard) -> None:
@@ -215,4 +245,4 @@ def test_a_name_on_the_private_server_is_seen_while_it_does_not_run(place: Path,
     paths = Paths.under(yard.root)
     names = ["robin", "Robin:latest", "me/wren:v1", "robin:v1", "wren:v1", "other"]
     assert [has_manifest(paths, parse_name(name)) for name in names] == [True, True, True, False, False, False]
-    assert say("x.gguf", "robin", status=2)["error"]["title"] == "There is a model robin:latest already"
+    assert say("x.gguf", "robin", "--unproven", status=2)["error"]["title"] == "There is a model robin:latest already"

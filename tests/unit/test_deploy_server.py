@@ -259,6 +259,8 @@ async def test_a_deployment_replaces_the_model_of_its_name(
     assert job.state.result["model"] == "m:latest"
     assert job.state.result["bytes"] == size_bytes(small_gguf)
     job = await deploy(yard, replace(asked, template="two"), around)
+    assert job.status is Status.FAILED, "nobody knows its training, and a model has the name"
+    job = await deploy(yard, replace(asked, template="two", unproven=True), around)
     assert job.status is Status.SUCCEEDED, job.state
     server = await ensure_server(yard.paths, settings, want_private=True, environ=around)
     assert server.host == job.state.result["host"]

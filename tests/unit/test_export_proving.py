@@ -128,6 +128,7 @@ def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_p
     assert (value["conversations"], value["skipped"]) == (2, [{"name": "turns", "tokens": 300, "room": 256}])
     words = [str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("record"))]
     assert "1 of 2 conversations compared: in them Ollama sends what the model was trained on." in words
+    assert any("BOS" in line for line in words)
     assert any("turns" in line and "300 tokens" in line for line in words)
     assert "num_ctx" not in right_values(found, snapshot().get("llama3")).parameters
     folder = JobFolder(tmp_path)
@@ -163,6 +164,8 @@ def test_what_is_judged_against_the_record_is_not_called_what_was_trained(tmp_pa
         "done", Message("{same} of {count} conversations are sent as they were trained", {"same": 1, "count": 1})
     )  # fmt: skip
     assert in_brief(None) is None
+    assert "not as the training recorded: template" in proving.stage_of("m", found.trained).english()
+    assert proving.stage_of("m", LLAMA3).english() == "Proving that m is sent what it was trained on"
 
 
 def test_what_nobody_can_mend_does_not_speak_against_a_model() -> None:

@@ -17,7 +17,9 @@ from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.storage import Storage
 from backend.deploy.written import check_sources, check_template, check_written
+from backend.export.deploy import unproven_replacement
 from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
+from backend.export.proving import UNPROVEN
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
 from backend.lf.find import find
@@ -26,6 +28,7 @@ from backend.ollama.name import ModelName, parse_name
 from backend.parity.template import templates_for
 from data.errors import AppError, RequestError
 from data.i18n import _
+from data.jobs.library import Job
 from tui import exporting
 from tui.commands.console import Console
 from tui.commands.convert import (
@@ -38,6 +41,7 @@ from tui.commands.form import argument, command, flag, option, plain_option, wai
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.exporting import Prospect
+from tui.proving import in_brief
 from tui.services import Services
 from tui.wording import kind_word, size, work_word
 
@@ -111,6 +115,9 @@ def deploy(session: Session, **words: object) -> int:
     prospect = exporting.look_ahead(services.paths, services.settings, services.environ, plan, names, stored)
     if wish.dry_run:
         return _show(console, prospect)
+    if there and not plan.template and not wish.unproven:
+        error = unproven_replacement(str(name))
+        raise RequestError(error.title, error.detail, error.hint)
     prospect.check_room()
     for warning in prospect.warnings:
         console.tell(f"{console.paint('!', 'warn')} {warning}")
@@ -118,8 +125,21 @@ def deploy(session: Session, **words: object) -> int:
         return 1
     status = run_jobs(console, services, prospect.specs, wait=wish.wait)
     if status == 0 and wish.wait:
+        _say_proof(console, services.job(prospect.specs[-1].id))
         console.say(_("`paddock chat {model}` talks with it.", model=wish.name))
     return status
+
+
+def _say_proof(console: Console, job: Job) -> None:
+    """Say what the proof of a deployment has come to."""
+    result = job.state.result
+    brief, unproven = in_brief(result.get("proof")), UNPROVEN.get(str(result.get("unproven")))
+    if brief is not None:
+        role, words = brief
+        mark = {"done": ("✓", "good"), "warn": ("!", "warn"), "failed": ("✗", "bad")}[role]
+        console.say(f"{console.paint(*mark)} {words}")
+    if unproven is not None:
+        console.say(f"{console.paint('!', 'warn')} {_('Not proven: {why}', why=unproven)}")
 
 
 def _plan(wish: Wish, services: Services) -> ExportPlan:

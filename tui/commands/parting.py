@@ -39,14 +39,8 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
             yield from (f"      {line}" for line in _explained(verdict, proof, console))
     for one in proof.skipped:
         yield f"  · {one.name:<20} {_('not compared: {count} tokens', count=one.tokens)}"
-    bos = proof.bos()
-    counts = _(
-        "BOS {token}: {sent} sent, {trained} trained",
-        token=inert(str(bos["token"])),
-        sent=str(bos["actual"]),
-        trained=str(bos["expected"]),
-    )
-    yield f"  {_mark(console, ok=bool(bos['ok']))} {counts if bos['token'] else _('no BOS')}"
+    if proof.verdicts:
+        yield _bos(proof, console)
     stops = ", ".join(proof.expected.stops)
     yield f"  {_mark(console, ok=not proof.missing_stops)} " + str(_("stops at {stops}", stops=inert(stops)))
     yield f"  {_mark(console, ok=proof.context_is_enough)} num_ctx {proof.served.context or '?'}" + (
@@ -67,6 +61,17 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
         yield _("→ Let Paddock write the template anew and prove it again: {command}", command=command)
     elif not proof.verdicts:
         yield from _wrapped(f"→ {proof.problems()[0][1]}", console)
+
+
+def _bos(proof: Proof, console: Console) -> str:
+    bos = proof.bos()
+    counts = _(
+        "BOS {token}: {sent} sent, {trained} trained",
+        token=inert(str(bos["token"])),
+        sent=str(bos["actual"]),
+        trained=str(bos["expected"]),
+    )
+    return f"  {_mark(console, ok=bool(bos['ok']))} {counts if bos['token'] else _('no BOS')}"
 
 
 def _summary(proof: Proof) -> Message:
