@@ -51,4 +51,5 @@ class Home(Yard):
 
 def chatml(path: Path, name: str, **extra: object) -> Deployment:
     stops: dict[str, object] = {"stop": ["<|im_end|>"], "num_ctx": 512, "temperature": 0}
-    return replace(Deployment(gguf=str(path), name=name, template=CHATML, parameters=stops), **extra)  # type: ignore[arg-type]
+    asked = Deployment(gguf=str(path), name=name, template=CHATML, parameters=stops, unproven=True)
+    return replace(asked, **extra)  # type: ignore[arg-type]

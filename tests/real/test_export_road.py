@@ -201,7 +201,8 @@ def test_a_full_disk_under_ollama_leaves_the_old_model_at_work(
         server = asyncio.run(home.server())
 
         def deploy(file: str) -> Status:
-            spec = Deployment(gguf=str(tmp_path / file), name="m", host=server.host).spec(workspace=tmp_path)
+            asked = Deployment(gguf=str(tmp_path / file), name="m", host=server.host, unproven=True)
+            spec = asked.spec(workspace=tmp_path)
             home.launch(spec)
             job = home.until(spec.id, timeout_s=120)
             if job.status is Status.FAILED:
