@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -38,9 +38,16 @@ def apply(plan: ExportPlan, key: str, value: str, *, home: str) -> ExportPlan:
     return renamed(change(plan, value, home), plan)
 
 
-def problems(plan: ExportPlan) -> dict[str, Message]:
-    """Return what is wrong with the values, by field: what can be told without looking anywhere."""
+def problems(plan: ExportPlan, templates: Collection[str] = ()) -> dict[str, Message]:
+    """Return what is wrong with the values, by field: what can be told without looking anywhere.
+
+    ``templates`` are those that LLaMA-Factory has; none where nobody knows them all.
+    """
     found: dict[str, Message] = {}
+    if plan.template and templates and plan.template not in templates:
+        found["template"] = _(
+            "LLaMA-Factory has no template {name}. Choose one of those that it has.", name=plan.template
+        )
     if plan.deployment is not None:
         try:
             parse_name(plan.deployment.name)

@@ -71,7 +71,8 @@ def _facts(plan: ExportPlan, unlocked: Collection[str]) -> list[Field]:
             "template",
             _("Template"),
             "template",
-            _("LLaMA-Factory's name of the chat template."),
+            _("LLaMA-Factory's name of the chat template; enter lists them."),
+            kind="asked",
             empty=_("not known: choose the one that the model was trained with"),
         ),
         fact(
