@@ -329,7 +329,7 @@ def _ollama(plan: ExportPlan, usual: ExportPlan) -> list[Field]:
                 "modelfile",
                 _("Modelfile"),
                 str(_("edited")) if deployment.edited else "",
-                empty=_("what the training says"),
+                empty=_("what the training says") if plan.template else _("none: Ollama chooses by the GGUF"),
                 help=_("TEMPLATE, SYSTEM, PARAMETER, LICENSE and MESSAGE that go with the weights."),
                 locked=_("e shows it, in an editor."),
             ),

@@ -16,7 +16,7 @@ from data.i18n import _
 from data.text import inert
 from screens.entry import EntryDialog
 from screens.export.existing import model_to_prove
-from screens.export.rows import COLUMNS, disk_lines, empty_lines, weight_rows
+from screens.export.rows import COLUMNS, disk_lines, elsewhere_rows, empty_lines, weight_rows
 from screens.export.starting import is_wanted
 from screens.export.templates import NONE, choose_template, offers
 from screens.place import Place
@@ -31,7 +31,7 @@ from tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from backend.export.plan import ExportPlan
-    from backend.export.source import Run
+    from backend.export.source import Run, Source
     from tui.exporting import Prospect
 
 _MODELFILE: Final = "modelfile"
@@ -52,6 +52,8 @@ class ExportScreen(Place):
         self._unlocked: set[str] = set()
         self._drafts: dict[Path, tuple[ExportPlan, set[str]]] = {}
         """What was made of the plan of other weights, and what was unlocked in it, by where they lie"""
+        self._elsewhere: dict[Path, Source] = {}
+        """What was opened by its path, by where it lies: none of the runs has it"""
         self._prospect: Prospect | None = None
         self._templates: frozenset[str] = frozenset()
         """All that LLaMA-Factory has; none while, or where, they are not known for certain"""
@@ -147,6 +149,9 @@ class ExportScreen(Place):
         table = self.query_one("#table", Table)
         chosen = self._plan.adapters or (self._plan.source.path,) if self._plan else ()
         rows = weight_rows(self._runs, chosen, self.services.workspace, self.services.clock())
+        listed = {row.key for row in rows}
+        others = [source for path, source in self._elsewhere.items() if str(path) not in listed]
+        rows = [*elsewhere_rows(others, chosen, self._home), *rows]
         table.show(rows)
         self.set_class(not rows, "-nothing")
         self.set_class(self._plan is None, "-no-plan")
@@ -169,6 +174,7 @@ class ExportScreen(Place):
         if plan is not None and self.is_there:
             if self._plan is not None:
                 self._drafts[self._plan.source.path] = (self._plan, self._unlocked)
+            self._elsewhere[plan.source.path] = plan.source
             kept, self._unlocked = self._drafts.get(plan.source.path, (plan, set()))
             self._take(dataclasses.replace(kept, source=plan.source))
             self.query_one("#table", Table).select(str(plan.source.path))
@@ -189,7 +195,7 @@ class ExportScreen(Place):
         in_list = self.focused is not None and self.focused.id == "table"
         match action:
             case "choose_weights":
-                return in_list and bool(self._runs)
+                return in_list and bool(self.query_one("#table", Table).cursor_key)
             case "add_weights":
                 return in_list and self._addable() is not None
             case "start" | "modelfile":

@@ -302,3 +302,32 @@ async def test_a_model_is_proven_for_a_template_that_there_is(tmp_path: Path) ->
         assert "not known" not in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, ExportScreen))
+
+
+async def test_what_was_opened_by_its_path_has_a_row_to_come_back_to(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.gguf").write_bytes(b"GGUF")
+    app = PaddockApp(services(build, tmp_path / "ws"))
+    async with app.run_test(size=NARROW) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "No training has left weights here yet."))
+        for name in ("one", "two"):
+            await pilot.press("o")
+            await until(pilot, shows(pilot, "Export from elsewhere"))
+            await pilot.press(*f"../{name}.gguf", "enter")
+            await until(pilot, shows(pilot, "From elsewhere", f"● {name}.gguf  GGUF"))
+        assert "No training has left weights" not in screen_text(app)
+        table = app.screen.query_one("#table", Table)
+        table.focus()
+        await pilot.press("k", "enter")
+        await until(pilot, shows(pilot, "● one.gguf", "○ two.gguf"))
+        assert plan_of(app).source.path.name == "one.gguf"
+
+
+async def test_no_training_is_named_where_none_is_known(tmp_path: Path) -> None:
+    app = PaddockApp(Scene("export", exports=Written((DPO, SFT))).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "▪ none: Ollama chooses by the GGUF"))
+        assert "what the training says" not in screen_text(app)
