@@ -27,7 +27,7 @@ _ELSEWHERE: Final = "elsewhere:"
 _KINDS: Final[Mapping[str, Message]] = {
     "adapter": _("adapter"),
     "model": _("whole model"),
-    "gguf": Message("GGUF"),
+    "gguf": _("GGUF"),
 }
 
 
