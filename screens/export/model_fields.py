@@ -47,7 +47,7 @@ def again_fields(plan: ExportPlan, home: str) -> list[Field]:
     merge = plan.merge
     usual = Merge(usual_folder(plan.workspace, plan.gguf_name))
     return [
-        Field("merge", _("Save again"), kind="heading"),
+        Field("merge", _("Whole model"), kind="heading"),
         Field(
             "again",
             _("Save again"),

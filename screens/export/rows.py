@@ -114,19 +114,19 @@ def disk_lines(prospect: Prospect, home: str) -> list[Parts]:
 
 
 def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
-    """Return what starting will do: the steps, the room, and what speaks against it."""
+    """Return what starting will do: the steps, what speaks against it, and the room."""
     steps: Parts = ()
     for spec in prospect.specs:
         if steps:
             steps += ((" → ", "faint"),)
         steps += ((work_word(spec), "text"),)
-    lines: list[Parts] = [steps, *_places(prospect), (), *disk_lines(prospect, home)]
+    lines: list[Parts] = [steps, *_places(prospect), ()]
     notes: list[Message] = [*prospect.warnings]
     if prospect.replaces:
         notes.insert(0, _("A model of that name is there; it stays until the new one is whole, then it is replaced."))
-    if notes:
-        lines += [(), *((("! ", "warn"), (str(note), "text")) for note in notes)]
-    return lines
+    if notes:  # before the room: on a low terminal what comes last has to be paged to
+        lines += [*((("! ", "warn"), (str(note), "text")) for note in notes), ()]
+    return [*lines, *disk_lines(prospect, home)]
 
 
 def _places(prospect: Prospect) -> list[Parts]:

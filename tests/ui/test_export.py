@@ -331,3 +331,15 @@ async def test_no_training_is_named_where_none_is_known(tmp_path: Path) -> None:
         await pilot.press("4")
         await until(pilot, shows(pilot, "▪ none: Ollama chooses by the GGUF"))
         assert "what the training says" not in screen_text(app)
+
+
+async def test_on_a_low_terminal_what_speaks_against_a_start_is_seen_before_the_room(tmp_path: Path) -> None:
+    app = PaddockApp(Scene("export", exports=Written((DPO,))).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=NARROW) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "not known: choose the one"))
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "Start this export?", "The template is not known"))
+        lines = screen_text(app).splitlines()
+        against = next(at for at, line in enumerate(lines) if "! The template is not known" in line)
+        assert against < next(at for at, line in enumerate(lines) if "~/work/models" in line and at > 2)
