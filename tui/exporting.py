@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backend.export.forecast import FileSystem
     from backend.export.plan import ExportPlan
     from backend.export.source import Run, Source
+    from backend.parity.template import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,50 @@ def look_ahead(
     unseen = stored.host if stored and stored.folder is None else ""
     against = warnings(wanted, lf, has_gpu=wanted.gptq is None or sees_gpu())
     return Prospect(tuple(specs), disks, replaces, (*note(wanted), *road.notes(), *against), unseen, wanted)
+
+
+class TemplateOffer(NamedTuple):
+    """One of LLaMA-Factory's templates."""
+
+    name: str
+    turn: str
+    """How it writes what a person says"""
+
+
+class TemplateOffers(NamedTuple):
+    """The templates of LLaMA-Factory, sorted."""
+
+    all: tuple[TemplateOffer, ...]
+    exact: bool
+    """False: another version is installed, which may have others"""
+
+
+def templates(
+    paths: Paths, settings: Settings, workspace: Path, environ: Mapping[str, str], *, asks: bool = False
+) -> TemplateOffers:
+    """Return the templates that jobs would know; ``asks`` an installation that nobody knows yet (10 to 30 s).
+
+    Raises AppError where it cannot be asked.
+    """
+    from backend.lf.find import find  # noqa: PLC0415
+    from backend.parity.template import refresh, templates_for  # noqa: PLC0415
+
+    lf = find(settings, paths, workspace, environ)
+    known = templates_for(lf, paths)
+    if asks and lf is not None and not known.exact:
+        known = refresh(lf, paths)
+    made = [TemplateOffer(name, _turn(template.user)) for name, template in sorted(known.by_name.items())]
+    return TemplateOffers(tuple(made), known.exact)
+
+
+def _turn(slots: Slots) -> str:
+    from backend.parity.template import Special, Token  # noqa: PLC0415
+
+    texts = (
+        slot.text if isinstance(slot, Token) else f"<{slot.role}>" if isinstance(slot, Special) else slot
+        for slot in slots
+    )
+    return "".join(texts)
 
 
 def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:

@@ -272,7 +272,7 @@ EXPORT: Final[tuple[Action, ...]] = (
     ),
     Action(
         "export.open",
-        _("Another path"),
+        _("Open"),
         ("o",),
         ("export",),
         _("Exports a folder or a GGUF that is not in the list."),
@@ -280,8 +280,17 @@ EXPORT: Final[tuple[Action, ...]] = (
         footer=True,
     ),
     Action(
+        "export.unlock",
+        _("Unlock"),
+        ("u",),
+        ("export",),
+        _("Lets you change what the training decided; it is marked."),
+        "unlock",
+        footer=True,
+    ),
+    Action(
         "export.prove",
-        _("Prove a model"),
+        _("Prove"),
         ("p",),
         ("export",),
         _("Chooses a model that Ollama has, and proves that it is sent what it was trained on."),
@@ -304,15 +313,6 @@ EXPORT: Final[tuple[Action, ...]] = (
         ("export",),
         _("Shows keys, tensors, chat template and tokenizer of the GGUF."),
         "inspect",
-        footer=True,
-    ),
-    Action(
-        "export.unlock",
-        _("Unlock"),
-        ("u",),
-        ("export",),
-        _("Lets you change what the training decided; it is marked."),
-        "unlock",
         footer=True,
     ),
 )

@@ -72,6 +72,7 @@ _OWN_NAMES: Final[Mapping[str, Message]] = {
     "demo": _("demo"),
     "deploy": _("deploy"),
     "merge": _("merge"),
+    "save again": _("save again"),
     "what is missing": _("what is missing"),
 }
 
@@ -92,11 +93,14 @@ def kind_word(kind: str) -> str:
 
 
 def work_word(spec: JobSpec) -> str:
-    """Return the word for what a job does; an export that quantises merges nothing."""
-    if spec.kind == "export":
-        args = spec.params.get("args")
-        if isinstance(args, dict) and cast("Mapping[str, object]", args).get("export_quantization_bit"):
+    """Return the word for what a job does; an export that quantises, or has no adapter, merges nothing."""
+    given = spec.params.get("args")
+    if spec.kind == "export" and isinstance(given, dict):
+        args = cast("Mapping[str, object]", given)
+        if args.get("export_quantization_bit"):
             return str(_("quantisation"))
+        if args.get("model_name_or_path") and not args.get("adapter_name_or_path"):
+            return str(_("save again"))
     return kind_word(spec.kind)
 
 

@@ -160,6 +160,16 @@ def with_folder(plan: ExportPlan, folder: Path) -> ExportPlan:
     return with_file(moved, folder / plan.gguf.name)
 
 
+def saved_again(plan: ExportPlan, *, wanted: bool) -> ExportPlan:
+    """Return ``plan`` of a whole model with LLaMA-Factory writing it once more first, or not.
+
+    The GGUF is made of what was written; it goes along, where it has its usual place.
+    """
+    merge = Merge(usual_folder(plan.workspace, plan.gguf_name)) if wanted else None
+    changed = dataclasses.replace(plan, merge=merge)
+    return with_file(changed, usual_file(changed)) if plan.gguf == usual_file(plan) else changed
+
+
 def with_file(plan: ExportPlan, file: Path) -> ExportPlan:
     """Return ``plan`` with ``file`` as its GGUF, which is what is deployed, too."""
     deployment = plan.deployment and plan.deployment.of(str(file))
@@ -181,6 +191,8 @@ def written_type(plan: ExportPlan) -> str | None:
         return plan.outtype
     if plan.merge is not None and plan.merge.infer_dtype != "auto":
         return "bf16" if plan.merge.infer_dtype == "bfloat16" else "f16"  # which 32 bits become, too
+    if plan.merge is not None and not plan.adapters and plan.source.own_type != "bf16":
+        return None  # LLaMA-Factory takes the type that config.json names, and makes 16 bits of 32 where it can
     return (plan.source.own_type or None) if plan.base == plan.source.base else None
 
 
@@ -242,7 +254,8 @@ def _spec(
     match step:
         case "export" | "gptq":
             args = merge_args(plan) if step == "export" else gptq_args(plan)
-            name = "merge" if step == "export" else f"GPTQ {args['export_quantization_bit']} bit"
+            merged = "merge" if plan.adapters else "save again"
+            name = merged if step == "export" else f"GPTQ {args['export_quantization_bit']} bit"
             return export_spec(
                 args, workspace=workspace, lf=lf, schema=schema, name=name, after=after, chain=place, environ=environ
             )

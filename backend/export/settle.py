@@ -52,6 +52,12 @@ def note(plan: ExportPlan) -> Iterator[Message]:
         return
     if plan.merge.is_there:
         yield _("This very merge is in {folder} already: it is used again.", folder=plan.merge.export_dir.name)
+    elif not plan.adapters and not plan.merge.is_named and plan.merge.export_dir.name != plan.gguf_name:
+        yield _(
+            "{used} holds something else: the model is saved in {folder}.",
+            used=plan.gguf_name,
+            folder=plan.merge.export_dir.name,
+        )
     elif not plan.merge.is_named and plan.merge.export_dir.name != plan.gguf_name:
         yield _(
             "{used} holds something else: the merge goes into {folder}.",

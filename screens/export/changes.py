@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -16,6 +16,7 @@ from backend.export.plan import (
     Gptq,
     draft,
     renamed,
+    saved_again,
     usual_file,
     usual_gptq_folder,
     with_file,
@@ -38,9 +39,16 @@ def apply(plan: ExportPlan, key: str, value: str, *, home: str) -> ExportPlan:
     return renamed(change(plan, value, home), plan)
 
 
-def problems(plan: ExportPlan) -> dict[str, Message]:
-    """Return what is wrong with the values, by field: what can be told without looking anywhere."""
+def problems(plan: ExportPlan, templates: Collection[str] = ()) -> dict[str, Message]:
+    """Return what is wrong with the values, by field: what can be told without looking anywhere.
+
+    ``templates`` are those that LLaMA-Factory has; none where nobody knows them all.
+    """
     found: dict[str, Message] = {}
+    if plan.template and templates and plan.template not in templates:
+        found["template"] = _(
+            "LLaMA-Factory has no template {name}. Choose one of those that it has.", name=plan.template
+        )
     if plan.deployment is not None:
         try:
             parse_name(plan.deployment.name)
@@ -152,6 +160,7 @@ _CHANGES: Final[Mapping[str, _Change]] = {
     "system": lambda plan, value, _home: dataclasses.replace(plan, system=value),
     "cutoff_len": lambda plan, value, _home: dataclasses.replace(plan, cutoff_len=_whole(value or "0", 0, 10_000_000)),
     "base": lambda plan, value, _home: dataclasses.replace(plan, base=value),
+    "again": lambda plan, value, _home: saved_again(plan, wanted=value == ON),
     "export_dir": _set_export_dir,
     "export_size": lambda plan, value, _home: _set_merge(plan, export_size=_whole(value, 1, 1000)),
     "infer_dtype": lambda plan, value, _home: _set_merge(plan, infer_dtype=value),

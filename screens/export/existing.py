@@ -9,7 +9,7 @@ from data.i18n import _
 from data.jobs.spec import JobSpec
 from data.text import inert
 from screens.choice import Choice, ChoiceDialog
-from screens.entry import EntryDialog
+from screens.export.templates import choose_template
 from screens.finder import Finder
 from screens.place import Place
 from tui.chatting import ModelOffer
@@ -53,8 +53,7 @@ async def model_to_prove(place: Place) -> JobSpec | None:
     )
     template = ""
     if answer == "name":
-        about = _("LLaMA-Factory's name, as llama3, qwen or chatml.")
-        template = await place.choose(EntryDialog(_("Template of the training"), about))
+        template = await choose_template(place, _("Template of the training"))
     if not answer or (answer == "name" and not template):
         return None
     return await place.attempt(lambda: place.services.proving(offer, template))

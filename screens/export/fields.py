@@ -9,17 +9,14 @@ from typing import Final
 
 from backend.convert.names import AUTO, LLAMA_CPP, OLLAMA, OURS
 from backend.convert.quants import BITS, NEED_IMATRIX, USUAL, WITH_IMATRIX
-from backend.export.plan import GPTQ_BITS, ExportPlan, Merge, draft, usual_file, usual_gptq_folder
-from backend.train.gptq import is_file_name
+from backend.export.plan import ExportPlan, draft, usual_file
 from data.i18n import Message, _
 from data.text import inert
+from screens.export.model_fields import again_fields, gptq_fields, merge_fields, shown
 from tui.widgets.form import OFF, ON, Field
-from tui.wording import home_relative
 
 QUANTIZATIONS: Final = ("", "q8_0", "q4_K_M", "q4_K_S")
 OUTTYPES: Final = ("auto", "bf16", "f16", "f32", "q8_0", *USUAL, *WITH_IMATRIX)
-_DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
-_DEVICES: Final = ("cpu", "auto")
 _THINKING: Final = ("", ON, OFF)
 
 
@@ -28,9 +25,11 @@ def fields(plan: ExportPlan, *, unlocked: Collection[str], problems: Mapping[str
     usual = draft(plan.source, plan.workspace)
     made = [*_facts(plan, unlocked)]
     if plan.source.kind == "adapter" and plan.merge is not None:
-        made += _merge(plan.merge, plan, usual, home)
+        made += merge_fields(plan.merge, plan, usual, home)
+    if plan.source.kind == "model":
+        made += again_fields(plan, home)
     if plan.source.kind != "gguf":
-        made += _gptq(plan, home)
+        made += gptq_fields(plan, home)
         made += _gguf(plan, usual, home)
     made += _ollama(plan, usual)
     return [dataclasses.replace(field, problem=problems.get(field.key)) for field in made]
@@ -71,7 +70,8 @@ def _facts(plan: ExportPlan, unlocked: Collection[str]) -> list[Field]:
             "template",
             _("Template"),
             "template",
-            _("LLaMA-Factory's name of the chat template."),
+            _("LLaMA-Factory's name of the chat template; enter lists them."),
+            kind="asked",
             empty=_("not known: choose the one that the model was trained with"),
         ),
         fact(
@@ -98,130 +98,6 @@ def _facts(plan: ExportPlan, unlocked: Collection[str]) -> list[Field]:
             empty=_("not known: 4096"),
         ),
     ]
-
-
-def _merge(merge: Merge, plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
-    default = usual.merge or merge
-    usual_dir = default.export_dir if merge.is_named else merge.export_dir
-    place = _("Where the merged model is written; it must be empty or not exist.")
-    if merge.is_there:
-        place = _("This very merge is there already, and is used again. Another folder merges anew.")
-    return [
-        Field("merge", _("Merge"), kind="heading"),
-        Field(
-            "base",
-            _("Base model"),
-            plan.base,
-            name="model_name_or_path",
-            default=usual.base,
-            help=_("The very model that the adapter was trained on: a folder, or owner/name on a hub."),
-        ),
-        Field(
-            "export_dir",
-            _("Folder"),
-            _shown(merge.export_dir, plan, home),
-            name="export_dir",
-            default=_shown(usual_dir, plan, home),
-            help=place,
-        ),
-        Field(
-            "export_size",
-            _("Shard size, GB"),
-            str(merge.export_size),
-            name="export_size",
-            default=str(default.export_size),
-            help=_("The weights are split into files of at most so many gigabytes."),
-        ),
-        Field(
-            "infer_dtype",
-            _("Data type"),
-            merge.infer_dtype,
-            "choice",
-            "infer_dtype",
-            default=default.infer_dtype,
-            choices=_DTYPES,
-            help=_("Type of the merged weights; auto keeps the base's own."),
-        ),
-        Field(
-            "export_device",
-            _("Device"),
-            merge.export_device,
-            "choice",
-            "export_device",
-            default=default.export_device,
-            choices=_DEVICES,
-            help=_("cpu needs memory for the whole model; auto uses the GPUs, and is faster."),
-        ),
-        Field(
-            "prompt",
-            _("Question of the check"),
-            plan.prompt,
-            default=usual.prompt,
-            empty=_("none: compare the tensors only"),
-            help=_("Asked with the adapter beside its base, and of the merged model: the answers should be the same."),
-        ),
-        Field(
-            "export_hub_model_id",
-            _("Push to the hub"),
-            merge.export_hub_model_id,
-            name="export_hub_model_id",
-            empty=_("no"),
-            help=_("owner/name; the token comes from HF_TOKEN in the environment, and is written nowhere."),
-        ),
-    ]
-
-
-def _gptq(plan: ExportPlan, home: str) -> list[Field]:
-    gptq = plan.gptq
-    made = [
-        Field("gptq", _("GPTQ, for vLLM and others"), kind="heading"),
-        Field(
-            "gptq_bits",
-            _("Bits"),
-            str(gptq.bits) if gptq else "",
-            "choice",
-            "export_quantization_bit",
-            choices=("", *map(str, GPTQ_BITS)),
-            empty=_("none"),
-            help=_("A second, quantised copy of the model in Hugging Face's form; it needs a GPU. Not for Ollama."),
-        ),
-    ]
-    if gptq is not None:
-        made += [
-            Field(
-                "gptq_dir",
-                _("Folder"),
-                _shown(gptq.export_dir, plan, home),
-                name="export_dir",
-                default=_shown(usual_gptq_folder(plan) if gptq.is_named else gptq.export_dir, plan, home),
-                help=_("Where the quantised model is written; it must be empty or not exist."),
-            ),
-            Field(
-                "gptq_dataset",
-                _("Calibrate with"),
-                _shown(Path(gptq.dataset), plan, home) if is_file_name(gptq.dataset) else gptq.dataset,
-                name="export_quantization_dataset",
-                empty=_("needed: a file, or a name on a hub"),
-                help=_("A JSON file of texts, or a dataset on a hub; use texts like those that the model will meet."),
-            ),
-            Field(
-                "gptq_nsamples",
-                _("Samples"),
-                str(gptq.nsamples),
-                name="export_quantization_nsamples",
-                default="128",
-                help=_("How many texts the quantisation looks at."),
-            ),
-            Field(
-                "gptq_maxlen",
-                _("Tokens of each"),
-                str(gptq.maxlen),
-                name="export_quantization_maxlen",
-                default="1024",
-                help=_("So many tokens are cut out of each text; shorter texts are passed over."),
-            ),
-        ]
-    return made
 
 
 def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
@@ -267,8 +143,8 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
             Field(
                 "file",
                 _("File"),
-                _shown(plan.gguf, plan, home),
-                default=_shown(usual_file(plan), plan, home),
+                shown(plan.gguf, plan, home),
+                default=shown(usual_file(plan), plan, home),
                 help=_about_file(plan.gguf, plan),
             ),
         ]
@@ -294,7 +170,7 @@ def _imatrix(plan: ExportPlan, home: str) -> list[Field]:
         Field(
             "imatrix",
             _("Importance matrix"),
-            _shown(plan.imatrix, plan, home) if plan.imatrix else "",
+            shown(plan.imatrix, plan, home) if plan.imatrix else "",
             name="imatrix",
             empty=_("none, and this type needs one") if needed else _("none"),
             help=_("Says which weights matter most; llama.cpp's llama-imatrix makes the file from texts like yours."),
@@ -328,7 +204,7 @@ def _ollama(plan: ExportPlan, usual: ExportPlan) -> list[Field]:
                 "modelfile",
                 _("Modelfile"),
                 str(_("edited")) if deployment.edited else "",
-                empty=_("what the training says"),
+                empty=_("what the training says") if plan.template else _("none: Ollama chooses by the GGUF"),
                 help=_("TEMPLATE, SYSTEM, PARAMETER, LICENSE and MESSAGE that go with the weights."),
                 locked=_("e shows it, in an editor."),
             ),
@@ -363,13 +239,6 @@ def _ollama(plan: ExportPlan, usual: ExportPlan) -> list[Field]:
             ),
         ]
     return made
-
-
-def _shown(path: Path, plan: ExportPlan, home: str) -> str:
-    """Return a path as short as it can be written in the form: from the workspace, else from the home directory."""
-    if path.is_relative_to(plan.workspace):
-        return str(path.relative_to(plan.workspace))
-    return home_relative(str(path), home)
 
 
 def _switch(value: bool | None) -> str:

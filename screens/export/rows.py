@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,7 @@ from tui.widgets.table import Column, Row
 from tui.wording import age, home_relative, size, work_word
 
 if TYPE_CHECKING:
-    from backend.export.source import Checkpoint, Run
+    from backend.export.source import Checkpoint, Run, Source
     from tui.exporting import Prospect
 
 COLUMNS: Final = (
@@ -23,6 +23,12 @@ COLUMNS: Final = (
     Column(_("eval loss"), 9, right=True, from_width=50),
 )
 _RUN: Final = "run:"
+_ELSEWHERE: Final = "elsewhere:"
+_KINDS: Final[Mapping[str, Message]] = {
+    "adapter": _("adapter"),
+    "model": _("whole model"),
+    "gguf": _("GGUF"),
+}
 
 
 def weight_rows(runs: Sequence[Run], chosen: Collection[Path], workspace: Path, moment: datetime) -> list[Row]:
@@ -37,15 +43,32 @@ def weight_rows(runs: Sequence[Run], chosen: Collection[Path], workspace: Path, 
     return rows
 
 
+def elsewhere_rows(opened: Iterable[Source], chosen: Collection[Path], home: str) -> list[Row]:
+    """Return a heading, and a row for each folder and file that was opened by its path; nothing where there is none."""
+    rows = [
+        Row(
+            str(source.path),
+            (_named(inert(source.path.name), _KINDS[source.kind], is_chosen=source.path in chosen), (), ()),
+            home_relative(str(source.path), home),
+        )
+        for source in opened
+    ]
+    heading = Row(_ELSEWHERE, (part(str(_("From elsewhere")), "strong"),), enabled=False)
+    return [heading, *rows] if rows else []
+
+
+def _named(name: str, kind: Message, *, is_chosen: bool) -> Parts:
+    mark = ("● ", "accent") if is_chosen else ("○ ", "faint")
+    return (mark, (name, "text"), ("  ", ""), (str(kind), "muted"))
+
+
 def _weights(checkpoint: Checkpoint, chosen: Collection[Path], run: str) -> Row:
-    marked = checkpoint.path in chosen
     name = str(_("final weights")) if checkpoint.step is None else f"checkpoint-{checkpoint.step}"
-    kind = str(_("adapter") if checkpoint.kind == "adapter" else _("whole model"))
     loss = "" if checkpoint.eval_loss is None else f"{checkpoint.eval_loss:.4f}"
     return Row(
         str(checkpoint.path),
         (
-            (("● " if marked else "○ ", "accent" if marked else "faint"), (name, "text"), ("  ", ""), (kind, "muted")),
+            _named(name, _KINDS[checkpoint.kind], is_chosen=checkpoint.path in chosen),
             part(size(checkpoint.size_bytes), "muted"),
             part(loss, "text"),
         ),
@@ -91,19 +114,19 @@ def disk_lines(prospect: Prospect, home: str) -> list[Parts]:
 
 
 def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
-    """Return what starting will do: the steps, the room, and what speaks against it."""
+    """Return what starting will do: the steps, what speaks against it, and the room."""
     steps: Parts = ()
     for spec in prospect.specs:
         if steps:
             steps += ((" → ", "faint"),)
         steps += ((work_word(spec), "text"),)
-    lines: list[Parts] = [steps, *_places(prospect), (), *disk_lines(prospect, home)]
+    lines: list[Parts] = [steps, *_places(prospect), ()]
     notes: list[Message] = [*prospect.warnings]
     if prospect.replaces:
         notes.insert(0, _("A model of that name is there; it stays until the new one is whole, then it is replaced."))
-    if notes:
-        lines += [(), *((("! ", "warn"), (str(note), "text")) for note in notes)]
-    return lines
+    if notes:  # before the room: on a low terminal what comes last has to be paged to
+        lines += [*((("! ", "warn"), (str(note), "text")) for note in notes), ()]
+    return [*lines, *disk_lines(prospect, home)]
 
 
 def _places(prospect: Prospect) -> list[Parts]:

@@ -14,10 +14,11 @@ from textual.containers import Horizontal, Vertical
 from data.errors import AppError, RequestError
 from data.i18n import _
 from data.text import inert
-from screens.choice import Choice, ChoiceDialog
 from screens.entry import EntryDialog
 from screens.export.existing import model_to_prove
-from screens.export.rows import COLUMNS, disk_lines, empty_lines, prospect_lines, weight_rows
+from screens.export.rows import COLUMNS, disk_lines, elsewhere_rows, empty_lines, weight_rows
+from screens.export.starting import is_wanted
+from screens.export.templates import NONE, choose_template, offers
 from screens.place import Place
 from tui.keys import bindings
 from tui.services import Snapshot
@@ -30,7 +31,7 @@ from tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from backend.export.plan import ExportPlan
-    from backend.export.source import Run
+    from backend.export.source import Run, Source
     from tui.exporting import Prospect
 
 _MODELFILE: Final = "modelfile"
@@ -51,7 +52,11 @@ class ExportScreen(Place):
         self._unlocked: set[str] = set()
         self._drafts: dict[Path, tuple[ExportPlan, set[str]]] = {}
         """What was made of the plan of other weights, and what was unlocked in it, by where they lie"""
+        self._elsewhere: dict[Path, Source] = {}
+        """What was opened by its path, by where it lies: none of the runs has it"""
         self._prospect: Prospect | None = None
+        self._templates: frozenset[str] = frozenset()
+        """All that LLaMA-Factory has; none while, or where, they are not known for certain"""
         self._has_read = False
 
     def body(self) -> ComposeResult:
@@ -144,6 +149,9 @@ class ExportScreen(Place):
         table = self.query_one("#table", Table)
         chosen = self._plan.adapters or (self._plan.source.path,) if self._plan else ()
         rows = weight_rows(self._runs, chosen, self.services.workspace, self.services.clock())
+        listed = {row.key for row in rows}
+        others = [source for path, source in self._elsewhere.items() if str(path) not in listed]
+        rows = [*elsewhere_rows(others, chosen, self._home), *rows]
         table.show(rows)
         self.set_class(not rows, "-nothing")
         self.set_class(self._plan is None, "-no-plan")
@@ -166,6 +174,7 @@ class ExportScreen(Place):
         if plan is not None and self.is_there:
             if self._plan is not None:
                 self._drafts[self._plan.source.path] = (self._plan, self._unlocked)
+            self._elsewhere[plan.source.path] = plan.source
             kept, self._unlocked = self._drafts.get(plan.source.path, (plan, set()))
             self._take(dataclasses.replace(kept, source=plan.source))
             self.query_one("#table", Table).select(str(plan.source.path))
@@ -186,7 +195,7 @@ class ExportScreen(Place):
         in_list = self.focused is not None and self.focused.id == "table"
         match action:
             case "choose_weights":
-                return in_list and bool(self._runs)
+                return in_list and bool(self.query_one("#table", Table).cursor_key)
             case "add_weights":
                 return in_list and self._addable() is not None
             case "start" | "modelfile":
@@ -252,7 +261,9 @@ class ExportScreen(Place):
         from screens.export.changes import problems  # noqa: PLC0415 - what it needs of backend comes with it
         from screens.export.fields import fields  # noqa: PLC0415 - as above
 
-        shown = fields(self._plan, unlocked=self._unlocked, problems=problems(self._plan), home=self._home)
+        shown = fields(
+            self._plan, unlocked=self._unlocked, problems=problems(self._plan, self._templates), home=self._home
+        )
         self.query_one("#form", Form).show(shown)
         self.refresh_keys()
 
@@ -262,6 +273,7 @@ class ExportScreen(Place):
         if plan is None:
             return
         lines: list[Parts]
+        await self._know_templates()
         try:
             self._prospect = await self.services.export_prospect(plan)
             lines = disk_lines(self._prospect, self._home)
@@ -274,14 +286,33 @@ class ExportScreen(Place):
                 self._plan = settled
                 self._show_plan()
 
+    async def _know_templates(self) -> None:
+        """Learn which templates there are, once; a name that is not among them is marked."""
+        known = await offers(self) if not self._templates else None
+        if known is not None and known.exact and self.is_there:
+            self._templates = frozenset(one.name for one in known.all)
+            self._show_plan()
+
     @on(Form.Changed)
     def _changed(self, event: Form.Changed) -> None:
+        self._set(event.key, event.value)
+
+    @on(Form.Asked)
+    @work
+    async def _asked(self, event: Form.Asked) -> None:
+        """Let the template be chosen, the one field whose values are known by name."""
+        title = _("Which template was it trained with?")
+        answer = await choose_template(self, title, present=event.value, can_be_none=True)
+        if answer and self.is_there:
+            self._set(event.key, "" if answer == NONE else answer)
+
+    def _set(self, key: str, value: str) -> None:
         from screens.export.changes import apply  # noqa: PLC0415 - as above
 
         if self._plan is None:
             return
         try:
-            plan = apply(self._plan, event.key, event.value, home=self._home)
+            plan = apply(self._plan, key, value, home=self._home)
         except RequestError as error:
             self.say(f"{error.title}. {error.detail}")
             return
@@ -353,17 +384,7 @@ class ExportScreen(Place):
         except RequestError as error:
             self.paddock.fail(error)
             return
-        start = _("Lays all steps down as jobs; they finish even when this terminal is gone.")
-        leaves = bool(prospect.pushes_to)
-        answer = await self.choose(
-            ChoiceDialog(
-                _("Start this export?"),
-                prospect_lines(prospect, self._home),
-                [Choice("start", "s", _("Start, and push to the hub") if leaves else _("Start"), start, danger=leaves)],
-                leave=_("Not now"),
-            )
-        )
-        if answer != "start":
+        if not await is_wanted(self, prospect, self._home):
             return
         ids = await self.attempt(lambda: self.services.launch(prospect.specs))
         if ids:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.export.plan import ExportPlan
+from backend.train.record import RunFacts
 from screens.choice import ChoiceDialog
 from screens.export.screen import ExportScreen
 from screens.failure import FailureDialog
@@ -17,7 +18,7 @@ from tests.ui import folders
 from tests.ui.conftest import Build
 from tests.ui.driving import screen_text, shows, until
 from tests.ui.export_scenes import DPO, SFT, Written
-from tests.ui.scenes import Scene
+from tests.ui.scenes import OTHERS, Scene
 from tests.unit.model_folder import write_model
 from tui.app import PaddockApp
 from tui.services import Services
@@ -119,10 +120,11 @@ async def test_a_locked_field_says_why_and_is_unlocked(build: Build, workspace: 
         await until(pilot, shows(pilot, "qwen", "The training decided this"))
         await pilot.press("enter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "fields")
+        form = app.screen.query_one("#form", Form)
+        form.select("system")
         await pilot.press("enter")  # locked: nothing opens
         assert not app.screen.query_one("#form").has_class("-editing")
         await pilot.press("u")
-        form = app.screen.query_one("#form", Form)
         await until(pilot, lambda: form.field is not None and form.field.locked is None)
         await pilot.press("enter")
         await until(pilot, lambda: app.screen.query_one("#form").has_class("-editing"))
@@ -255,3 +257,89 @@ async def test_only_adapters_are_merged_too(tmp_path: Path) -> None:
         await pilot.press("space")
         await until(pilot, lambda: len(plan_of(app).adapters) > 1)
         assert plan_of(app).adapters == (SFT.checkpoints[0].path, SFT.checkpoints[1].path)
+
+
+async def test_a_template_is_chosen_among_those_that_there_are(tmp_path: Path) -> None:
+    app = PaddockApp(Scene("export", exports=Written((DPO,))).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "not known: choose the one"))
+        form = app.screen.query_one("#form", Form)
+        form.focus_fields()
+        form.select("template")
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "Which template was it trained with?", "<|im_start|>user"))
+        await pilot.press(*"lamma")
+        await until(pilot, shows(pilot, "Nothing matches."))
+        await pilot.press("ctrl+u", *"llama3", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ExportScreen) and plan_of(app).template == "llama3")
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "Which template was it trained with?"))
+        await pilot.press(*"not known", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ExportScreen) and plan_of(app).template == "")
+
+
+async def test_a_template_that_there_is_not_is_marked_at_its_field(tmp_path: Path) -> None:
+    odd = dataclasses.replace(DPO, facts=RunFacts("lama", origin="/x/paddock.json"))
+    app = PaddockApp(Scene("export", exports=Written((odd,))).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "✗ lama", "LLaMA-Factory has no template lama. Choose one"))
+
+
+async def test_a_model_is_proven_for_a_template_that_there_is(tmp_path: Path) -> None:
+    scene = Scene("export", exports=Written(), offers=OTHERS, ollama=True)
+    app = PaddockApp(scene.services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "▪ qwen"))
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "Prove which model?"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "Name the template"))
+        await pilot.press("t")
+        await until(pilot, shows(pilot, "Template of the training", "<|im_start|>user"))
+        assert "not known" not in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExportScreen))
+
+
+async def test_what_was_opened_by_its_path_has_a_row_to_come_back_to(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.gguf").write_bytes(b"GGUF")
+    app = PaddockApp(services(build, tmp_path / "ws"))
+    async with app.run_test(size=NARROW) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "No training has left weights here yet."))
+        for name in ("one", "two"):
+            await pilot.press("o")
+            await until(pilot, shows(pilot, "Export from elsewhere"))
+            await pilot.press(*f"../{name}.gguf", "enter")
+            await until(pilot, shows(pilot, "From elsewhere", f"● {name}.gguf  GGUF"))
+        assert "No training has left weights" not in screen_text(app)
+        table = app.screen.query_one("#table", Table)
+        table.focus()
+        await pilot.press("k", "enter")
+        await until(pilot, shows(pilot, "● one.gguf", "○ two.gguf"))
+        assert plan_of(app).source.path.name == "one.gguf"
+
+
+async def test_no_training_is_named_where_none_is_known(tmp_path: Path) -> None:
+    app = PaddockApp(Scene("export", exports=Written((DPO, SFT))).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "▪ none: Ollama chooses by the GGUF"))
+        assert "what the training says" not in screen_text(app)
+
+
+async def test_on_a_low_terminal_what_speaks_against_a_start_is_seen_before_the_room(tmp_path: Path) -> None:
+    app = PaddockApp(Scene("export", exports=Written((DPO,))).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=NARROW) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "not known: choose the one"))
+        await pilot.press("s")
+        await until(pilot, shows(pilot, "Start this export?", "The template is not known"))
+        lines = screen_text(app).splitlines()
+        against = next(at for at, line in enumerate(lines) if "! The template is not known" in line)
+        assert against < next(at for at, line in enumerate(lines) if "~/work/models" in line and at > 2)

@@ -334,6 +334,47 @@ def test_a_whole_model_is_not_merged_and_a_gguf_not_converted(workspace: Path) -
     assert ready.deployment.gguf == str(workspace / "x.gguf")
 
 
+def test_a_whole_model_can_be_saved_again_and_what_follows_is_made_of_that(workspace: Path) -> None:
+    whole = draft(read_source(workspace / "base"), workspace)
+    shown = by_key(whole)
+    assert (shown["again"].value, shown["again"].default) == (OFF, OFF)
+    assert not {"export_dir", "infer_dtype", "export_hub_model_id", "base", "prompt"} & shown.keys()
+    again = settle(apply(whole, "again", ON, home=""))
+    assert again.steps == ("export", "convert", "deploy")
+    shown = by_key(again)
+    assert {"export_dir", "export_size", "infer_dtype", "export_device", "export_hub_model_id"} <= shown.keys()
+    assert not {"base", "prompt"} & shown.keys()
+    assert again.merge is not None
+    assert again.merge.export_dir == workspace / "models" / "base"
+    assert shown["export_dir"].value == shown["export_dir"].default
+    args = merge_args(apply(again, "export_size", "2", home=""))
+    assert (args["model_name_or_path"], args["export_size"]) == (str(workspace / "base"), 2)
+    assert "adapter_name_or_path" not in args
+    assert again.gguf is not None
+    assert again.gguf.parent == again.merge.export_dir
+    assert again.deployment is not None
+    assert again.deployment.gguf == str(again.gguf)
+    specs = chain(again, lf=LF)
+    assert [(spec.kind, spec.after) for spec in specs] == [
+        ("export", ()), ("convert", (specs[0].id,)), ("deploy", (specs[1].id,)),
+    ]  # fmt: skip
+    assert specs[1].params["source"] == str(again.merge.export_dir)
+    assert [need.step for need in needs(again, workspace / "ollama")] == ["export", "convert", "deploy"]
+    assert apply(again, "again", OFF, home="") == whole
+
+
+def test_a_model_that_lies_where_it_would_be_saved_again_goes_into_the_next_folder(workspace: Path) -> None:
+    write_model(workspace / "models" / "robin", config={"dtype": "float16"})
+    whole = draft(read_source(workspace / "models" / "robin"), workspace)
+    again = settle(apply(whole, "again", ON, home=""))
+    assert again.merge is not None
+    assert again.merge.export_dir == workspace / "models" / "robin-2"
+    assert again.gguf == workspace / "models" / "robin-2" / "robin-35K.gguf", "its type is LLaMA-Factory's to decide"
+    assert [str(one) for one in note(again)] == ["robin holds something else: the model is saved in robin-2."]
+    half = apply(again, "infer_dtype", "float16", home="")
+    assert half.gguf == workspace / "models" / "robin-2" / "robin-35K-F16.gguf"
+
+
 def test_the_room_is_counted_from_the_bases_shapes(plan: ExportPlan, workspace: Path) -> None:
     found = {need.step: need for need in needs(plan, workspace / "ollama")}
     weights = (workspace / "base" / "model.safetensors").stat().st_size

@@ -21,7 +21,8 @@ from tui.widgets.entry import LINE_END, Entry
 from tui.widgets.prose import Prose
 from tui.widgets.table import Column, Row, Table
 
-Kind = Literal["text", "choice", "switch", "heading"]
+Kind = Literal["text", "choice", "switch", "heading", "asked"]
+"""``asked``: whoever holds the form asks for the value, since it knows what there is to choose from"""
 
 ON: Final = "on"
 OFF: Final = "off"
@@ -79,6 +80,20 @@ class Form(Vertical):
         @property
         def control(self) -> Form:
             """The form, for ``on(Form.Changed, "#id")``."""
+            return self.form
+
+    class Asked(TextualMessage):
+        """A person wants to choose another value for the field ``key``, of the kind ``asked``."""
+
+        def __init__(self, form: Form, key: str, value: str) -> None:
+            super().__init__()
+            self.form = form
+            self.key = key
+            self.value = value
+
+        @property
+        def control(self) -> Form:
+            """The form, for ``on(Form.Asked, "#id")``."""
             return self.form
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
@@ -141,9 +156,12 @@ class Form(Vertical):
         return super().check_action(action, parameters)
 
     def action_edit_field(self) -> None:
-        """Edit the field: a switch is turned, a choice taken further, a text opened."""
+        """Edit the field: a switch is turned, a choice taken further, a text opened, what is asked for asked."""
         field = self.field
         if field is None:
+            return
+        if field.kind == "asked":
+            self.post_message(self.Asked(self, field.key, field.value))
             return
         if field.kind != "text":
             self.action_turn_field(1)
