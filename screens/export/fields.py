@@ -134,7 +134,7 @@ def _gguf(plan: ExportPlan, usual: ExportPlan, home: str) -> list[Field]:
                 "choice",
                 "converter",
                 choices=("", OURS, LLAMA_CPP, OLLAMA),
-                empty=_("Paddock's; llama.cpp's or Ollama's for what that does not know"),
+                empty=_("Paddock's, else llama.cpp's or Ollama's"),
                 help=_(
                     "llama.cpp: its convert_hf_to_gguf.py (llama_cpp_dir) runs, with the code that a folder brings. "
                     "ollama: its import of safetensors."
