@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from backend.convert.converter import ConvertReport, Digests, Imported, Scripted
@@ -37,14 +37,18 @@ def looked_at(part: Path, maker: str) -> Header:
 def adopt(
     header: Header,
     source: Path,
+    weights: Sequence[Weight],
     target: Path,
     changes: Keys,
     made_by: Scripted | Imported,
     outtype: str,
+    *,
     progress: Callable[[int, int], None],
     stop_requested: Callable[[], bool],
 ) -> ConvertReport:
-    """Give the file of ``header`` the name ``target``, with ``changes``; ``made_by`` made it of the folder ``source``.
+    """Give the file of ``header``, which ``made_by`` made of the folder ``source``, its name, with ``changes``.
+
+    ``weights`` are those of ``source``, as far as they can be read.
 
     Raises AppError and Stopped, and leaves ``target`` as it was then.
     """
@@ -65,7 +69,7 @@ def adopt(
         Digests(digest, digests),
         source,
         ModelFolder(source, weights=False).architecture,
-        count_eyes(readable_weights(source)),
+        count_eyes(weights),
         made_by,
     )
 

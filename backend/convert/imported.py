@@ -25,7 +25,7 @@ from backend.convert.folder import ModelFolder
 from backend.convert.keys import Keys
 from backend.convert.plan import FILE_TYPES
 from backend.convert.planning import own_type
-from backend.convert.program import unwritable
+from backend.convert.program import end, unwritable
 from backend.convert.quants import BITS
 from backend.convert.scratch import Scratch, cannot_write, scratch
 from backend.convert.special import CHAT_TEMPLATE, read_special
@@ -70,7 +70,6 @@ _FILES: Final = ("*.safetensors", "*.json", "tokenizer.model")
 """As ``ollama create`` sends them (`parser/parser.go`, ``filesForModel``), without those that hold programs"""
 _MODEL: Final = "paddock-import"
 _START_S: Final = 120.0
-_END_S: Final = 8.0
 _TICK_S: Final = 0.25
 
 
@@ -121,7 +120,8 @@ def convert_by_import(
         raise AppError(
             _("Ollama's program cannot be started"), str(importer.path), _("paddock doctor shows what is found now.")
         )
-    size = sum(weight.size_bytes for weight in readable_weights(source))
+    weights = readable_weights(source)
+    size = sum(weight.size_bytes for weight in weights)
     with scratch(target) as work:
         require_space(target, 2 * size)
         blobs = work.folder / "models" / "blobs"
@@ -149,7 +149,9 @@ def convert_by_import(
         if overrides is not None:
             override(changes, overrides, ids_of(header))
         made_by = Imported(importer.path, version)
-        return adopt(header, source, target, changes, made_by, outtype, progress, stop_requested)
+        return adopt(
+            header, source, weights, target, changes, made_by, outtype, progress=progress, stop_requested=stop_requested
+        )
 
 
 async def _create(address: Address, creation: Creation, look: Callable[[], None]) -> str:
@@ -204,12 +206,7 @@ def _serving(importer: Importer, work: Scratch, models: Path) -> Generator[tuple
     try:
         yield process, address
     finally:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 def _wait_for_answer(process: subprocess.Popen[bytes], address: Address, stop_requested: Callable[[], bool]) -> None:

@@ -8,5 +8,7 @@ AUTO: Final = "auto"
 OURS: Final = "paddock"
 LLAMA_CPP: Final = "llama.cpp"
 OLLAMA: Final = "ollama"
-CONVERTERS: Final = (AUTO, OURS, LLAMA_CPP, OLLAMA)
+FOREIGN: Final = (LLAMA_CPP, OLLAMA)
+"""Other people's programs"""
+CONVERTERS: Final = (AUTO, OURS, *FOREIGN)
 """``auto`` is the third for what the second does not know, and the fourth where there is no third"""

@@ -76,7 +76,7 @@ def run(
                 last.append(line.strip())
         status = process.wait()
     finally:
-        _end(process)
+        end(process)
     if stop_requested():
         raise Stopped
     return Ended(status, tuple(last))
@@ -102,7 +102,8 @@ def _lines(process: subprocess.Popen[bytes], stop_requested: Callable[[], bool])
         rest = rest[-_MAX_LINE_BYTES:]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a program that still runs: it is asked first, then killed."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from backend.convert.folder import ModelFolder
 from backend.convert.imported import KNOWN, Importer, find_importer, require_type
 from backend.convert.llama_cpp import SCRIPT, Script, find_script
-from backend.convert.names import LLAMA_CPP, OLLAMA, OURS
+from backend.convert.names import FOREIGN, OLLAMA, OURS
 from backend.convert.planning import count_eyes, make_plan
 from backend.convert.refusal import UnknownHereError
 from backend.convert.weights import read_weights
@@ -78,7 +78,7 @@ def road_of(folder: Path, converter: str, find: Others, *, outtype: str = "auto"
     Of ``is_base``, a model to be merged into, only the kind counts: its files are not those that will be converted.
     Raises RequestError where nobody can make ``outtype`` of it, with the remedy.
     """
-    if converter in (LLAMA_CPP, OLLAMA):
+    if converter in FOREIGN:
         return Road(asked_for(converter, folder, find, outtype), left_out=_left_out(folder))
     try:
         plan = make_plan(folder)

@@ -59,7 +59,9 @@ def convert_by_script(
         changes = Keys()
         if overrides is not None:
             override(changes, overrides, ids_of(header))
-        return adopt(header, source, target, changes, made_by, outtype, progress, stop_requested)
+        return adopt(
+            header, source, weights, target, changes, made_by, outtype, progress=progress, stop_requested=stop_requested
+        )
 
 
 def _run(

@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from backend.convert.llama_cpp import quantizer_for
-from backend.convert.names import AUTO, LLAMA_CPP, OLLAMA
+from backend.convert.names import AUTO, FOREIGN
 from backend.parity.training import GgufFacts, Training, gguf_facts
 from data.errors import RequestError
 from data.i18n import _
@@ -138,7 +139,7 @@ def _convert(job: _Job, target: Path, outtype: str) -> ConvertReport:
 
     find = others(job.paths, job.settings, job.workspace)
     converter = _text_or_none(job.params, "converter") or AUTO
-    if converter in (LLAMA_CPP, OLLAMA):
+    if converter in FOREIGN:
         return _by_another(job, target, outtype, asked_for(converter, job.source, find, outtype))
     try:
         return _by_ours(job, target, outtype)
@@ -156,22 +157,13 @@ def _by_another(job: _Job, target: Path, outtype: str, maker: Script | Importer)
     facts = job.facts
     overrides = Overrides(facts.chat_template, facts.add_bos, facts.eos, facts.eot, job.description) if facts else None
     if isinstance(maker, Importer):
-        job.reporter.stage("convert", _("Convert to GGUF with Ollama's import"))
-        return convert_by_import(
-            job.source,
-            target,
-            maker,
-            outtype=outtype,
-            name=job.name,
-            overrides=overrides,
-            progress=job.progress,
-            stop_requested=job.stop,
-        )
-    job.reporter.stage("convert", _("Convert to GGUF with llama.cpp's script"))
-    return convert_by_script(
+        stage, run = _("Convert to GGUF with Ollama's import"), partial(convert_by_import, importer=maker)
+    else:
+        stage, run = _("Convert to GGUF with llama.cpp's script"), partial(convert_by_script, script=maker)
+    job.reporter.stage("convert", stage)
+    return run(
         job.source,
         target,
-        maker,
         outtype=outtype,
         name=job.name,
         overrides=overrides,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.convert.names import LLAMA_CPP, OLLAMA
+from backend.convert.names import FOREIGN
 from backend.convert.road import Others, Road, asked_for, road_of
 from backend.export.plan import ExportPlan, base_folder
 
@@ -16,6 +16,6 @@ def foresee(plan: ExportPlan, find: Others) -> Road:
         return Road()
     folder = base_folder(plan)
     if folder is None:
-        named = plan.converter in (LLAMA_CPP, OLLAMA)
-        return Road(asked_for(plan.converter, None, find, plan.outtype) if named else None)
+        is_named = plan.converter in FOREIGN
+        return Road(asked_for(plan.converter, None, find, plan.outtype) if is_named else None)
     return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=plan.merge is not None)

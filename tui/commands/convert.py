@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from backend.convert.llama_cpp import quantizer_for
-from backend.convert.names import AUTO, CONVERTERS, OURS
+from backend.convert.names import AUTO, CONVERTERS, FOREIGN
 from backend.convert.naming import counts_of, file_name, title_of
 from backend.convert.quants import BITS
 from backend.export.plan import OWN_TYPE
@@ -147,7 +147,7 @@ def convert(
             _("Leave --outtype out: an adapter is small."),
         )
     quantizer_for(outtype, matrix, services.paths, services.settings, services.environ)
-    if adapter and converter not in (AUTO, OURS):
+    if adapter and converter in FOREIGN:
         raise RequestError(
             _("An adapter is converted by Paddock's own converter only"),
             _("The others take whole models only."),
