@@ -108,10 +108,11 @@ def look_ahead(
     settings: Settings,
     environ: Mapping[str, str],
     wanted: ExportPlan,
-    models: Iterable[str],
     stored: Storage | None,
+    *,
+    replaces: bool,
 ) -> Prospect:
-    """Say what ``wanted`` would do; ``models`` are the names that the server has. Raises RequestError.
+    """Say what ``wanted`` would do; ``replaces``: its name is ``taken``. Raises RequestError.
 
     Looks at files only; takes some tens of milliseconds.
     """
@@ -125,7 +126,6 @@ def look_ahead(
     from backend.export.settle import note, settle  # noqa: PLC0415
     from backend.lf.find import find  # noqa: PLC0415
     from backend.lf.schema import schema_for  # noqa: PLC0415
-    from backend.ollama.name import parse_name  # noqa: PLC0415
     from backend.parity.template import templates_for  # noqa: PLC0415
     from backend.train.gptq import sees_gpu  # noqa: PLC0415
 
@@ -138,8 +138,6 @@ def look_ahead(
         known.get(wanted.template)
     specs = chain(wanted, lf=lf, schema=schema_for(lf, paths), environ=environ)
     disks = forecast(needs(wanted, stored.folder if stored else None))
-    name = parse_name(wanted.deployment.name) if wanted.deployment else None
-    replaces = name is not None and any(name.same_as(model) for model in models)
     unseen = stored.host if stored and stored.folder is None else ""
     against = warnings(wanted, lf, has_gpu=wanted.gptq is None or sees_gpu())
     return Prospect(tuple(specs), disks, replaces, (*note(wanted), *road.notes(), *against), unseen, wanted)

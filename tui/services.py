@@ -255,10 +255,9 @@ class Services:
         from tui import exporting  # noqa: PLC0415 - not needed for the first frame
 
         place = await exporting.taken(self.paths, self.settings, self.environ, plan)
-        models = [plan.deployment.name] if plan.deployment and place else []
         stored = await exporting.storage(self.paths, self.settings, self.environ, plan)
         return await asyncio.to_thread(
-            exporting.look_ahead, self.paths, self.settings, self.environ, plan, models, stored
+            exporting.look_ahead, self.paths, self.settings, self.environ, plan, stored, replaces=bool(place)
         )
 
     def export_modelfile(self, plan: ExportPlan) -> str:

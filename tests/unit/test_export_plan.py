@@ -386,7 +386,7 @@ def test_a_template_that_does_not_exist_is_refused_before_anything_starts(worksp
     (workspace / "model.gguf").write_bytes(b"GGUF")
     wanted = dataclasses.replace(draft(read_source(workspace / "model.gguf"), workspace), template="llama-3")
     with pytest.raises(RequestError) as raised:
-        look_ahead(Paths.under(workspace / "home"), Settings(), {"PATH": "/nowhere"}, wanted, [], None)
+        look_ahead(Paths.under(workspace / "home"), Settings(), {"PATH": "/nowhere"}, wanted, None, replaces=False)
     assert "llama3" in str(raised.value.hint)
 
 

@@ -111,8 +111,9 @@ def deploy(session: Session, **words: object) -> int:
     name = parse_name(wish.name)
     plan = _plan(wish, services)
     there, stored = asyncio.run(_there(services, plan))
-    names = [str(name)] if there else []
-    prospect = exporting.look_ahead(services.paths, services.settings, services.environ, plan, names, stored)
+    prospect = exporting.look_ahead(
+        services.paths, services.settings, services.environ, plan, stored, replaces=bool(there)
+    )
     if wish.dry_run:
         return _show(console, prospect)
     if there and not plan.template and not wish.unproven:

@@ -68,8 +68,8 @@ class Form(Vertical):
     Form #about-field { height: auto; min-height: 2; max-height: 5; padding: 0 2; }
     """
 
-    class Changed(TextualMessage):
-        """A person has entered ``value`` for the field ``key``."""
+    class _OfField(TextualMessage):
+        """Something about the field ``key`` and its ``value``."""
 
         def __init__(self, form: Form, key: str, value: str) -> None:
             super().__init__()
@@ -82,19 +82,11 @@ class Form(Vertical):
             """The form, for ``on(Form.Changed, "#id")``."""
             return self.form
 
-    class Asked(TextualMessage):
+    class Changed(_OfField):
+        """A person has entered ``value`` for the field ``key``."""
+
+    class Asked(_OfField):
         """A person wants to choose another value for the field ``key``, of the kind ``asked``."""
-
-        def __init__(self, form: Form, key: str, value: str) -> None:
-            super().__init__()
-            self.form = form
-            self.key = key
-            self.value = value
-
-        @property
-        def control(self) -> Form:
-            """The form, for ``on(Form.Asked, "#id")``."""
-            return self.form
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
