@@ -89,6 +89,7 @@ OWN_MODULES: Final[Mapping[str, str]] = {
     "base": "backend.demo.base",
     "check": "backend.export.check",
     "prove": "backend.export.prove",
+    "push": "backend.export.push",
     "serve": "backend.ollama.serve",
     "setup": "backend.setup.work",
 }

@@ -196,7 +196,7 @@ def result_lines(job: Job) -> list[Parts]:
             )
         )
         lines.append(((f"{_('answer')}  ", "muted"), (inert(str(result["answer"])), "accent")))
-    for key, label in (("model", _("model")), ("ollama_model", _("model")), ("host", _("server"))):
+    for key, label in (("model", _("model")), ("ollama_model", _("model")), ("host", _("server")), ("url", _("hub"))):
         if result.get(key) and "answer" not in result:
             lines.append(((f"{label}  ", "muted"), (inert(str(result[key])), "text")))
     warnings: list[Parts] = [(("! ", "warn"), (inert(words), "text")) for words in job_warnings(result)]

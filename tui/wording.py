@@ -47,6 +47,7 @@ KIND_WORDS: Final[Mapping[str, Message]] = {
     "convert": _("GGUF"),
     "deploy": _("deployment"),
     "prove": _("proof"),
+    "push": _("push to the hub"),
     "ask": _("question"),
     "base": _("base model"),
     "serve": _("Ollama server"),

@@ -1,4 +1,4 @@
-"""A merge asked for in LLaMA-Factory's own arguments, with the check whether it has taken behind it."""
+"""A merge asked for in LLaMA-Factory's own arguments, with what follows it: whether it has taken, and a push."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from backend.export import check
+from backend.export.push import push_spec
 from backend.lf.lists import names_in
 from backend.lf.peft import ADAPTER_WEIGHTS
 from backend.train import stopping
@@ -39,18 +40,38 @@ def reason_against(args: Mapping[str, object], workspace: Path, *, pending: bool
     return None
 
 
-def with_check(export: JobSpec) -> list[JobSpec]:
-    """Return ``export`` and the check of its merge as a chain. Tensors decide, so only they are compared."""
-    args = stopping.args_of(export)
+def with_followers(export: JobSpec, *, check_merge: bool) -> list[JobSpec]:
+    """Return ``export`` with what comes behind it as a chain: the check of its merge, the push that it asks for.
+
+    Tensors decide whether it has taken, so only they are compared. LLaMA-Factory would push what nobody has checked.
+    """
+    args = dict(stopping.args_of(export))
+    repository = args.pop("export_hub_model_id", None)
+    length = 1 + check_merge + bool(repository)
+    if length == 1:
+        return [export]
+    workspace, folder = Path(export.workspace), Path(str(args["export_dir"]))
     chain_id = new_chain_id(TITLE, export.created_at)
-    merge, then = (Chain(chain_id, f"{TITLE} {export.name}", index, 2) for index in range(2))
-    params: dict[str, object] = {
-        "base": str(args.get("model_name_or_path") or ""),
-        "merged": str(args["export_dir"]),
-        "adapters": [str(folder) for folder in adapters_of(args, Path(export.workspace))],
-        "answers": False,
-    }
-    checking = JobSpec.new(
-        check.KIND, "merge check", workspace=export.workspace, params=params, after=(export.id,), chain=then
-    )
-    return [export._replace(chain=merge), checking]
+    places = [Chain(chain_id, f"{TITLE} {export.name}", position, length) for position in range(length)]
+    specs = [export._replace(params={**export.params, "args": args}, needs_env=(), chain=places[0])]
+    if check_merge:
+        params: dict[str, object] = {
+            "base": str(args.get("model_name_or_path") or ""),
+            "merged": str(folder),
+            "adapters": [str(path) for path in adapters_of(args, workspace)],
+            "answers": False,
+        }
+        specs.append(
+            JobSpec.new(
+                check.KIND,
+                "merge check",
+                workspace=export.workspace,
+                params=params,
+                after=(export.id,),
+                chain=places[len(specs)],
+            )
+        )
+    if repository:
+        after = (specs[-1].id,)
+        specs.append(push_spec(folder, str(repository), workspace=workspace, after=after, chain=places[-1]))
+    return specs

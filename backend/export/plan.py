@@ -16,22 +16,26 @@ from backend.convert.quants import BITS
 from backend.deploy.request import Deployment
 from backend.export import check
 from backend.export.checked import TITLE
+from backend.export.push import push_spec
 from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
 from backend.lf.schema import Schema
-from backend.train.spec import export_spec
+from backend.train.pushing import push_checks
+from backend.train.spec import export_spec, refuse
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec, new_chain_id, now
 
-Step = Literal["export", "check", "gptq", "convert", "deploy"]
+Step = Literal["export", "check", "push", "gptq", "convert", "deploy"]
 Device = Literal["cpu", "auto"]
 
 OWN_TYPE: Final = "auto"
 """The type of a GGUF with the weights' own 16 bits"""
 GPTQ_BITS: Final = (8, 4, 3, 2)
 _FOLDER: Final = "models"
+_ASIDE: Final = ("push", "gptq")
+"""A model for others: nothing that follows needs it, or should fail with it"""
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_.-]+")
 _DASHES: Final = re.compile(r"-{2,}")
 
@@ -46,7 +50,7 @@ class Merge:
     infer_dtype: str = "auto"
     export_device: Device = "cpu"
     export_hub_model_id: str = ""
-    """Also push it there; the token comes from HF_TOKEN"""
+    """Push it there once its merge is checked; the token comes from HF_TOKEN"""
     is_named: bool = False
     """A person chose the folder: another is not taken instead"""
     is_there: bool = False
@@ -105,6 +109,7 @@ class ExportPlan:
         wanted: dict[Step, bool] = {
             "export": self.merge is not None and not self.merge.is_there,
             "check": self.merge is not None and bool(self.adapters),
+            "push": self.merge is not None and bool(self.merge.export_hub_model_id),
             "gptq": self.gptq is not None,
             "convert": self.gguf is not None and self.source.kind != "gguf",
             "deploy": self.deployment is not None,
@@ -235,7 +240,7 @@ def chain(
         place = Chain(chain_id, f"{TITLE} {title}", index, len(steps))
         made = _spec(plan, step, lf=lf, schema=schema, after=last, place=place, environ=environ)
         specs.append(made)
-        if step != "gptq":  # a model for other programs: nothing that follows needs it, or should fail with it
+        if step not in _ASIDE:
             last = (made.id,)
     return specs
 
@@ -264,6 +269,11 @@ def _spec(
             return JobSpec.new(
                 check.KIND, "merge check", workspace=str(workspace), params=params, after=tuple(after), chain=place
             )
+        case "push":
+            assert plan.merge is not None  # noqa: S101 - it is among the steps
+            repository = plan.merge.export_hub_model_id
+            refuse(push_checks(repository, environ))
+            return push_spec(plan.model_folder, repository, workspace=workspace, after=tuple(after), chain=place)
         case "convert":
             _refuse_quantising_twice(plan)
             return JobSpec.new(
@@ -310,8 +320,6 @@ def merge_args(plan: ExportPlan) -> dict[str, object]:
     }
     if plan.adapters:
         args |= {"adapter_name_or_path": ",".join(map(str, plan.adapters)), "finetuning_type": "lora"}
-    if merge.export_hub_model_id:
-        args["export_hub_model_id"] = merge.export_hub_model_id
     return args
 
 

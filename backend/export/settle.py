@@ -80,7 +80,7 @@ def _is_used(folder: Path) -> bool:
 
 
 def _holds(folder: Path, plan: ExportPlan) -> bool:
-    if plan.merge is None or plan.merge.export_hub_model_id or not plan.adapters:  # what is pushed is made anew
+    if plan.merge is None or not plan.adapters:
         return False
     record = read_record(folder)
     if record is None or not isinstance(record.values.get("merge"), dict) or not weight_bytes(folder):

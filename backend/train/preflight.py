@@ -89,7 +89,7 @@ def export_checks(
         *_model(args, pending=bool(after)),
         *_template(args, schema),
         *_trust(args),
-        *push_checks(args, environ),
+        *push_checks(args.get("export_hub_model_id"), environ),
     ]
     text = args.get("export_dir")
     if isinstance(text, str) and text:

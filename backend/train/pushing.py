@@ -27,11 +27,11 @@ def repository_words(text: str) -> tuple[Message, Message]:
     )
 
 
-def push_checks(args: Mapping[str, object], environ: Mapping[str, str]) -> Iterable[Check]:
-    """Yield what a push of an export's model means, and what would make it fail."""
-    text = args.get("export_hub_model_id")
-    if not isinstance(text, str) or not text:
+def push_checks(repository: object, environ: Mapping[str, str]) -> Iterable[Check]:
+    """Yield what a push to ``repository`` (the argument of an export) means, and what would make it fail."""
+    if not repository:
         return
+    text = str(repository)
     if not is_repository(text):
         yield Check("hub.name", "error", *repository_words(text))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -46,7 +46,7 @@ def train_spec(
     moment = now()
     values = normal_train(args, workspace=workspace, lf=lf, schema=known, moment=moment)
     if check:
-        _refuse(preflight.train_checks(values, workspace=workspace, lf=lf, schema=known, gpus=gpus, after=after))
+        refuse(preflight.train_checks(values, workspace=workspace, lf=lf, schema=known, gpus=gpus, after=after))
     return JobSpec.new(
         "train",
         name or _train_name(values),
@@ -82,7 +82,7 @@ def export_spec(
     known = schema or snapshot()
     values = normal_export(args, workspace=workspace)
     if check:
-        _refuse(preflight.export_checks(values, workspace=workspace, lf=lf, schema=known, after=after, environ=environ))
+        refuse(preflight.export_checks(values, workspace=workspace, lf=lf, schema=known, after=after, environ=environ))
     return JobSpec.new(
         "export",
         name or Path(str(values.get("export_dir") or "export")).name,
@@ -184,7 +184,8 @@ def _train_name(values: Mapping[str, object]) -> str:
     return f"{model} {values.get('stage', 'sft')} {values.get('finetuning_type', 'lora')}"
 
 
-def _refuse(checks: Sequence[Check]) -> None:
+def refuse(checks: Iterable[Check]) -> None:
+    """Raise RequestError for the first error among ``checks``, with the others in its detail."""
     errors = [check for check in checks if check.level == "error"]
     if not errors:
         return

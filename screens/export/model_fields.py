@@ -113,7 +113,7 @@ def _written(merge: Merge, plan: ExportPlan, default: Merge, home: str) -> list[
             merge.export_hub_model_id,
             name="export_hub_model_id",
             empty=_("no"),
-            help=_("owner/name; the token comes from HF_TOKEN in the environment, and is written nowhere."),
+            help=_("owner/name, once the merge is checked; the token comes from HF_TOKEN, and is written nowhere."),
         ),
     ]
 

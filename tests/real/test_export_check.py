@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from backend.export.check import KIND
-from backend.export.checked import with_check
+from backend.export.checked import with_followers
 from backend.export.plan import Gptq, draft, gptq_args, merge_args
+from backend.export.push import model_files
 from backend.export.source import Source
 from backend.lf.find import LlamaFactory, find
 from backend.train.record import RunFacts
@@ -20,6 +21,7 @@ from data.jobs.spec import JobSpec
 from data.jobs.status import Status
 from data.paths import Paths
 from data.settings import load_settings
+from tests.hub import digests, serving
 from tests.real.outside import run
 from tests.support import PROGRAMS, Yard
 
@@ -58,8 +60,10 @@ def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory
         "template": "chatml",
         "finetuning_type": "lora",
         "export_dir": str(merged),
+        "export_hub_model_id": "me/tiny",
     }
-    export, behind = with_check(export_spec(args, workspace=tmp_path, lf=lf))
+    wanted = export_spec(args, workspace=tmp_path, lf=lf, environ={"HF_TOKEN": "good"})
+    export, behind, pushed = with_followers(wanted, check_merge=True)
     params: dict[str, object] = {
         "base": str(base),
         "merged": str(merged),
@@ -76,8 +80,13 @@ def test_a_merge_is_compared_and_asked_and_a_wrong_one_is_named(lf: LlamaFactory
     good = check("good")
     idle = check("idle", adapters=[str(tmp_path / "untrained")], merged=str(base))
     wrong = check("wrong", merged=str(base))
-    yard.launch(export, behind, good, idle, wrong)
-    job = yard.until(good.id, timeout_s=300)
+    with serving(tmp_path) as hub:
+        yard.launch(export, behind, pushed, good, idle, wrong, environ=hub.environ(yard))
+        job = yard.until(good.id, timeout_s=300)
+        assert yard.until(pushed.id).status is Status.SUCCEEDED
+        names = sorted(path.name for path in model_files(merged))
+        assert hub.seen()["files"] == {"me/tiny": digests(merged, names)}
+        assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= {*names}
     assert job.status is Status.SUCCEEDED, job.state.detail.english()
     comparison = job.state.result["comparison"]
     assert isinstance(comparison, dict)

@@ -158,5 +158,11 @@ def test_a_push_to_a_hub_is_said_by_a_dry_run_and_refused_without_a_token(
 
     monkeypatch.setenv("HF_TOKEN", "secret")
     assert "me/x" in found("export_hub_model_id=me/x", status=0)["hub.push"]
+    planned = say("--dry-run", "export_hub_model_id=me/x")
+    assert [then["kind"] for then in planned["then"]] == ["check", "push"]
+    assert planned["then"][1]["params"] == {"folder": str(place / "merged"), "repository": "me/x"}
+    assert planned["needs_env"] == ["HF_TOKEN"]
+    alone = say("--dry-run", "--no-check", "export_hub_model_id=me/x")
+    assert [then["kind"] for then in alone["then"]] == ["push"]
     monkeypatch.delenv("HF_TOKEN")
     assert "HF_TOKEN" in found("export_hub_model_id=me/x", status=2)["hub.token"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -217,7 +218,20 @@ def test_an_export_that_is_repeated_uses_its_merge_again(plan: ExportPlan, works
     assert anew.steps[0] == "export"
 
 
-@pytest.mark.parametrize("change", ["dtype", "adapter", "base", "push", "adapters"])
+def test_a_push_comes_after_the_check_and_what_follows_does_not_wait_for_it(plan: ExportPlan) -> None:
+    pushed = apply(plan, "export_hub_model_id", "me/model", home="")
+    assert pushed.steps == ("export", "check", "push", "convert", "deploy")
+    export, check, push, convert, _deploy = chain(pushed, lf=LF, environ={"HF_TOKEN": "secret"})
+    assert "export_hub_model_id" not in cast("dict[str, object]", export.params["args"])
+    assert [(spec.after, spec.needs_env) for spec in (export, check, push, convert)] == [
+        ((), ()), ((export.id,), ()), ((check.id,), ("HF_TOKEN",)), ((check.id,), ()),
+    ]  # fmt: skip
+    assert push.params == {"folder": str(pushed.model_folder), "repository": "me/model"}
+    merged(plan)
+    assert settle(pushed).steps == ("check", "push", "convert", "deploy")
+
+
+@pytest.mark.parametrize("change", ["dtype", "adapter", "base", "adapters"])
 def test_another_merge_goes_into_the_next_free_folder(plan: ExportPlan, workspace: Path, change: str) -> None:
     folder = merged(plan)
     match change:
@@ -225,8 +239,6 @@ def test_another_merge_goes_into_the_next_free_folder(plan: ExportPlan, workspac
             other = apply(plan, "infer_dtype", "float16", home="")
         case "base":
             other = apply(plan, "base", "owner/other", home="")
-        case "push":
-            other = apply(plan, "export_hub_model_id", "me/model", home="")
         case "adapters":
             other = dataclasses.replace(plan, adapters=(workspace / "a", *plan.adapters))
         case _:  # the training went on into the same folder

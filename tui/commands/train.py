@@ -10,7 +10,7 @@ from typing import Final, Literal, cast
 
 import click
 
-from backend.export.checked import adapters_of, reason_against, with_check
+from backend.export.checked import adapters_of, reason_against, with_followers
 from backend.jobs.environment import child_environment
 from backend.lf.arguments import load_arguments
 from backend.lf.checks import Check
@@ -108,9 +108,10 @@ def _run(session: Session, verb: Verb, wish: Wish) -> int:
     console, services = session.console, session.services(adopt=True)
     spec, checks = _spec(console, services, verb, wish)
     specs = [spec]
-    if verb == "export" and wish.check is not False:
-        specs, unchecked = _with_check(spec, wish)
-        checks += unchecked
+    if verb == "export":
+        unchecked = _unchecked(spec, wish)
+        checks += unchecked or ()
+        specs = with_followers(spec, check_merge=unchecked is None)
     if wish.dry_run:
         return _show_plan(console, services, specs, checks)
     _refuse([check for check in checks if check.level == "error"])
@@ -119,17 +120,19 @@ def _run(session: Session, verb: Verb, wish: Wish) -> int:
     return run_jobs(console, services, specs, wait=wish.wait)
 
 
-def _with_check(spec: JobSpec, wish: Wish) -> tuple[list[JobSpec], list[Check]]:
-    """Return the export with its check behind it, or alone, with the finding where that is worth a word."""
+def _unchecked(spec: JobSpec, wish: Wish) -> list[Check] | None:
+    """Return None where the merge is to be checked; else the finding where that is worth a word."""
+    if wish.check is False:
+        return []
     args, workspace = args_of(spec), Path(spec.workspace)
     why = reason_against(args, workspace, pending=bool(wish.after))
     if why is None:
-        return with_check(spec), []
+        return None
     if wish.check is None and not adapters_of(args, workspace):
-        return [spec], []
+        return []
     message = _("Whether the merge has taken cannot be checked: {why}", why=why)
     remedy = _("--no-check merges without looking.")
-    return [spec], [Check("merge.unchecked", "error" if wish.check else "warning", message, remedy)]
+    return [Check("merge.unchecked", "error" if wish.check else "warning", message, remedy)]
 
 
 def _refuse(errors: Sequence[Check]) -> None:
@@ -246,7 +249,7 @@ def _show_plan(console: Console, services: Services, specs: Sequence[JobSpec], c
         {
             **plan,
             "env_dropped": list(seen.dropped),
-            "needs_env": list(spec.needs_env),
+            "needs_env": sorted({name for one in specs for name in one.needs_env}),
             "then": [{"kind": one.kind, "params": dict(one.params)} for one in behind],
         }
     )
