@@ -38,6 +38,8 @@ class Prospect:
     """The server whose disk cannot be looked at; empty where there is none"""
     plan: ExportPlan | None = None
     """What was asked for, with its merge where it can be (``backend.export.settle``)"""
+    unprovable: str = ""
+    """Why the deployment cannot be proven, an id of ``backend.export.proving.UNPROVEN``; empty where it can"""
 
     @property
     def pushes_to(self) -> str:
@@ -45,8 +47,16 @@ class Prospect:
         merge = self.plan.merge if self.plan is not None else None
         return merge.export_hub_model_id if merge is not None else ""
 
-    def check_room(self) -> None:
-        """Raise RequestError where a disk is too small: then nothing is started, from the app or from a terminal."""
+    def check(self) -> None:
+        """Raise RequestError where nothing is started, from the app or from a terminal.
+
+        That is where a disk is too small, and where a model would lose its name to one that nobody can prove.
+        """
+        from backend.export.proving import unproven_replacement  # noqa: PLC0415 - not needed for the first frame
+
+        asked = self.plan.deployment if self.plan is not None else None
+        if asked is not None and self.replaces and self.unprovable and not asked.unproven:
+            raise unproven_replacement(asked.name, self.unprovable)
         short = [disk.shortage for disk in self.disks if not disk.has_room]
         if short:
             raise RequestError(
@@ -123,6 +133,7 @@ def look_ahead(
     from backend.export.forecast import forecast  # noqa: PLC0415
     from backend.export.needs import needs  # noqa: PLC0415
     from backend.export.plan import chain  # noqa: PLC0415
+    from backend.export.proving import unprovable  # noqa: PLC0415
     from backend.export.settle import note, settle  # noqa: PLC0415
     from backend.lf.find import find  # noqa: PLC0415
     from backend.lf.schema import schema_for  # noqa: PLC0415
@@ -140,7 +151,8 @@ def look_ahead(
     disks = forecast(needs(wanted, stored.folder if stored else None))
     unseen = stored.host if stored and stored.folder is None else ""
     against = warnings(wanted, lf, has_gpu=wanted.gptq is None or sees_gpu())
-    return Prospect(tuple(specs), disks, replaces, (*note(wanted), *road.notes(), *against), unseen, wanted)
+    lacks = unprovable(has_training=bool(wanted.template), has_lf=lf is not None) if wanted.deployment else ""
+    return Prospect(tuple(specs), disks, replaces, (*note(wanted), *road.notes(), *against), unseen, wanted, lacks)
 
 
 class TemplateOffer(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.export.plan import ExportPlan
+from backend.export.proving import UNPROVEN
 from backend.export.source import base_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
@@ -21,6 +22,8 @@ def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Ite
     yield from _bases(plan)
     yield from _prompt(plan)
     yield from _deployment(plan)
+    if plan.deployment is not None and plan.template and lf is None:
+        yield _("{why} The model gets its name without a proof.", why=UNPROVEN["llamafactory"])
     if plan.gptq is not None:
         for check in lacks(lf, has_gpu=has_gpu):
             yield _("{what}. {remedy}", what=check.message, remedy=check.remedy)

@@ -68,10 +68,11 @@ class ProofGate:
     async def __call__(self, client: Client, model: str) -> None:
         """Prove ``model``, a temporary name; raises AppError where the proof does not hold."""
         training = Training.read(self.deployment.training)
-        if training is None and not self.deployment.unproven and await client.has(self.deployment.name):
-            raise unproven_replacement(self.deployment.name)
         if training is None or self.lf is None:
-            self.reporter.result(proof=None, unproven="template" if training is None else "llamafactory")
+            why = proving.unprovable(has_training=training is not None, has_lf=self.lf is not None)
+            if not self.deployment.unproven and await client.has(self.deployment.name):
+                raise proving.unproven_replacement(self.deployment.name, why)
+            self.reporter.result(proof=None, unproven=why)
             return
         try:
             found = await self._proof(client, model, training, self.lf)
@@ -119,15 +120,6 @@ class ProofGate:
             remedy=proving.remedy_of(found, remedy),
             job=self.folder.id,
         )
-
-
-def unproven_replacement(model: str) -> AppError:
-    """Return the error for a model that has its name, and another one of which nobody knows what it was trained on."""
-    return AppError(
-        _("{model} is there already, and the new one cannot be proven", model=model),
-        proving.UNPROVEN["template"],
-        _("Name the template: --template NAME. Or publish it without a proof: --unproven."),
-    )
 
 
 def _impossible(error: AppError, model: str) -> AppError:

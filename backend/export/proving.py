@@ -14,6 +14,7 @@ from backend.export.origin import trained_of
 from backend.export.own_rows import OwnRows
 from backend.lf.find import LlamaFactory, find
 from backend.ollama.client import Client
+from backend.ollama.name import parse_name
 from backend.parity import asked, cases, parting, proof
 from backend.parity.cases import Case
 from backend.parity.compare import Verdict
@@ -37,6 +38,21 @@ UNPROVEN: Final[Mapping[str, Message]] = {
     "impossible": _("The proof could not be made, and it was to be published all the same."),
 }
 """Why a model was published without a proof, by the id in a job's result"""
+_TO_PROVE: Final[Mapping[str, Message]] = {
+    "template": _("Name the template: --template NAME. Or publish it without a proof: --unproven."),
+    "llamafactory": _("Run: paddock setup llamafactory. Or publish it without a proof: --unproven."),
+}
+
+
+def unprovable(*, has_training: bool, has_lf: bool) -> str:
+    """Return the id of why there can be no proof; empty where there can."""
+    return "" if has_training and has_lf else "llamafactory" if has_training else "template"
+
+
+def unproven_replacement(model: str, why: str) -> RequestError:
+    """Return the error for a name that a model has, and a new one that nobody can prove; ``why`` as ``unprovable``."""
+    title = _("{model} is there already, and the new one cannot be proven", model=str(parse_name(model)))
+    return RequestError(title, UNPROVEN[why], _TO_PROVE[why])
 
 
 @dataclass(frozen=True, slots=True)

@@ -380,7 +380,7 @@ class ExportScreen(Place):
         if prospect is None:
             return
         try:
-            prospect.check_room()
+            prospect.check()
         except RequestError as error:
             self.paddock.fail(error)
             return

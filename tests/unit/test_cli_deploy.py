@@ -216,6 +216,9 @@ def test_what_cannot_be_proven_takes_no_others_name_unless_that_was_asked_for(
     assert refused["title"] == "taken:latest is there already, and the new one cannot be proven"
     assert "--template" in refused["hint"]
     assert "--unproven" in refused["hint"]
+    known = say("x.gguf", "taken", "--yes", "--template", "llama3", status=2)["error"]
+    assert known["title"] == refused["title"]
+    assert "setup llamafactory" in known["hint"], "none is in this home"
     assert not yard.library.list()
 
     def template() -> str:
@@ -226,11 +229,13 @@ def test_what_cannot_be_proven_takes_no_others_name_unless_that_was_asked_for(
         return asyncio.run(ask())
 
     before = template()
-    (job_id,) = yard.launch(Deployment(str(place / "x.gguf"), "taken", host=host).spec(workspace=place))
-    job = yard.until(job_id)
-    assert job.status is Status.FAILED
-    assert "cannot be proven" in job.state.title.english()
-    assert template() == before
+    for training in ({}, {"template": "llama3"}):  # the name was taken after the start
+        asked = Deployment(str(place / "x.gguf"), "taken", host=host, training=training)
+        (job_id,) = yard.launch(asked.spec(workspace=place))
+        job = yard.until(job_id)
+        assert job.status is Status.FAILED
+        assert "cannot be proven" in job.state.title.english()
+        assert template() == before
 
     assert run(["deploy", "x.gguf", "taken", "--yes", "--unproven", "-p", "top_k=3"]) == 0
     assert "Not proven: It is not known with which template the model was trained." in capsys.readouterr().out

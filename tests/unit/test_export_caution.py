@@ -58,6 +58,9 @@ def test_what_leaves_the_machine_or_goes_unproven_is_said_before_the_start(plan:
     ):
         (note,) = warnings(apply(plan, key, value, home=""), LF, has_gpu=True)
         assert word in str(note)
+    assert [str(note) for note in warnings(plan, None, has_gpu=True)] == [
+        "There is no LLaMA-Factory here to say what was trained. The model gets its name without a proof."
+    ]
     assert plan.deployment is not None
     edited = dataclasses.replace(plan, deployment=dataclasses.replace(plan.deployment, edited="SYSTEM short"))
     assert [str(note) for note in warnings(edited, LF, has_gpu=True)] == [

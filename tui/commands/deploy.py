@@ -17,7 +17,6 @@ from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.storage import Storage
 from backend.deploy.written import check_sources, check_template, check_written
-from backend.export.deploy import unproven_replacement
 from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
 from backend.export.proving import UNPROVEN
 from backend.export.source import Source, read_source, training_of
@@ -116,10 +115,7 @@ def deploy(session: Session, **words: object) -> int:
     )
     if wish.dry_run:
         return _show(console, prospect)
-    if there and not plan.template and not wish.unproven:
-        error = unproven_replacement(str(name))
-        raise RequestError(error.title, error.detail, error.hint)
-    prospect.check_room()
+    prospect.check()
     for warning in prospect.warnings:
         console.tell(f"{console.paint('!', 'warn')} {warning}")
     if there and not wish.yes and not _agreed(console, name, there):
