@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from backend.convert import adapter, stream, verify, writer
 from backend.convert.cast import Raw
@@ -21,7 +21,7 @@ from backend.convert.planning import Plan, make_plan
 from backend.convert.special import CHAT_TEMPLATE, ID_KEYS
 from backend.convert.vocabulary import Vocabulary
 from data.errors import RequestError
-from data.i18n import _
+from data.i18n import Message, _
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ class ConvertReport:
     made_by: Scripted | Imported | None = None
     """None for this converter"""
     quantised: Quantised | None = None
+    warnings: tuple[Message, ...] = ()
+    """What is odd, and no failure"""
 
     def as_json(self) -> dict[str, object]:
         """Return the values of the job's result."""
@@ -127,8 +129,17 @@ class ConvertReport:
             "pre_tokenizer_found_by": self.pre_tokenizer_found_by,
             "blake3": self.digests.target,
             "left_out": self.left_out,
+            "warnings": [warning.as_json() for warning in self.warnings],
             "converter": self.made_by.converter if self.made_by else OURS,
         }
+
+
+class _Tokenizer(NamedTuple):
+    """What the report says of a vocabulary."""
+
+    pre: str = ""
+    found_by: str = ""
+    warnings: tuple[Message, ...] = ()
 
 
 def convert(
@@ -158,8 +169,8 @@ def convert(
     plan = make_plan(source, outtype)
     with SourceDigests() as passed:
         passed.begin(next(part.weight.path for tensor in plan.tensors for part in tensor.parts))
-        head, vocabulary = _head(plan, name, Overrides(chat_template, add_bos, eos, eot, description))
-        return _written(plan, head, vocabulary, source, target, passed, progress, stop_requested)
+        head, tokenizer = _head(plan, name, Overrides(chat_template, add_bos, eos, eot, description))
+        return _written(plan, head, tokenizer, source, target, passed, progress, stop_requested)
 
 
 def convert_adapter(
@@ -180,13 +191,13 @@ def convert_adapter(
     plan = adapter.plan_adapter(found, outtype)
     head = writer.header(adapter.adapter_keys(found, plan, name), plan.tensors, plan.outtype)
     with SourceDigests() as passed:
-        return _written(plan, head, ("", ""), source, target, passed, progress, stop_requested)
+        return _written(plan, head, _Tokenizer(), source, target, passed, progress, stop_requested)
 
 
 def _written(
     plan: Plan,
     head: bytes,
-    vocabulary: tuple[str, str],
+    tokenizer: _Tokenizer,
     source: Path,
     target: Path,
     passed: SourceDigests,
@@ -211,20 +222,23 @@ def _written(
         plan.outtype,
         len(plan.tensors),
         size,
-        *vocabulary,
+        tokenizer.pre,
+        tokenizer.found_by,
         digests=digests,
         source=source,
         source_architecture=plan.folder.architecture,
         left_out=plan.left_out,
+        warnings=tokenizer.warnings,
     )
 
 
-def _head(plan: Plan, name: str | None, overrides: Overrides) -> tuple[bytes, tuple[str, str]]:
-    """Return the header, and the pre-tokenizer with how it was found; the rest of the vocabulary is free again."""
+def _head(plan: Plan, name: str | None, overrides: Overrides) -> tuple[bytes, _Tokenizer]:
+    """Return the header, and what is told of the vocabulary; the rest of it is free again."""
     vocabulary = plan.family.vocabulary(plan.folder, plan.hparams)
     keys = build_keys(plan, vocabulary, name, overrides)
     pre = vocabulary.pre_tokenizer
-    return writer.header(keys, plan.tensors, plan.outtype), (vocabulary.pre, pre.found_by if pre else "")
+    told = _Tokenizer(vocabulary.pre, pre.found_by if pre else "", vocabulary.warnings())
+    return writer.header(keys, plan.tensors, plan.outtype), told
 
 
 def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: Overrides) -> Keys:

@@ -14,8 +14,15 @@ from typing import Final, cast
 from backend.convert import sentencepiece
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.special import read_special
-from backend.convert.unigram import MODEL, Unigrams, described
-from backend.convert.vocabulary import TokenType, Vocabulary, looks_special, read_tokenizer_json, too_many_tokens
+from backend.convert.unigram import Unigrams, described
+from backend.convert.vocabulary import (
+    UNIGRAMS,
+    TokenType,
+    Vocabulary,
+    looks_special,
+    read_tokenizer_json,
+    too_many_tokens,
+)
 
 _PAD_SCORE: Final = -10000.0
 _ADDED_SCORE: Final = -1000.0
@@ -68,7 +75,7 @@ def _cut_by_likelihood(found: Vocabulary, unigrams: Unigrams) -> Vocabulary:
     # Where llama.cpp merges spaces it puts one before a text as well, whatever the other flag says.
     merges = unigrams.merges_spaces and unigrams.adds_prefix
     flags = {"add_space_prefix": unigrams.adds_prefix, "remove_extra_whitespaces": merges}
-    return replace(found, model=MODEL, types=types, middle_flags=flags, charsmap=unigrams.charsmap)
+    return replace(found, model=UNIGRAMS, types=types, middle_flags=flags, charsmap=unigrams.charsmap)
 
 
 def is_sentencepiece(description: Json) -> bool:

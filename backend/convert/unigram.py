@@ -10,13 +10,11 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 from backend.convert.folder import Json
 from backend.convert.refusal import UnknownHereError
 from data.i18n import _
-
-MODEL: Final = "t5"
 
 
 @dataclass(frozen=True, slots=True)

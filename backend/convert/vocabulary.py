@@ -12,8 +12,10 @@ from backend.convert.keys import Keys
 from backend.convert.pretokenizer import PreTokenizer
 from backend.convert.special import SpecialTokens
 from data.errors import RequestError
-from data.i18n import _
+from data.i18n import Message, _
 
+UNIGRAMS: Final = "t5"
+"""llama.cpp's name of vocabularies that are cut by likelihood"""
 TOKENIZER_JSON: Final = "tokenizer.json"
 _TOKENIZER_LIMITS: Final = Limits(64 * 1024 * 1024, 2_000_000, 8_000_000)
 # Added tokens that llama.cpp takes for control tokens although their makers did not mark them.
@@ -66,6 +68,17 @@ class Vocabulary:
         self.special.add_keys(keys)
         SpecialTokens(ids=self.extra_ids).add_keys(keys)
         _add_flags(keys, self.last_flags)
+
+    def warnings(self) -> tuple[Message, ...]:
+        """Return what llama.cpp will do otherwise than the tokenizer, though the GGUF is as right as one can be."""
+        if self.model != UNIGRAMS or TokenType.BYTE not in self.types:
+            return ()
+        return (
+            _(
+                "llama.cpp cannot write a character that is in no token as bytes where the tokenizer is of unigrams: "
+                "rare characters reach the model as the unknown token."
+            ),
+        )
 
     def id_of(self, text: str) -> int | None:
         """Return the id of a token; None where there is no such token."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from backend.convert.refusal import UnknownHereError
+from backend.convert.special import SpecialTokens
 from backend.convert.unigram import Unigrams, described
+from backend.convert.vocabulary import UNIGRAMS, TokenType, Vocabulary
 
 UNIGRAM = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0]]}
 MERGE = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
@@ -51,6 +54,14 @@ def test_the_steps_before_the_cut_are_read(normalizer: Any, pre_tokenizer: Any, 
 def test_a_step_that_llama_cpp_lacks_is_refused(step: dict[str, object]) -> None:
     with pytest.raises(UnknownHereError, match="kind of tokenizer"):
         described({"model": UNIGRAM, "normalizer": step, "pre_tokenizer": metaspace()})
+
+
+def test_bytes_that_llama_cpp_would_not_fall_back_to_are_told() -> None:
+    types = (TokenType.UNKNOWN, TokenType.NORMAL, TokenType.BYTE)
+    unigrams = Vocabulary(UNIGRAMS, "default", ("<unk>", "a", "<0x00>"), types, SpecialTokens())
+    (warning,) = unigrams.warnings()
+    assert "unknown token" in str(warning)
+    assert replace(unigrams, types=types[:2]).warnings() == replace(unigrams, model="llama").warnings() == ()
 
 
 def test_merges_are_no_unigrams() -> None:
