@@ -57,6 +57,8 @@ class ProofView:
     model: str
     version: str
     template: str
+    source: str
+    """Where the template is known from: asked, record, guess"""
     ok: bool
     holds: bool
     mendable: bool
@@ -70,6 +72,8 @@ class ProofView:
     problems: tuple[tuple[Message, Message], ...]
     mended: bool = False
     """It is of a Modelfile that Paddock has just written anew"""
+    changes: tuple[Message, ...] = ()
+    """What that one says otherwise than the one before, or would have"""
     left_out: tuple[Message, ...] = ()
     """Why conversations, or rows of the training's own data, were not compared"""
     skipped: tuple[tuple[str, int], ...] = ()
@@ -78,6 +82,11 @@ class ProofView:
     """Arguments that were judged as somebody asked, not as the training recorded"""
     needed: int | None = None
     """The num_ctx by which they could be; None where none helps"""
+
+    @property
+    def guess(self) -> str:
+        """The template where nobody knows with which one the model was trained; else empty."""
+        return self.template if self.source == "guess" else ""
 
     @property
     def total(self) -> int:
@@ -112,6 +121,7 @@ def _proof(value: Mapping[str, object]) -> ProofView:
         model=str(value.get("model", "")),
         version=str(value.get("version", "")),
         template=str(value.get("template", "")),
+        source=str(value.get("template_source", "")),
         ok=bool(value["ok"]),
         holds=bool(value.get("holds", value["ok"])),
         mendable=bool(value.get("mendable")),
@@ -127,6 +137,7 @@ def _proof(value: Mapping[str, object]) -> ProofView:
             for one in _list(value.get("problems"))
         ),
         mended=bool(value.get("mended")),
+        changes=tuple(Message.from_json(one) for one in _list(value.get("changes"))),
         left_out=tuple(Message.from_json(one) for one in _list(value.get("left_out"))),
         skipped=tuple(
             (str(_table(one).get("name", "")), _whole(_table(one).get("tokens")) or 0)
@@ -179,13 +190,20 @@ def _whole(value: object) -> int | None:
 # -- in words ------------------------------------------------------------------------------------------------------
 
 
-def praise(compared: int, total: int, departs: Sequence[str]) -> Message:
-    """Return what a proof that has gone well says: of how many conversations, and by whose word."""
-    if departs:
+def praise(compared: int, total: int, departs: Sequence[str], guess: str = "") -> Message:
+    """Return what a proof that has gone well says: of how many conversations, and by whose word.
+
+    ``guess`` is the template where nobody knows with which one the model was trained.
+    """
+    if departs or guess:
         words = _(
             "Ollama sends exactly what was asked for, which is not as the training recorded: {names}.",
             names=", ".join(departs),
         )
+        if guess:
+            words = _(
+                "Ollama sends exactly what the template {name} makes; that it is the training's is a guess.", name=guess
+            )
         if compared == total:
             return words
         return _("{count} of {total} conversations compared. {words}", count=compared, total=total, words=words)
@@ -217,9 +235,25 @@ def in_brief(proof: object) -> tuple[Role, Message] | None:
             count=count,
             names=names,
         )
+    guess = str(found.get("guess") or "")
+    if guess:
+        words = _(
+            "{same} of {count} conversations are sent as the template {name} has them, which is a guess",
+            same=same,
+            count=count,
+            name=guess,
+        )
     if total is not None and total != count:
         words = _("{words}; {count} of {total} compared", words=words, count=count, total=total)
-    return "failed" if not holds else "done" if is_ok and not departs else "warn", words
+    return "failed" if not holds else "done" if is_ok and not departs and not guess else "warn", words
+
+
+def mend_words(changes: Sequence[Message], *, takes: bool) -> Message:
+    """Return what a mend has done, or would have; ``changes`` as the new Modelfile has them."""
+    listed = Message("; ".join(f"{{c{i}}}" for i in range(len(changes))), {f"c{i}": c for i, c in enumerate(changes)})
+    if takes:
+        return _("The Modelfile is new: {changes}.", changes=listed)
+    return _("The model is as it was: this would not have made it right: {changes}.", changes=listed)
 
 
 # -- the mend -------------------------------------------------------------------------------------------------------

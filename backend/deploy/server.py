@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,18 +56,26 @@ async def ensure_server(
     """Return the server to use; start the private one where there is none.
 
     In turn: ``host`` when it is given, the server of the settings, a person's own that answers and is new enough, the
-    private one. ``want_private`` takes only the last. Raises AppError: a server that was named by ``host`` or the
-    settings is never replaced by another.
+    private one. ``want_private`` takes only the last, and so does a ``host`` that the private one once had: it gets
+    another port at each start. Raises AppError: a server that was named by ``host`` or the settings is never replaced
+    by another.
     """
-    if host:
+    was_private = bool(host) and is_private(await asyncio.to_thread(Library(paths.jobs).list), host)
+    if host and not was_private:
         return await _named(parse_address(host))
-    if not want_private:
+    if not want_private and not was_private:
         if settings.ollama_host:
             return await _named(person_address(settings, environ)[0])
         found = await find_server(settings, environ)
         if found is not None and found.is_new_enough:
             return Server(found.address.url, private=False, version=found.version)
     return await _private(paths, settings, environ)
+
+
+def is_private(jobs: Iterable[Job], host: str) -> bool:
+    """Say whether ``host`` is where the private server of this home listens, or has listened once."""
+    url = parse_address(host).url
+    return any(job.spec.kind == KIND and job.state.result.get("host") == url for job in jobs)
 
 
 async def running_server(

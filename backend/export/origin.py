@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from backend.deploy.request import Deployment
+from backend.deploy.server import is_private
 from backend.export.own_rows import OwnRows, own_rows
 from backend.export.source import gguf_facts, training_of
 from backend.lf.lists import names_in
@@ -22,9 +23,8 @@ _MAX_STEPS: Final = 20
 _NO_JOB: Final = _("its folder counts from where the training ran, and that job is gone")
 
 
-def trained_of(library: Library, model: str, host: str = "") -> Trained | None:
-    """Return what the training of ``model`` recorded, else what its deployment was told of one; None for neither."""
-    deployment = deployment_of(library, model, host)
+def trained_of(library: Library, deployment: Deployment | None) -> Trained | None:
+    """Return what the training of a deployed model recorded, else what its deployment was told; None for neither."""
     if deployment is None:
         return None
     recorded = trained_of_gguf(library, Path(deployment.gguf))
@@ -46,9 +46,8 @@ def judged_by(library: Library, gguf: Path, training: Training) -> Trained:
     return Trained.by(training, "asked").against(trained_of_gguf(library, gguf))
 
 
-def own_rows_of(library: Library, model: str, host: str = "") -> OwnRows:
-    """Return the first rows of what ``model`` was trained on; nothing where no record says what that was."""
-    deployment = deployment_of(library, model, host)
+def own_rows_of(library: Library, deployment: Deployment | None) -> OwnRows:
+    """Return the first rows of what a deployed model was trained on; nothing where no record says what that was."""
     return own_rows_of_gguf(library, Path(deployment.gguf)) if deployment is not None else OwnRows()
 
 
@@ -65,19 +64,30 @@ def own_rows_of_gguf(library: Library, gguf: Path) -> OwnRows:
     return own_rows(data, Path(workspace))
 
 
-def deployment_of(library: Library, model: str, host: str = "") -> Deployment | None:
-    """Return the latest deployment that gave a model its name; None where Paddock made none."""
+def deployment_of(library: Library, model: str, host: str = "", digest: str = "") -> Deployment | None:
+    """Return the latest deployment that made a model; None where Paddock made none.
+
+    That is what ``digest`` says, whatever the model is called now (a copy), else its name on the same server: the
+    private one is the same at every port that it has had. An empty ``host`` is any server.
+    """
     try:
         name = parse_name(model)
     except RequestError:
         return None
-    for job in reversed(library.list()):
+    jobs = library.list()
+    is_ours = bool(host) and is_private(jobs, host)
+    named: Job | None = None
+    for job in reversed(jobs):
         result = job.state.result
         if job.spec.kind != "deploy" or job.status is not Status.SUCCEEDED or not isinstance(result.get("model"), str):
             continue
-        if name.same_as(str(result["model"])) and host in ("", result.get("host")):
+        if digest and result.get("digest") == digest:
             return Deployment.read(job.spec.params)
-    return None
+        at = str(result.get("host") or "")
+        is_there = host in ("", at) or (is_ours and is_private(jobs, at))
+        if named is None and is_there and name.same_as(str(result["model"])):
+            named = job
+    return Deployment.read(named.spec.params) if named is not None else None
 
 
 def _folders(jobs: list[Job], gguf: Path) -> Iterator[Path]:

@@ -2,7 +2,8 @@
 
     python -P -m backend.export.prove JOB_FOLDER
 
-Params: see ``Request``. Result: ``model``, ``host``, ``proof`` (``proving.summary``) and ``mended``. The job's folder
+Params: see ``Request``. Result: ``model``, ``host``, ``proof`` (``proving.summary``), ``mended`` and
+``changes`` (what the new Modelfile says otherwise: messages as JSON). The job's folder
 gets ``proof.json``. The job fails where the model, as it is at the end, is not sent what it was trained on.
 """
 
@@ -18,13 +19,14 @@ from typing import Any, Final, cast
 
 from backend.deploy.server import ensure_server
 from backend.export import proving
-from backend.export.origin import own_rows_of
+from backend.export.origin import own_rows_of, trained_of
 from backend.export.proving import Said
 from backend.export.stoppable import run_stoppable
 from backend.ollama.address import parse_address
 from backend.ollama.client import Client
 from backend.ollama.name import parse_name
 from backend.parity.cases import read_cases
+from backend.parity.mend import Outcome
 from data.errors import AppError, RequestError
 from data.i18n import _
 from data.jobs.folder import JobFolder
@@ -121,17 +123,20 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
 
     async with Client(server.host) as client:
         library = Library(paths.jobs)
-        own = await asyncio.to_thread(own_rows_of, library, request.model, server.host)
+        deployment = await proving.deployment_behind(client, library, request.model, server.host)
+        own = await asyncio.to_thread(own_rows_of, library, deployment)
         prover = proving.Prover(client, lf, known, paths, extra, own, on_case)
-        trained = await prover.trained(library, request.model, server.host, request.said)
+        trained = await prover.trained(request.model, trained_of(library, deployment), request.said)
         reporter.stage("proof", proving.stage_of(request.model, trained))
-        found, mended = await prover.prove(request.model, trained), False
-        if request.mend and not found.ok:
+        outcome = Outcome(await prover.prove(request.model, trained), takes=False, changes=())
+        if request.mend and not outcome.proof.ok:
             reporter.stage("mend", _("Writing the Modelfile anew, and proving it"))
-            found, mended = await prover.mend(found)
-    proving.write_proof(folder, found, mended=mended)
+            outcome = await prover.mend(outcome.proof)
+    found, mended = outcome.proof, outcome.takes
+    changes = [change.as_json() for change in outcome.changes]
+    proving.write_proof(folder, found, mended=mended, changes=changes)
     sys.stdout.writelines(f"{line}\n" for line in proving.report(found))
-    reporter.result(model=request.model, host=server.host, proof=proving.summary(found), mended=mended)
+    reporter.result(model=request.model, host=server.host, proof=proving.summary(found), mended=mended, changes=changes)
     if not found.holds:
         mend = _("Let Paddock write the template anew and prove it again: --mend.")
         raise proving.refusal(found, proving.remedy_of(found, mend))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from backend.export.origin import trained_of
+from backend.deploy.request import Deployment
+from backend.export.origin import deployment_of
 from backend.export.own_rows import OwnRows
 from backend.lf.find import LlamaFactory, find
 from backend.ollama.client import Client
@@ -19,7 +21,7 @@ from backend.parity import asked, cases, parting, proof
 from backend.parity.cases import Case
 from backend.parity.compare import Verdict
 from backend.parity.guess import guess
-from backend.parity.mend import mend
+from backend.parity.mend import Outcome, mend
 from backend.parity.proof import OnCase, Proof
 from backend.parity.template import Template, Templates, templates_for
 from backend.parity.training import Trained
@@ -107,14 +109,19 @@ class Prover:
     """The first rows of what the model was trained on"""
     on_case: OnCase = lambda done, total, name: None
 
-    async def trained(self, library: Library, model: str, host: str, said: Said) -> Trained:
-        """Return what ``model`` was trained with; raises AppError."""
-        recorded = trained_of(library, model, host)
+    async def trained(self, model: str, recorded: Trained | None, said: Said) -> Trained:
+        """Return what ``model`` was trained with; raises AppError.
+
+        Where that is a guess, the model's own system prompt is taken for the training's: nothing speaks against it.
+        """
         if said.template or recorded is not None:
             return said.over(recorded, lambda: None, model)
         runner, served = await asked.runner_of(self.client, model)
         text = "" if served.is_raw else served.template
-        return said.over(None, lambda: guess(self.known, runner.vocabulary, text), model)
+        guessed = said.over(None, lambda: guess(self.known, runner.vocabulary, text), model)
+        if said.system is None and served.system:
+            return dataclasses.replace(guessed, default_system=served.system)
+        return guessed
 
     async def prove(self, model: str, trained: Trained) -> Proof:
         """Return the proof of ``model``; raises AppError."""
@@ -122,19 +129,26 @@ class Prover:
         found = await proof.prove(self.client, model, trained, wanted, self.lf, self.paths, on_case=self.on_case)
         return dataclasses.replace(found, left_out=self.own.left_out)
 
-    async def mend(self, found: Proof) -> tuple[Proof, bool]:
+    async def mend(self, found: Proof) -> Outcome:
         """Make a proven model right as far as a Modelfile can, as ``backend.parity.mend``; raises AppError."""
         trained = found.trained
         template = dataclasses.replace(self._template(trained), default_system=found.expected.default_system)
         wanted = self._cases(trained)
-        new, takes = await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
-        return dataclasses.replace(new, left_out=self.own.left_out), takes
+        outcome = await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
+        return outcome._replace(proof=dataclasses.replace(outcome.proof, left_out=self.own.left_out))
 
     def _template(self, trained: Trained) -> Template:
         return trained.of(self.known)
 
     def _cases(self, trained: Trained) -> tuple[Case, ...]:
         return (*built_in(self._template(trained)), *self.own.cases, *self.extra)
+
+
+async def deployment_behind(client: Client, library: Library, model: str, host: str) -> Deployment | None:
+    """Return the deployment that made a model of the server at ``host``; None where Paddock made none. AppError."""
+    name = parse_name(model)
+    digest = next((one.digest for one in await client.list() if name.same_as(one.name)), "")
+    return await asyncio.to_thread(deployment_of, library, model, host, digest)
 
 
 def built_in(template: Template) -> tuple[Case, ...]:
@@ -172,8 +186,8 @@ def stage_of(model: str, trained: Trained) -> Message:
 def summary(found: Proof) -> dict[str, object]:
     """Return what a job's result says of its proof.
 
-    ``{ok, holds, same, cases, conversations, departs, cause, cause_id}``: ``cases`` were compared, of so many
-    ``conversations``; ``departs`` as in ``Trained``.
+    ``{ok, holds, same, cases, conversations, departs, guess, cause, cause_id}``: ``cases`` were compared, of so many
+    ``conversations``; ``departs`` as in ``Trained``; ``guess`` is the template where nobody knows it.
     """
     first = first_difference(found)
     cause = first.cause if first else None
@@ -185,6 +199,7 @@ def summary(found: Proof) -> dict[str, object]:
         "cases": len(found.verdicts),
         "conversations": found.total,
         "departs": list(found.trained.departs),
+        "guess": found.trained.template if found.trained.source == "guess" else "",
         "cause": words.as_json() if words else None,
         "cause_id": cause.id if cause else None,
     }

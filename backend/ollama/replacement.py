@@ -12,6 +12,8 @@ from data.i18n import _
 
 NEW_TAG: Final = "paddock-new-"
 OLD_TAG: Final = "paddock-old-"
+MEND: Final = "mend"
+"""The token of every mend, which is no job of its own: what one that was killed has left goes with the next"""
 
 
 class Replacement:
@@ -22,7 +24,8 @@ class Replacement:
         self._name = str(name)
         self.new = str(name.tagged(NEW_TAG + token))
         self.old = str(name.tagged(OLD_TAG + token))
-        self._temporary: tuple[str, ...] = (self.new, self.old)
+        left = (str(name.tagged(tag + MEND)) for tag in (NEW_TAG, OLD_TAG))
+        self._temporary: tuple[str, ...] = (self.new, self.old, *left)
 
     async def publish(self) -> None:
         """Replace what has the name; removing the old tag afterwards also removes layers that nobody else needs.
@@ -46,7 +49,7 @@ class Replacement:
         try:
             await self._client.copy(self.old, self._name)
         except AppError as error:
-            self._temporary = (self.new,)
+            self._temporary = tuple(tag for tag in self._temporary if tag != self.old)
             raise AppError(
                 cause.title,
                 _("{why}\nThe former model is safe as {old}.", why=cause.detail, old=self.old),

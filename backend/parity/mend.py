@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, cast
 
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client, Creation
 from backend.ollama.modelfile import Modelfile, parse
 from backend.ollama.name import parse_name
 from backend.ollama.parameter import DEPRECATED, KNOWN, LISTS, read_parameter
-from backend.ollama.replacement import Replacement
+from backend.ollama.replacement import MEND, Replacement
 from backend.parity.asked import Served, in_memory
 from backend.parity.cases import Case
 from backend.parity.go_template import go_template
@@ -23,10 +22,21 @@ from backend.parity.stops import stops
 from backend.parity.template import Template
 from backend.parity.training import tokens_of
 from data.errors import AppError
-from data.i18n import _
+from data.i18n import Message, _
 from data.paths import Paths
 
 _BLOB: Final = re.compile(r"sha256[-:]([0-9a-f]{64})$")
+
+
+class Outcome(NamedTuple):
+    """What a mend has come to."""
+
+    proof: Proof
+    """Of the new model"""
+    takes: bool
+    """Whether it has the name now; else the old one is as it was"""
+    changes: tuple[Message, ...]
+    """What the new Modelfile says otherwise than the old one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ def right_values(proof: Proof, template: Template) -> Mended:
     parameters = _parameters(proof.served)
     parameters["stop"] = list(stops(template, tokens))
     given = proof.served.context
-    wanted = max(proof.trained.cutoff_len, (proof.needed or 0) if not proof.verdicts else 0)
+    wanted = max(proof.trained.cutoff_len, proof.needed or 0)
     if wanted and (given is None or given < wanted):
         parameters["num_ctx"] = wanted
     return Mended(go_template(template, tokens).text, template.default_system, parameters)
@@ -62,15 +72,15 @@ async def mend(
     cases: Sequence[Case],
     *,
     on_case: OnCase = lambda done, total, name: None,
-) -> tuple[Proof, bool]:
+) -> Outcome:
     """Make the model anew under a temporary tag, prove it, and put it in the old one's place.
 
-    Returns the proof of the new model, and whether it has the name now: it gets it when it is right, or when nothing
-    that a Modelfile can mend is left and less differs than before. Raises AppError; then the old model is as it was.
+    It gets the name when it is right, or when nothing that a Modelfile can mend is left and less differs than before.
+    Raises AppError; then the old model is as it was.
     """
     name = parse_name(proof.model)
     values = right_values(proof, template)
-    replacement = Replacement(client, name, secrets.token_hex(4))
+    replacement = Replacement(client, name, MEND)
     try:
         creation = await _creation(client, proof, values)
         async for _step in client.create(replacement.new, creation):
@@ -83,11 +93,25 @@ async def mend(
             await replacement.publish()
     finally:
         await replacement.clean()
-    return _named(new, proof.model), takes
+    return Outcome(dataclasses.replace(new, model=proof.model), takes, tuple(_changes(proof.served, values)))
 
 
-def _named(proof: Proof, model: str) -> Proof:
-    return dataclasses.replace(proof, model=model)
+def _changes(served: Served, values: Mended) -> Iterator[Message]:
+    """Yield what ``values`` say otherwise than the Modelfile that is there."""
+    if values.template != served.written:
+        yield _("TEMPLATE is written anew")
+    if values.system != served.system:
+        yield _("SYSTEM is that of the training") if values.system else _("SYSTEM is taken out")
+    due = tuple(cast("list[str]", values.parameters["stop"]))
+    if set(due) != set(served.stops):
+        gone = ", ".join(stop for stop in served.stops if stop not in due)
+        words = _("it stops at {stops}", stops=", ".join(due))
+        yield _("{words}, and no longer at {gone}", words=words, gone=gone) if gone else words
+    given, wanted = served.parameters.get("num_ctx"), values.parameters.get("num_ctx")
+    if wanted is not None and str(wanted) != (given or ("",))[-1]:
+        yield _("num_ctx is {wanted}", wanted=str(wanted))
+    if served.messages:
+        yield _("MESSAGE is taken out")
 
 
 def _wrong(proof: Proof) -> int:
@@ -99,18 +123,18 @@ def _wrong(proof: Proof) -> int:
 async def _creation(client: Client, proof: Proof, values: Mended) -> Creation:
     """Return how the model is made anew: of its own blobs where a layer must go, else on top of what it is."""
     shown = parse((await client.show(proof.model)).modelfile, needs_source=False)
-    if not values.system and proof.served.system:
+    if shown.messages or (not values.system and proof.served.system):
         return _of_blobs(shown, values)
     return Creation(source=proof.model, template=values.template, system=values.system, parameters=values.parameters)
 
 
 def _of_blobs(shown: Modelfile, values: Mended) -> Creation:
-    """Return a model of the same weights without the old one's system prompt, which Ollama would else inherit."""
+    """Return a model of the same weights without what Ollama would else inherit: a system prompt, messages."""
     found = [_BLOB.search(source) for source in shown.sources]
     adapter = _BLOB.search(shown.adapter)
     if not found or None in found:
         raise AppError(
-            _("The model's system prompt cannot be taken away"),
+            _("The model's system prompt and messages cannot be taken away"),
             _("Its Modelfile does not say of which blobs it is made."),
             _("Deploy the GGUF again: paddock deploy GGUF NAME."),
         )
@@ -118,9 +142,9 @@ def _of_blobs(shown: Modelfile, values: Mended) -> Creation:
         files={f"model-{place}.gguf": f"sha256:{one[1]}" for place, one in enumerate(found) if one is not None},
         adapters={"adapter.gguf": f"sha256:{adapter[1]}"} if adapter else {},
         template=values.template,
+        system=values.system,
         parameters=values.parameters,
         license=shown.licenses,
-        messages=shown.messages,
     )
 
 

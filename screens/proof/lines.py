@@ -9,7 +9,7 @@ from rich.cells import chop_cells
 
 from data.i18n import Message, _
 from data.text import inert
-from tui.proving import praise
+from tui.proving import mend_words, praise
 from tui.widgets.cells import Parts, fit_parts, part
 from tui.widgets.table import Column, Row
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from tui.proving import CaseView, ProofView
 
 COLUMNS: Final = (Column(Message("")), Column(Message(""), 12, right=True))
+SOURCES: Final = {"asked": _("as asked"), "record": _("recorded"), "guess": _("a guess")}
+WHO_SAYS: Final = {
+    "asked": _("As somebody said who asked for this proof."),
+    "record": _("As its training recorded."),
+    "guess": _("A guess by the model's own template and tokens: prove it with another one, if you know better."),
+}
 _BEFORE: Final = 60
 _AFTER: Final = 160
 _GAP: Final = 2
@@ -40,6 +46,13 @@ def rows(proof: ProofView) -> list[Row]:
         made.append(Row("left_out", ((("· ", "muted"), (name, "text")), part(str(len(proof.left_out)), "muted")), name))
     made.append(_heading("rest", str(_("And besides")), ""))
     _bos, trained, sent, is_same = proof.bos
+    if proof.template:
+        value = part(str(SOURCES.get(proof.source, "")), "warn" if proof.guess else "muted")
+        mark = ("! ", "warn") if proof.guess else ("✓ ", "done")
+        made.append(Row("template", ((mark, (inert(proof.template), "text")), value), proof.template))
+    if proof.changes:
+        value = part(str(_("new")) if proof.mended else str(_("as it was")), "muted")
+        made.append(Row("changes", ((("· ", "muted"), ("Modelfile", "text")), value), "Modelfile"))
     made += [
         _check("bos", ok=is_same, name="BOS", value=f"{sent} / {trained}"),
         _check("stops", ok=not proof.stops[1], name=str(_("Stops")), value=str(len(proof.stops[0]))),
@@ -64,10 +77,10 @@ def _check(key: str, *, ok: bool, name: str, value: str) -> Row:
 def headline(proof: ProofView) -> Parts:
     """Return what the proof comes to in one line."""
     if proof.ok:
-        words = praise(len(proof.cases), proof.total, proof.departs)
-        if proof.mended and not proof.skipped and not proof.departs:
+        words = praise(len(proof.cases), proof.total, proof.departs, proof.guess)
+        if proof.mended and not proof.skipped and not proof.departs and not proof.guess:
             words = _("The Modelfile is mended: Ollama now sends exactly what the model was trained on.")
-        if proof.departs:
+        if proof.departs or proof.guess:
             return (("! ", "warn"), (str(words), "strong"))
         return (("✓ ", "done"), (str(words), "strong"))
     wrong = len(proof.cases) - proof.same
@@ -101,6 +114,14 @@ def _needed(proof: ProofView, tokens: int) -> Iterator[Parts]:
 
 def _rest(proof: ProofView, key: str) -> Iterator[Parts]:
     match key:
+        case "template":
+            words = WHO_SAYS.get(proof.source)
+            yield (("template  ", "muted"), (inert(proof.template), "text"))
+            yield part(str(words or ""), "warn" if proof.guess else "muted")
+            return
+        case "changes":
+            yield part(str(mend_words(proof.changes, takes=proof.mended)), "text")
+            return
         case "bos":
             token, trained, sent, is_same = proof.bos
             words = _("Tokens at the very beginning: {sent} sent, {trained} trained.", sent=sent, trained=trained)

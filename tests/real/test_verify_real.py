@@ -115,6 +115,38 @@ def test_without_a_record_the_template_is_a_guess_that_is_said_to_be_one(
     assert counted(found)
 
 
+def test_a_guess_takes_the_models_own_system_prompt_for_the_trainings(
+    server: Running, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(server.url, "bob", small, template=ROLES, system="You are Bob.", parameters={"stop": ["<|eot_id|>"]})
+    found = verify(capsys, server.url, "bob", status=1)
+    assert (found["template_source"], found["default_system"]) == ("guess", "You are Bob.")
+    assert causes(found)["user"] is None
+
+
+def test_a_mend_says_what_it_changes_and_takes_what_stands_in_the_way(
+    server: Running, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a mend that was killed has left behind goes with it, too."""
+    for name in ("crooked", "crooked:paddock-new-mend"):
+        create(
+            server.url, name, small, template="{{ .Prompt }}", system="Arr.",
+            parameters={"num_ctx": 64, "stop": ["ARR"]},
+            messages=[{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}],
+        )  # fmt: skip
+    mended = verify(capsys, server.url, "crooked", "--template", "llama3", "--mend", status=0)
+    assert mended["mended"]
+    assert not mended["skipped"]
+    assert mended["changes"] == [
+        "TEMPLATE is written anew",
+        "SYSTEM is taken out",
+        "it stops at <|eot_id|>, <|eom_id|>, and no longer at ARR",
+        f"num_ctx is {mended['num_ctx']['actual']}",
+        "MESSAGE is taken out",
+    ]
+    assert [name for name in models(server.url) if name.startswith("crooked")] == ["crooked:latest"]
+
+
 def models(url: str) -> list[str]:
     async def names() -> list[str]:
         async with Client(url) as client:

@@ -120,6 +120,9 @@ async def test_two_views_at_once_start_one_server(yard: Yard, settings: Settings
     assert ended.status is Status.STOPPED
     wait_until(lambda: not yard.alive(job.id), what="nothing of the job left")
     assert await private_server(yard.library) is None
+    again = await ensure_server(yard.paths, settings, host=servers[0].host, environ=around)
+    assert again.private, "it was the private one, which listens at another port now"
+    assert again.job != job.id
 
 
 @pytest.fixture

@@ -26,23 +26,27 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     stable.job("export", "merge", ago_s=90, params={"args": args, "export_dir": str(merged)}).start().end()
     stable.job("convert", "GGUF", ago_s=80, params={"source": str(merged), "target": str(gguf)}).start().end()
     deploy = stable.job("deploy", "robin", ago_s=70, params={"gguf": str(gguf), "name": "robin"}).start()
-    deploy.event("result", values={"model": "robin:latest", "host": "http://127.0.0.1:1"}).end()
+    deploy.event("result", values={"model": "robin:latest", "host": "http://127.0.0.1:1", "digest": "abc"}).end()
     told = {"gguf": "/far.gguf", "name": "told", "training": {"template": "llama3", "tool_format": "qwen"}}
     stable.job("deploy", "told", ago_s=65, params=told).start().event("result", values={"model": "told"}).end()
     stable.job("deploy", "other", ago_s=60, params={"gguf": "/no.gguf", "name": "other"}).start()  # has not ended well
     stable.close()
     library = Library(tmp_path / "jobs")
 
-    found = trained_of(library, "Robin")
+    def trained(model: str, host: str = "", digest: str = "") -> Trained | None:
+        return trained_of(library, deployment_of(library, model, host, digest))
+
+    found = trained("Robin")
     assert found is not None
     assert (found.template, found.enable_thinking, found.default_system) == ("qwen", False, "Be kind.")
     assert (found.cutoff_len, found.source) == (3000, "record")
     assert (found.tool_format, found.preserve_thinking) == ("glm4", True)
-    assert trained_of(library, "robin", "http://127.0.0.1:2") is None  # a model of that name elsewhere
-    assert trained_of(library, "other") is None
-    assert trained_of(library, "no such/name/at/all") is None
+    assert trained("robin", "http://127.0.0.1:2") is None  # a model of that name elsewhere
+    assert trained("copy", "http://127.0.0.1:2", "abc") == found  # a copy of it, wherever
+    assert trained("other") is None
+    assert trained("no such/name/at/all") is None
     assert trained_of_gguf(library, gguf) == found
-    assert trained_of(library, "told") == Trained("llama3", tool_format="qwen", source="asked")  # no record leads there
+    assert trained("told") == Trained("llama3", tool_format="qwen", source="asked")  # no record leads there
     told_so = Training("qwen", "Be kind.", enable_thinking=False, preserve_thinking=True, tool_format="glm4")
     assert judged_by(library, gguf, replace(told_so, cutoff_len=3000)) == found
     assert judged_by(library, gguf, replace(told_so, cutoff_len=4000)).departs == ()  # more room contradicts nothing
@@ -52,3 +56,17 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     deployment = deployment_of(library, "robin")
     assert deployment is not None
     assert deployment.gguf == str(gguf)
+
+
+def test_the_private_server_is_the_same_one_at_every_port_that_it_has_had(tmp_path: Path) -> None:
+    stable = Stable(tmp_path / "jobs", workspace=str(tmp_path))
+    ports = [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]
+    for number, host in enumerate(ports[:2]):
+        serve = stable.job("serve", "ollama", ago_s=90 - number).start()
+        serve.event("result", values={"host": host, "version": "0.32.7"}).end()
+    deploy = stable.job("deploy", "robin", ago_s=70, params={"gguf": "/r.gguf", "name": "robin"}).start()
+    deploy.event("result", values={"model": "robin:latest", "host": ports[0]}).end()
+    stable.close()
+    library = Library(tmp_path / "jobs")
+    found = [deployment_of(library, "robin", host) for host in ports]
+    assert [one is not None for one in found] == [True, True, False]

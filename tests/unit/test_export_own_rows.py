@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.export.origin import own_rows_of
+from backend.export.origin import deployment_of, own_rows_of
 from backend.export.own_rows import ROWS, own_rows
 from backend.parity.cases import Case, Turn
 from backend.train.record import Data
@@ -124,8 +124,8 @@ def test_the_rows_of_a_deployed_model_count_from_where_its_training_ran(tmp_path
     deploy.event("result", values={"model": "m:latest"}).end()
     stable.close()
     library = Library(tmp_path / "jobs")
-    assert [case.name for case in own_rows_of(library, "m").cases] == ["mine:1"]
+    assert [case.name for case in own_rows_of(library, deployment_of(library, "m")).cases] == ["mine:1"]
     (tmp_path / "paddock.json").write_text(json.dumps({**record, "job": "gone"}), encoding="utf-8")
-    (why,) = own_rows_of(library, "m").left_out
+    (why,) = own_rows_of(library, deployment_of(library, "m")).left_out
     assert "that job is gone" in why.english()
-    assert own_rows_of(library, "other").cases == ()
+    assert own_rows_of(library, deployment_of(library, "other")).cases == ()

@@ -29,6 +29,7 @@ from screens.proof.lines import about, headline, rows
 from tests.unit.test_parity_proof import EXPECTED, ONE, RUNNER, SERVED, USER
 from tui.commands.console import Console
 from tui.commands.parting import lines
+from tui.commands.verify import Wish
 from tui.proving import in_brief, read_proof
 from tui.widgets.cells import Parts
 
@@ -117,6 +118,11 @@ def test_where_nothing_was_compared_nothing_is_proven() -> None:
     assert not unread([]).ok
 
 
+def told(found: Proof) -> list[str]:
+    console = Console(io.StringIO(), io.StringIO())
+    return [str(line) for line in lines(found, console, source=Message("record"), mend=lambda name: f"mend {name}")]
+
+
 def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_path: Path) -> None:
     found = unread([Skipped("turns", 300, 256)], cases=1)
     assert found.ok
@@ -126,11 +132,11 @@ def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_p
         "Not compared: turns. The server keeps 256 tokens, and cuts them off; a num_ctx of 512 has room."
     )
     assert (value["conversations"], value["skipped"]) == (2, [{"name": "turns", "tokens": 300, "room": 256}])
-    words = [str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("record"))]
+    words = told(found)
     assert "1 of 2 conversations compared: in them Ollama sends what the model was trained on." in words
     assert any("BOS" in line for line in words)
     assert any("turns" in line and "300 tokens" in line for line in words)
-    assert "num_ctx" not in right_values(found, snapshot().get("llama3")).parameters
+    assert right_values(found, snapshot().get("llama3")).parameters["num_ctx"] == 512
     folder = JobFolder(tmp_path)
     proving.write_proof(folder, found)
     view = read_proof(folder.proof)
@@ -150,7 +156,7 @@ def test_what_is_judged_against_the_record_is_not_called_what_was_trained(tmp_pa
     found = unread([], cases=1, trained=replace(LLAMA3, departs=("template",)))
     assert found.ok
     assert (found.as_json()["template_source"], found.as_json()["departs"]) == ("asked", ["template"])
-    text = "\n".join(str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("asked")))
+    text = "\n".join(told(found))
     assert "exactly what was asked for, which is not as the training recorded: template." in text
     assert "trained on" not in text
     folder = JobFolder(tmp_path)
@@ -217,3 +223,29 @@ def test_a_request_survives_its_way_through_the_job(tmp_path: Path) -> None:
 def test_a_wrong_request_is_refused_before_a_server_is_asked(params: dict[str, object]) -> None:
     with pytest.raises(RequestError):
         Request.read(params)
+
+
+def test_a_guess_is_never_called_what_the_model_was_trained_on(tmp_path: Path) -> None:
+    found = unread([], cases=1, trained=replace(LLAMA3, source="guess"))
+    assert found.ok
+    guess = "Ollama sends exactly what the template llama3 makes; that it is the training's is a guess."
+    assert guess in told(found)
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found, mended=True)
+    view = read_proof(folder.proof)
+    assert _shown([headline(view)]) == f"! {guess}"
+    (row,) = [row for row in rows(view) if row.key == "template"]
+    assert _shown(row.cells) == "! llama3\na guess"
+    role, words = in_brief(proving.summary(found)) or ("", Message(""))
+    assert (role, "which is a guess" in words.english()) == ("warn", True)
+
+
+def test_the_command_that_mends_says_again_what_was_said() -> None:
+    wish = Wish(
+        "my model", template=None, system="You are a pirate", thinking="off", cutoff_len=64, cases="c/think.json",
+        mend=False, offline=False, ollama_version=None, modelfile=None, host="127.0.0.1:1",
+    )  # fmt: skip
+    assert wish.mending("chatml") == (
+        "paddock verify 'my model' --template chatml --system 'You are a pirate' --thinking off --cutoff-len 64 "
+        "--cases c/think.json --host 127.0.0.1:1 --mend"
+    )

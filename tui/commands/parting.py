@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from backend.parity.compare import Verdict
@@ -17,8 +17,8 @@ from tui.wording import fit, wrap
 _TEXT: Final = 24
 
 
-def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Message | str]:
-    """Yield the report of ``paddock verify``."""
+def lines(proof: Proof, console: Console, *, source: Message, mend: Callable[[str], str]) -> Iterator[Message | str]:
+    """Yield the report of ``paddock verify``; ``mend`` returns the command that mends, for a template."""
     title = _(
         "{model} on Ollama {version}, trained with the template {name} ({source})",
         model=proof.model,
@@ -56,9 +56,8 @@ def lines(proof: Proof, console: Console, *, source: Message) -> Iterator[Messag
         yield from (f"  · {line}" for line in _wrapped(str(why), console))
     yield _summary(proof)
     if proof.can_be_mended:
-        model = "MODEL" if proof.offline else proof.model
-        command = f"paddock verify {model} --template {proof.trained.template} --mend"
-        yield _("→ Let Paddock write the template anew and prove it again: {command}", command=command)
+        command = mend(proof.trained.template)
+        yield _("→ Let Paddock write the template anew and prove it again: {command}", command=inert(command))
     elif not proof.verdicts:
         yield from _wrapped(f"→ {proof.problems()[0][1]}", console)
 
@@ -76,7 +75,8 @@ def _bos(proof: Proof, console: Console) -> str:
 
 def _summary(proof: Proof) -> Message:
     if proof.ok:
-        return praise(len(proof.verdicts), proof.total, proof.trained.departs)
+        guess = proof.trained.template if proof.trained.source == "guess" else ""
+        return praise(len(proof.verdicts), proof.total, proof.trained.departs, guess)
     if not proof.verdicts:
         return proof.problems()[0][0]
     wrong = sum(1 for verdict in proof.verdicts if not verdict.ok)

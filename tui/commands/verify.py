@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
 
-from backend.deploy.request import read_modelfile
+from backend.deploy.request import Deployment, read_modelfile
 from backend.deploy.work import prompt_of
 from backend.export.origin import deployment_of, own_rows_of, own_rows_of_gguf, trained_of, trained_of_gguf
-from backend.export.proving import Prover, Said, built_in, installed
+from backend.export.proving import Prover, Said, built_in, deployment_behind, installed
+from backend.export.stoppable import run_stoppable
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
 from backend.ollama.modelfile import Modelfile
@@ -22,6 +24,7 @@ from backend.ollama.version import version_key
 from backend.parity import cases, proof
 from backend.parity.cases import Case
 from backend.parity.guess import guess
+from backend.parity.mend import Outcome
 from backend.parity.proof import Proof
 from backend.parity.template import Templates
 from backend.parity.vocabulary import from_header
@@ -34,6 +37,7 @@ from tui.commands.form import argument, command, flag, option
 from tui.commands.models import server_with
 from tui.commands.parting import lines
 from tui.commands.session import Session
+from tui.proving import mend_words
 from tui.services import Services
 
 _SOURCES: Final = {
@@ -64,6 +68,20 @@ class Wish:
         """What the words say of the training."""
         thinking = None if self.thinking is None else self.thinking == "on"
         return Said(self.template, self.system, thinking, self.cutoff_len)
+
+    def mending(self, template: str) -> str:
+        """Return the command that mends what this one has shown, for a training with ``template``."""
+        words = ["paddock", "verify", "MODEL" if self.offline else self.name, "--template", template]
+        told = {
+            "--system": self.system,
+            "--thinking": self.thinking,
+            "--cutoff-len": self.cutoff_len,
+            "--cases": self.cases,
+            "--host": self.host,
+        }
+        for option_name, value in told.items():
+            words += [option_name, str(value)] if value is not None else []
+        return shlex.join([*words, "--mend"])
 
 
 @command(
@@ -112,19 +130,25 @@ def verify(session: Session, **words: object) -> int:
     if wish.template:
         known.get(wish.template)  # a wrong name is the request's fault, and is told before anything is asked
     if coming is not None:
-        done, was_mended = _foretell(session, services, wish, coming, lf, known, extra), False
+        outcome = Outcome(_foretell(session, services, wish, coming, lf, known, extra), takes=False, changes=())
     else:
-        done, was_mended = asyncio.run(_verify(session, services, wish, lf, known, extra))
+        stopped = AppError(_("The proof was stopped"), _("The server's models are as before."))
+        outcome = run_stoppable(_verify(session, services, wish, lf, known, extra), stopped)
+    done = outcome.proof
     session.console.end_update()
     warnings = coming.warnings if coming is not None else ()
-    more: dict[str, object] = {"mended": was_mended} if wish.mend else {}
+    more: dict[str, object] = {}
+    if wish.mend:
+        more = {"mended": outcome.takes, "changes": [change.english() for change in outcome.changes]}
     if coming is not None:
         more["warnings"] = [warning.english() for warning in warnings]
     session.console.emit({**done.as_json(), **more})
     for warning in warnings:
         session.console.say(f"{session.console.paint('!', 'warn')} {inert(str(warning))}")
-    for line in lines(done, session.console, source=_SOURCES[done.trained.source]):
+    for line in lines(done, session.console, source=_SOURCES[done.trained.source], mend=wish.mending):
         session.console.say(line)
+    if outcome.changes:
+        session.console.say(mend_words(outcome.changes, takes=outcome.takes))
     return 0 if done.ok else 1
 
 
@@ -154,6 +178,8 @@ class Coming:
     gguf: Path
     modelfile: Modelfile
     version: str
+    deployed: Deployment | None = None
+    """What put the model into a server; None for a file"""
 
     @property
     def warnings(self) -> tuple[Message, ...]:
@@ -185,7 +211,7 @@ def coming_of(services: Services, wish: Wish) -> Coming:
             raise RequestError(error.title, error.detail, error.hint) from error
     else:
         modelfile = deployed.values(prompt_of(deployed, services.paths)) if deployed is not None else Modelfile(())
-    return Coming(path if deployed is None else Path(deployed.gguf), modelfile, version)
+    return Coming(path if deployed is None else Path(deployed.gguf), modelfile, version, deployed)
 
 
 def _foretell(
@@ -201,7 +227,7 @@ def _foretell(
     header = read_header(gguf)
     served = None if not header.text("tokenizer.chat_template") else header.text("tokenizer.chat_template")
     trained = wish.said.over(
-        trained_of(services.library, wish.name) or trained_of_gguf(services.library, gguf),
+        trained_of(services.library, coming.deployed) or trained_of_gguf(services.library, gguf),
         lambda: guess(known, from_header(header), modelfile.template or served or ""),
         wish.name,
     )
@@ -215,7 +241,7 @@ def _foretell(
 
 async def _verify(
     session: Session, services: Services, wish: Wish, lf: LlamaFactory, known: Templates, extra: tuple[Case, ...]
-) -> tuple[Proof, bool]:
+) -> Outcome:
     console = session.console
     server = await server_with(services, wish.name, wish.host or "")
 
@@ -223,9 +249,13 @@ async def _verify(
         console.update(str(_("asking the server: {name} ({done} of {total})", name=name, done=done + 1, total=total)))
 
     async with Client(server.host) as client:
-        own = await asyncio.to_thread(own_rows_of, services.library, wish.name, server.host)
+        library = services.library
+        deployment = await deployment_behind(client, library, wish.name, server.host)
+        own = await asyncio.to_thread(own_rows_of, library, deployment)
         prover = Prover(client, lf, known, services.paths, extra, own, on_case)
-        trained = await prover.trained(services.library, wish.name, server.host, wish.said)
+        trained = await prover.trained(wish.name, trained_of(library, deployment), wish.said)
         console.update(str(_("asking LLaMA-Factory for its prompts …")))
         found = await prover.prove(wish.name, trained)
-        return (found, False) if found.ok or not wish.mend else await prover.mend(found)
+        if found.ok or not wish.mend:
+            return Outcome(found, takes=False, changes=())
+        return await prover.mend(found)
