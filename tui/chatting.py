@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from data.errors import AppError
+from data.i18n import _
 from data.jobs.library import Library
 from data.paths import Paths
 from data.settings import Settings
@@ -57,6 +61,23 @@ async def model_offers(paths: Paths, settings: Settings, environ: Mapping[str, s
             models = await client.list()
         offers += [ModelOffer(model.name, server.host, server.private, model.size_bytes) for model in models]
     return offers
+
+
+async def gguf_of(offer: ModelOffer) -> Path:
+    """Return the GGUF that a server keeps a model in; AppError where it lies on another machine, or is closed to us."""
+    from backend.ollama.client import Client  # noqa: PLC0415 - not needed for the first frame
+    from backend.ollama.modelfile import parse  # noqa: PLC0415 - as above
+
+    async with Client(offer.host) as client:
+        sources = parse((await client.show(offer.name)).modelfile, needs_source=False).sources
+    found = next((Path(source) for source in sources if source.startswith("/") and os.access(source, os.R_OK)), None)
+    if found is None:
+        raise AppError(
+            _("The GGUF of {model} cannot be read here", model=offer.name),
+            _("{host} keeps it in {place}.", host=offer.host, place=", ".join(sources) or "?"),
+            _("Look into it on that machine, as the person whom Ollama runs as: `paddock gguf show FILE`."),
+        )
+    return found
 
 
 def engine(paths: Paths, settings: Settings, environ: Mapping[str, str], host: str) -> ChatEngine:

@@ -312,6 +312,10 @@ class Services:
         """Return the models of a person's own server and of the private one, where they run now."""
         return await chatting.model_offers(self.paths, self.settings, self.environ)
 
+    async def gguf_of(self, offer: ModelOffer) -> Path:
+        """Return the GGUF of a model that a server has; raises AppError where it cannot be read here."""
+        return await chatting.gguf_of(offer)
+
     def chat_engine(self, host: str) -> ChatEngine:
         """Return the engine that talks with the models of ``host``; the private server is started if it must."""
         return chatting.engine(self.paths, self.settings, self.environ, host)

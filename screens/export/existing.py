@@ -21,7 +21,7 @@ _NAME_CELLS: Final = 30
 
 
 async def model_to_prove(place: Place) -> JobSpec | None:
-    """Ask which model is to be proven, and for what; return the job, None where a person has thought better of it."""
+    """Ask which model is to be proven, and for what; return the job, None where a person only looked, or left."""
     offers = await place.attempt_async(place.services.model_offers())
     if offers is None:
         return None
@@ -47,10 +47,16 @@ async def model_to_prove(place: Place) -> JobSpec | None:
             [
                 Choice("prove", "p", _("Prove"), _("With the template that its training recorded, else a guess.")),
                 Choice("name", "t", _("Name the template"), _("Asks with which template it was trained.")),
+                Choice("look", "v", _("Look into it"), _("Shows the keys and tensors of its GGUF; proves nothing.")),
             ],
             leave=_("Not now"),
         )
     )
+    if answer == "look":
+        file = await place.attempt_async(place.services.gguf_of(offer))
+        if file is not None:
+            await place.paddock.open_gguf(str(file))
+        return None
     template = ""
     if answer == "name":
         template = await choose_template(place, _("Template of the training"))

@@ -18,10 +18,12 @@ from backend.parity.cases import Case
 from backend.parity.expected import expect
 from backend.parity.proof import judge
 from backend.parity.training import Trained
+from data.gguf import read_header
 from data.paths import Paths
 from data.settings import load_settings
 from tests import ollamas, oracle, tiny_gguf
 from tests.ollamas import Running
+from tui.chatting import ModelOffer, gguf_of
 from tui.commands.root import run
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -145,6 +147,12 @@ def test_a_mend_says_what_it_changes_and_takes_what_stands_in_the_way(
         "MESSAGE is taken out",
     ]
     assert [name for name in models(server.url) if name.startswith("crooked")] == ["crooked:latest"]
+
+
+def test_the_gguf_of_a_model_is_found_to_be_looked_into(server: Running, small: Path) -> None:
+    create(server.url, "looked", small, template=ROLES)
+    file = asyncio.run(gguf_of(ModelOffer("looked:latest", server.url, private=False, size_bytes=0)))
+    assert read_header(file).array("tokenizer.ggml.tokens") is not None
 
 
 def models(url: str) -> list[str]:

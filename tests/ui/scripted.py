@@ -134,6 +134,10 @@ class ScriptedServices(Services):
             await asyncio.Event().wait()
         return list(self.offers or ())
 
+    async def gguf_of(self, offer: ModelOffer) -> Path:
+        """Fail as of a server on another machine."""
+        raise AppError("The GGUF cannot be read here", offer.host)
+
     def chat_engine(self, host: str) -> ScriptedModel:
         """Return the model that is written down."""
         return self.model

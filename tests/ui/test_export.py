@@ -302,6 +302,12 @@ async def test_a_model_is_proven_for_a_template_that_there_is(tmp_path: Path) ->
         assert "not known" not in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, ExportScreen))
+        await pilot.press("p")
+        await until(pilot, shows(pilot, "Prove which model?"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "Look into it"))
+        await pilot.press("v")
+        await until(pilot, shows(pilot, "The GGUF cannot be read here"))
 
 
 async def test_what_was_opened_by_its_path_has_a_row_to_come_back_to(build: Build, tmp_path: Path) -> None:
