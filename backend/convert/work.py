@@ -21,9 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from backend.convert.llama_cpp import quantizer_for
 from backend.convert.names import AUTO, FOREIGN
-from backend.parity.training import GgufFacts, Training, gguf_facts
+from backend.convert.quants import BITS
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.folder import JobFolder
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from backend.convert.converter import ConvertReport
     from backend.convert.imported import Importer
     from backend.convert.llama_cpp import Script
+    from backend.parity.training import GgufFacts
 
 _STOPPED: Final = 128 + signal.SIGTERM
 
@@ -91,36 +91,21 @@ def main(reporter: Reporter) -> None:
     stop = _StopFlag()
     spec = JobFolder(Path(sys.argv[1])).read_spec()
     params, paths = spec.params, Paths.default()
-    outtype, imatrix = str(params.get("outtype") or "auto"), _text_or_none(params, "imatrix")
-    training = Training.read(params.get("training"))
+    outtype = str(params.get("outtype") or "auto")
     reporter.stage("convert", _("Convert to GGUF"))
-    # numpy takes a while; the stage is shown before
-    from backend.convert.quantise import quantise  # noqa: PLC0415
+    # numpy takes a while; the stage is shown before. What only some conversions need is imported by those alone: a
+    # small model is converted in the time that it takes.
     from backend.convert.sidecar import write_sidecar  # noqa: PLC0415
     from backend.convert.stream import Stopped  # noqa: PLC0415
 
     began = time.monotonic()
     settings = load_settings(paths.settings).values
-    matrix = Path(imatrix) if imatrix else None
-    program = quantizer_for(outtype, matrix, paths, settings)
     job = _Job(params, Path(spec.workspace), paths, settings, reporter, stop)
+    job = replace(job, facts=_facts(job))
     target = Path(_text(params, "target"))
-    if training is not None:
-        job = replace(job, facts=gguf_facts(training.resolve(settings, paths), job.source))
     try:
-        if program is None:
-            report = _convert(job, target, outtype)
-        else:
-            report = quantise(
-                lambda wide: _convert(job, wide, "auto"),
-                target,
-                outtype,
-                program,
-                imatrix=matrix,
-                begin=lambda: reporter.stage("quantise", _("Quantise with llama-quantize")),
-                progress=lambda done, total: reporter.progress(done, total, "tensors"),
-                stop_requested=stop,
-            )
+        is_quantised = outtype in BITS or params.get("imatrix")
+        report = _quantised(job, target, outtype) if is_quantised else _convert(job, target, outtype)
     except Stopped:
         sys.stderr.write("Stopped; nothing was left behind.\n")
         raise SystemExit(_STOPPED) from None
@@ -132,21 +117,57 @@ def main(reporter: Reporter) -> None:
     reporter.result(**report.as_json(), sidecar=str(sidecar), seconds=round(time.monotonic() - began, 3))
 
 
+def _facts(job: _Job) -> GgufFacts | None:
+    """Return what the training changes of the GGUF; None where the job knows of none."""
+    if not job.params.get("training"):
+        return None
+    from backend.parity.training import Training, gguf_facts  # noqa: PLC0415 - as in main
+
+    training = Training.read(job.params["training"])
+    return gguf_facts(training.resolve(job.settings, job.paths), job.source) if training is not None else None
+
+
+def _quantised(job: _Job, target: Path, outtype: str) -> ConvertReport:
+    """Convert to 16 bits, and let llama-quantize make ``outtype`` of that."""
+    from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415 - as in main
+    from backend.convert.quantise import quantise  # noqa: PLC0415
+
+    imatrix = _text_or_none(job.params, "imatrix")
+    matrix = Path(imatrix) if imatrix else None
+    program = quantizer_for(outtype, matrix, job.paths, job.settings)
+    if program is None:
+        return _convert(job, target, outtype)
+    return quantise(
+        lambda wide: _convert(job, wide, "auto"),
+        target,
+        outtype,
+        program,
+        imatrix=matrix,
+        begin=lambda: job.reporter.stage("quantise", _("Quantise with llama-quantize")),
+        progress=lambda done, total: job.reporter.progress(done, total, "tensors"),
+        stop_requested=job.stop,
+    )
+
+
 def _convert(job: _Job, target: Path, outtype: str) -> ConvertReport:
     """Let the converter that was asked for write ``target``; with none, ours, else another that can."""
     from backend.convert.refusal import UnknownHereError  # noqa: PLC0415 - as in main
-    from backend.convert.road import asked_for, instead, others  # noqa: PLC0415
+
+    unknown: UnknownHereError | None = None
+    converter = _text_or_none(job.params, "converter") or AUTO
+    if converter not in FOREIGN:
+        try:
+            return _by_ours(job, target, outtype)
+        except UnknownHereError as error:  # before anything was written
+            unknown = error
+    from backend.convert.road import asked_for, instead, others  # noqa: PLC0415 - as in main
 
     find = others(job.paths, job.settings, job.workspace)
-    converter = _text_or_none(job.params, "converter") or AUTO
-    if converter in FOREIGN:
+    if unknown is None:
         return _by_another(job, target, outtype, asked_for(converter, job.source, find, outtype))
-    try:
-        return _by_ours(job, target, outtype)
-    except UnknownHereError as error:  # before anything was written
-        another = instead(error, job.source, converter, find, outtype)
-        sys.stdout.write(f"{error.title.english()}: another converter takes over.\n")
-        return _by_another(job, target, outtype, another)
+    another = instead(unknown, job.source, converter, find, outtype)
+    sys.stdout.write(f"{unknown.title.english()}: another converter takes over.\n")
+    return _by_another(job, target, outtype, another)
 
 
 def _by_another(job: _Job, target: Path, outtype: str, maker: Script | Importer) -> ConvertReport:
