@@ -10,11 +10,11 @@ from backend.convert.sidecar import read_sidecar
 from data.errors import AppError, RequestError
 from data.gguf import Header, Problem, check, facts, read_header
 from data.i18n import _
+from data.size import size
 from data.text import inert
 from tui.commands.console import Console, columns
 from tui.commands.form import Group, argument, command, common_options, flag
 from tui.commands.session import Session
-from tui.wording import size
 
 _VALUE_CHARACTERS: Final = 200
 
