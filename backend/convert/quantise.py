@@ -5,10 +5,10 @@ Both files lie in a hidden folder beside the target until the second is whole; t
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from backend.convert.digest import digest_of
 from backend.convert.program import run, unwritable
 from backend.convert.quants import forecast_bytes
 from backend.convert.scratch import scratch
-from backend.convert.writer import require_space, settle
+from backend.convert.target import require_space, settle
 from data.errors import AppError
 from data.gguf import Header, check, read_header
 from data.i18n import Message, _
@@ -32,6 +32,7 @@ def quantise(
     program: Path,
     *,
     imatrix: Path | None = None,
+    replace: bool = True,
     begin: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -52,8 +53,8 @@ def quantise(
         _verify(read_header(part), read_header(wide))
         made = Quantised(program, imatrix, digest_of(imatrix) if imatrix else "")
         digest, size_bytes = digest_of(part), part.stat().st_size
-        settle(part, target)
-    return replace(
+        settle(part, target, replace=replace)
+    return dataclasses.replace(
         report,
         target=target,
         outtype=outtype,
