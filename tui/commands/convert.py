@@ -22,6 +22,7 @@ from backend.train.record import read_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec
+from data.text import shell_word
 from tui.commands.form import Option, argument, command, flag, option, plain_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
@@ -171,7 +172,7 @@ def convert(
     )
     status = run_jobs(console, services, [spec], wait=wait)
     if status == 0 and wait and not adapter:
-        console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
+        console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=shell_word(target)))
     return status
 
 
@@ -254,7 +255,9 @@ def check_target(target: Path, *, replace: bool) -> None:
     """Raise RequestError where no conversion may write ``target``: it is a folder, or a file and no ``replace``."""
     if target.is_dir():
         raise RequestError(
-            _("The target is a directory"), str(target), _("Name a file: -o {file}", file=target / "model.gguf")
+            _("The target is a directory"),
+            str(target),
+            _("Name a file: -o {file}", file=shell_word(target / "model.gguf")),
         )
     if not replace:
         refuse_taken(real_target(target))
@@ -295,7 +298,7 @@ def check_model_folder(folder: Path) -> Path:
         raise RequestError(
             _("{file} is a GGUF already", file=place.name),
             str(place),
-            _("`paddock deploy {file} NAME` puts it into Ollama.", file=place),
+            _("`paddock deploy {file} NAME` puts it into Ollama.", file=shell_word(place)),
         )
     if place.exists() and not place.is_dir():
         raise RequestError(
@@ -312,7 +315,7 @@ def check_model_folder(folder: Path) -> Path:
             _(
                 "Merge it first: `paddock export CONFIG.yaml adapter_name_or_path={folder}`. "
                 "`paddock convert --adapter` makes a GGUF adapter of it.",
-                folder=place,
+                folder=shell_word(place),
             ),
         )
     if not (place / "config.json").is_file():
