@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final
 
 # Colours and line clearing are noise of a terminal; whatever else was meant for one is made visible.
@@ -29,6 +30,11 @@ def inert(text: str) -> str:
     Colour sequences are dropped, tabs become spaces, every other control character becomes its picture (␛).
     """
     return _NOISE.sub("", text).replace("\r\n", "\n").expandtabs(_TAB).translate(_PICTURES)
+
+
+def shell_word(value: object) -> str:
+    """Return a path or a name as a word of a command that people copy: quoted where a shell would cut it."""
+    return shlex.quote(inert(str(value)))
 
 
 def signs(line: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from data.i18n import _
+from data.size import size
 from screens.choice import Choice, ChoiceDialog
 from screens.home.rows import CHAIN, groups
 from screens.place import Place
 from tui.widgets.cells import Parts, part
-from tui.wording import size
 
 if TYPE_CHECKING:
     from backend.setup.sizes import Forecast

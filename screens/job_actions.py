@@ -10,10 +10,11 @@ from data.errors import AppError
 from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.status import Status
+from data.size import size
 from data.text import inert
 from screens.job_lines import name_of
 from screens.place import Place
-from tui.wording import chain_title, size
+from tui.wording import chain_title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

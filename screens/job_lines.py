@@ -10,21 +10,12 @@ from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.pace import Pace
 from data.jobs.status import STATUS_WORDS, Status
+from data.size import size
 from data.text import inert
 from tui.proving import in_brief
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part, width_of
-from tui.wording import (
-    STATUS_GLYPHS,
-    amount,
-    bar,
-    duration,
-    job_name,
-    job_warnings,
-    number,
-    size,
-    work_word,
-)
+from tui.wording import STATUS_GLYPHS, amount, bar, duration, job_name, job_warnings, number, work_word
 
 _MARKS: Final = {"done": "✓ ", "warn": "! ", "failed": "✗ "}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from data.i18n import _
 from data.jobs.status import Status
+from data.size import size
 from data.text import inert
 from tui.chatting import OllamaState
 from tui.machine import Machine
 from tui.services import Services, Snapshot
 from tui.widgets.cells import Parts
 from tui.widgets.meters import Gauge
-from tui.wording import STATUS_GLYPHS, size
+from tui.wording import STATUS_GLYPHS
 
 _DOT: Parts = (("   ", ""),)
 

@@ -1,4 +1,4 @@
-"""How values are said in both faces: states, kinds of job, durations, sizes; text cut by cells, never by characters."""
+"""How values are said in both faces: states, kinds of job, durations; text cut by cells, never by characters."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from data.i18n import Message, _
 from data.jobs.spec import Chain, JobSpec
 from data.jobs.status import Progress, Status
+from data.size import size
 from data.text import inert
 
 # None of these is "ambiguous" in Unicode's East Asian Width: they take one cell in Chinese terminals too.
@@ -159,22 +160,6 @@ def age(then: datetime, now: datetime) -> str:
     if seconds < 86400:
         return str(_("{hours} h", hours=int(seconds // 3600)))
     return str(_("{days} d", days=int(seconds // 86400)))
-
-
-def size(size_bytes: float) -> str:
-    """Return bytes in decimal units to three digits: 512 B, 98.1 MB, 6.20 GB."""
-    value = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(value) < 999.5 or unit == "TB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{_digits(value)} {unit}"
-        value /= 1000
-    raise AssertionError
-
-
-def _digits(value: float) -> str:
-    if abs(value) >= 99.95:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
 
 
 def number(value: float) -> str:

@@ -13,8 +13,8 @@ from backend.convert.plan import FILE_TYPES
 from backend.convert.planning import count_eyes
 from backend.convert.rekey import rekey
 from backend.convert.stream import Stopped
+from backend.convert.target import settle
 from backend.convert.weights import Weight, read_weights
-from backend.convert.writer import settle
 from data.errors import AppError, RequestError
 from data.gguf import Header, check, read_header
 from data.gguf.facts import shares_of
@@ -43,6 +43,7 @@ def adopt(
     made_by: Scripted | Imported,
     outtype: str,
     *,
+    replace: bool,
     progress: Callable[[int, int], None],
     stop_requested: Callable[[], bool],
 ) -> ConvertReport:
@@ -54,10 +55,10 @@ def adopt(
     """
     digests = {path: _digest(path, stop_requested) for path in files_of_weights(source)}
     if len(changes):
-        digest = rekey(header.path, target, changes, progress, stop_requested)
+        digest = rekey(header.path, target, changes, progress, stop_requested, replace=replace)
     else:
         digest = _digest(header.path, stop_requested)
-        settle(header.path, target)
+        settle(header.path, target, replace=replace)
     return ConvertReport(
         target,
         header.architecture,

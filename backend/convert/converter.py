@@ -153,6 +153,7 @@ def convert(
     eos: str | None = None,
     eot: str | None = None,
     description: str | None = None,
+    replace: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> ConvertReport:
@@ -160,8 +161,8 @@ def convert(
 
     ``outtype`` is f32, f16, bf16, q8_0 or auto (the source's own 16-bit type). ``name`` and ``description`` are keys
     of ``general.``; the four between them replace what the folder's tokenizer says. ``progress`` gets bytes of weights
-    written and in all. The target is replaced only when the new file is whole and has been read back; memory stays
-    under 300 MB.
+    written and in all. The target gets its name only when the new file is whole and has been read back, and takes that
+    of an older one only with ``replace``; memory stays under 300 MB.
 
     Raises RequestError for a folder that cannot be converted, AppError for NaN or Inf, a full disk or a failing one,
     and ``stream.Stopped`` soon after ``stop_requested`` says so. Nothing is left behind in any of these cases.
@@ -170,7 +171,7 @@ def convert(
     with SourceDigests() as passed:
         passed.begin(next(part.weight.path for tensor in plan.tensors for part in tensor.parts))
         head, tokenizer = _head(plan, name, Overrides(chat_template, add_bos, eos, eot, description))
-        return _written(plan, head, tokenizer, source, target, passed, progress, stop_requested)
+        return _written(plan, head, tokenizer, source, target, passed, progress, stop_requested, replace=replace)
 
 
 def convert_adapter(
@@ -180,6 +181,7 @@ def convert_adapter(
     base: Path | None = None,
     outtype: str = "auto",
     name: str | None = None,
+    replace: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> ConvertReport:
@@ -191,7 +193,7 @@ def convert_adapter(
     plan = adapter.plan_adapter(found, outtype)
     head = writer.header(adapter.adapter_keys(found, plan, name), plan.tensors, plan.outtype)
     with SourceDigests() as passed:
-        return _written(plan, head, _Tokenizer(), source, target, passed, progress, stop_requested)
+        return _written(plan, head, _Tokenizer(), source, target, passed, progress, stop_requested, replace=replace)
 
 
 def _written(
@@ -203,11 +205,13 @@ def _written(
     passed: SourceDigests,
     progress: Callable[[int, int], None],
     stop_requested: Callable[[], bool],
+    *,
+    replace: bool,
 ) -> ConvertReport:
     size = len(head) + sum(writer.padded(tensor.size_bytes(plan.outtype)) for tensor in plan.tensors)
     if stop_requested():
         raise stream.Stopped
-    with stream.Sources() as sources, writer.replacing(target, size) as output:
+    with stream.Sources() as sources, writer.writing(target, size, replace=replace) as output:
         output.write(head)
         _write_tensors(plan, stream.stream(sources, plan, stop_requested, passed), output, progress)
         output.end()

@@ -30,7 +30,7 @@ from backend.convert.quants import BITS
 from backend.convert.scratch import Scratch, cannot_write, scratch
 from backend.convert.special import CHAT_TEMPLATE, read_special
 from backend.convert.stream import Stopped
-from backend.convert.writer import require_space
+from backend.convert.target import require_space
 from backend.ollama import blob
 from backend.ollama.address import Address
 from backend.ollama.client import Client, Creation
@@ -105,6 +105,7 @@ def convert_by_import(
     outtype: str = "auto",
     name: str | None = None,
     overrides: Overrides | None = None,
+    replace: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> ConvertReport:
@@ -150,7 +151,16 @@ def convert_by_import(
             override(changes, overrides, ids_of(header))
         made_by = Imported(importer.path, version)
         return adopt(
-            header, source, weights, target, changes, made_by, outtype, progress=progress, stop_requested=stop_requested
+            header,
+            source,
+            weights,
+            target,
+            changes,
+            made_by,
+            outtype,
+            replace=replace,
+            progress=progress,
+            stop_requested=stop_requested,
         )
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from backend.convert.scratch import shown
 from backend.convert.stream import Stopped
-from backend.convert.writer import SPARE_BYTES
+from backend.convert.target import SPARE_BYTES
 from data.disk import free_bytes
 from data.errors import AppError
 from data.i18n import _
@@ -123,13 +124,13 @@ def unwritable(target: Path, said: Sequence[str]) -> AppError | None:
     text, last = "\n".join(said), said[-1] if said else ""
     if any(sign in text for sign in _FULL) or free_bytes(target.parent) < SPARE_BYTES:
         return AppError(
-            _("There is not enough space for {path}", path=str(target)),
+            _("There is not enough space for {path}", path=str(shown(target))),
             last,
             _("Nothing was kept. Free some space, or choose a folder on another disk with -o."),
         )
     if any(sign in text for sign in _UNWRITABLE):
         return AppError(
-            _("{path} cannot be written", path=str(target)),
+            _("{path} cannot be written", path=str(shown(target))),
             last,
             _("Nothing was kept. Check the folder's permissions, its quota and the disk (dmesg)."),
         )

@@ -5,19 +5,20 @@ Both files lie in a hidden folder beside the target until the second is whole; t
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from backend.convert.converter import ConvertReport, Digests, Quantised
 from backend.convert.digest import digest_of
 from backend.convert.program import run, unwritable
-from backend.convert.quants import forecast_bytes
+from backend.convert.quants import SMALL_BLOCKS, forecast_bytes
 from backend.convert.scratch import scratch
-from backend.convert.writer import require_space, settle
+from backend.convert.target import require_space, settle
 from data.errors import AppError
 from data.gguf import Header, check, read_header
 from data.i18n import Message, _
@@ -32,6 +33,7 @@ def quantise(
     program: Path,
     *,
     imatrix: Path | None = None,
+    replace: bool = True,
     begin: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -49,17 +51,19 @@ def quantise(
         argv = [str(program), *(["--imatrix", str(imatrix)] if imatrix else [])]
         argv += [str(wide), str(part), outtype.upper(), str(os.cpu_count() or 1)]
         _run(argv, target, work.lock, progress, stop_requested)
-        _verify(read_header(part), read_header(wide))
+        made_header = read_header(part)
+        _verify(made_header, read_header(wide))
         made = Quantised(program, imatrix, digest_of(imatrix) if imatrix else "")
         digest, size_bytes = digest_of(part), part.stat().st_size
-        settle(part, target)
-    return replace(
+        settle(part, target, replace=replace)
+    return dataclasses.replace(
         report,
         target=target,
         outtype=outtype,
         size_bytes=size_bytes,
         digests=Digests(digest, report.digests.sources),
         quantised=made,
+        warnings=(*report.warnings, *_fallen_back(made_header, outtype)),
     )
 
 
@@ -90,6 +94,29 @@ def _verify(made: Header, wide: Header) -> None:
     problems = check(made)
     if problems:
         raise _wrong(problems[0].message)
+
+
+def _fallen_back(made: Header, outtype: str) -> Iterator[Message]:
+    """Say how much of ``made`` got a larger type than was asked for, since its rows are not made of whole blocks.
+
+    Source: llama.cpp `src/llama-quant.cpp`, ``tensor_type_fallback``. What stays F32 is never quantised.
+    """
+    block = 32 if outtype in SMALL_BLOCKS else 256
+    matrices = [tensor for tensor in made.tensors if len(tensor.shape) > 1 and tensor.type.name != "F32"]
+    odd = [tensor for tensor in matrices if tensor.shape[0] % block]
+    if not odd:
+        return
+    types = Counter(tensor.type.name for tensor in odd).most_common()
+    yield _(
+        "{count} of {total} matrices have larger types than {type} stands for ({types}): their rows "
+        "({columns} numbers) do not divide by {block}.",
+        count=len(odd),
+        total=len(matrices),
+        type=outtype.upper(),
+        types=", ".join(f"{name} × {count}" for name, count in types),
+        columns=", ".join(map(str, sorted({tensor.shape[0] for tensor in odd}))),
+        block=block,
+    )
 
 
 def _wrong(reason: Message) -> AppError:

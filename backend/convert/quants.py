@@ -17,6 +17,8 @@ BITS: Final = {
 """Bits a weight takes in a large model, by the name that --outtype has for it"""
 NEED_IMATRIX: Final = frozenset({"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs", "q2_k_s"})
 """Those that llama-quantize refuses to make without an importance matrix"""
+SMALL_BLOCKS: Final = frozenset({"q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl"})
+"""Those that pack 32 numbers of a row together; all others pack 256"""
 USUAL: Final = ("q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q3_k_m", "iq4_xs", "iq3_m")
 """What people choose from when they have no importance matrix, largest first"""
 WITH_IMATRIX: Final = ("iq3_xxs", "iq2_m", "iq2_xxs", "iq1_m")

@@ -24,11 +24,13 @@ def rekey(
     changes: Keys,
     progress: Callable[[int, int], None],
     stop_requested: Callable[[], bool],
+    *,
+    replace: bool,
 ) -> str:
     """Write ``source`` with ``changes`` to ``target``, and return the BLAKE3 of the new file in hexadecimal.
 
     A key that is there keeps its place, a new one comes last. Raises AppError where one of the two cannot be read or
-    written, and Stopped; ``target`` is left as it was then.
+    written or ``target`` may not be replaced, and Stopped; ``target`` is left as it was then.
     """
     old = read_header(source)
     try:
@@ -38,7 +40,7 @@ def rekey(
     try:
         head = _header(handle, old, changes)
         size = len(head) + old.size_bytes - old.data_offset
-        with writer.replacing(target, size) as output:
+        with writer.writing(target, size, replace=replace) as output:
             output.write(head)
             _copy(handle, old, output, progress, stop_requested)
             return output.digest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Generator
@@ -16,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from data.errors import AppError
-from data.files import open_lock, try_lock
+from data.files import is_locked, open_lock, try_lock
 from data.i18n import _
 
 _LOCK: Final = "lock"
-_SUFFIX: Final = ".part"
+_HIDDEN: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def scratch(target: Path) -> Generator[Scratch]:
 def cannot_write(target: Path, error: OSError) -> AppError:
     """Return what to say of a target that cannot be written."""
     return AppError(
-        _("{path} cannot be written", path=str(target)),
+        _("{path} cannot be written", path=str(shown(target))),
         error.strerror or str(error),
         _("Check the folder's permissions and its free space; nothing was left under that name."),
     )
@@ -62,7 +63,7 @@ def cannot_write(target: Path, error: OSError) -> AppError:
 
 def _make(target: Path) -> Scratch:
     while True:
-        folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{_SUFFIX}")
+        folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         folder.mkdir()
         handle = open_lock(folder / _LOCK)
         # Between its birth and its lock, another conversion may have taken the folder for a left one.
@@ -78,17 +79,22 @@ def _take(handle: int) -> bool:
         return True
 
 
+def shown(target: Path) -> Path:
+    """Return what people know ``target`` by: a file in a hidden folder is a step to the one that that lies beside."""
+    found = _HIDDEN.fullmatch(target.parent.name)
+    return target.parent.with_name(found[1]) if found else target
+
+
+def is_being_made(target: Path) -> bool:
+    """Say whether a conversion to ``target`` runs; False also where the file system cannot tell."""
+    with contextlib.suppress(OSError):
+        return any(is_locked(folder / _LOCK) for folder in _folders(target))
+    return False
+
+
 def _remove_left(target: Path) -> None:
     """Remove the folders of conversions to ``target`` that have ended without doing so."""
-    with os.scandir(target.parent) as entries:
-        found = [
-            Path(entry.path)
-            for entry in entries
-            if entry.name.startswith(_prefix(target))
-            and entry.name.endswith(_SUFFIX)
-            and entry.is_dir(follow_symlinks=False)
-        ]
-    for folder in found:
+    for folder in _folders(target):
         # Without a lock it is none of ours, or not yet; another person's cannot be opened.
         with contextlib.suppress(OSError):
             handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -99,8 +105,16 @@ def _remove_left(target: Path) -> None:
                 os.close(handle)
 
 
-def _prefix(target: Path) -> str:
-    return f".{target.name}."
+def _folders(target: Path) -> list[Path]:
+    """Return the hidden folders beside ``target`` that may be of conversions to it."""
+    with os.scandir(target.parent) as entries:
+        return [
+            Path(entry.path)
+            for entry in entries
+            if (found := _HIDDEN.fullmatch(entry.name))
+            and found[1] == target.name
+            and entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _remove(folder: Path) -> None:

@@ -20,8 +20,8 @@ from backend.convert.keys import Keys
 from backend.convert.llama_cpp import SCRIPT, Script
 from backend.convert.program import NOT_STARTED, Ended, run, unwritable
 from backend.convert.scratch import Scratch, scratch
+from backend.convert.target import require_space
 from backend.convert.weights import ITEM_BYTES, Weight
-from backend.convert.writer import require_space
 from backend.lf.command import environment
 from data.errors import AppError
 from data.i18n import _
@@ -42,6 +42,7 @@ def convert_by_script(
     outtype: str = "auto",
     name: str | None = None,
     overrides: Overrides | None = None,
+    replace: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> ConvertReport:
@@ -60,7 +61,16 @@ def convert_by_script(
         if overrides is not None:
             override(changes, overrides, ids_of(header))
         return adopt(
-            header, source, weights, target, changes, made_by, outtype, progress=progress, stop_requested=stop_requested
+            header,
+            source,
+            weights,
+            target,
+            changes,
+            made_by,
+            outtype,
+            replace=replace,
+            progress=progress,
+            stop_requested=stop_requested,
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from backend.convert.folder import Limits, read_json
+from backend.convert.target import real_target
 from data.errors import AppError, RequestError
 from data.files import write_atomic
 from data.i18n import _
@@ -31,8 +32,9 @@ _LIMITS: Final = Limits(1024 * 1024, 2_000, 20_000)
 
 
 def sidecar_of(gguf: Path) -> Path:
-    """Return the name of the sidecar: that of the GGUF with .json behind it."""
-    return gguf.with_name(gguf.name + _SUFFIX)
+    """Return the name of the sidecar: that of the GGUF with .json behind it; of a link, that of the file."""
+    real = real_target(gguf)
+    return real.with_name(real.name + _SUFFIX)
 
 
 def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: datetime) -> Path:

@@ -4,7 +4,8 @@ Params: ``source`` (folder), ``target`` (file), ``outtype`` (f32, f16, bf16, q8_
 and optionally ``imatrix`` (file of an importance matrix), ``name`` (``general.name``) and ``training`` (what the run
 decided: its template decides the chat template, ``add_bos_token`` and the tokens for the end of an answer);
 ``converter`` (paddock, llama.cpp, ollama, or auto: another for what the first does not know); ``adapter`` (true if the
-source is a LoRA adapter) and ``base`` (its base model's folder). Result: ``gguf``, ``outtype``, ``bytes``, ``blake3``,
+source is a LoRA adapter) and ``base`` (its base model's folder); ``replace`` (false: a file of the target's name that
+the job has not made itself stays). Result: ``gguf``, ``outtype``, ``bytes``, ``blake3``,
 ``tensors``, ``architecture``, ``converter``, ``pre_tokenizer``, ``pre_tokenizer_found_by``, ``left_out`` (how many
 weights belong to pictures), ``sidecar``, ``seconds``.
 """
@@ -28,6 +29,7 @@ from data.i18n import _
 from data.jobs.folder import JobFolder
 from data.jobs.report import Reporter, run_work
 from data.jobs.spec import now
+from data.jobs.status import Fold
 from data.paths import Paths
 from data.settings import Settings, load_settings
 
@@ -66,6 +68,8 @@ class _Job:
     reporter: Reporter
     stop: _StopFlag
     facts: GgufFacts | None = None
+    replaces: bool = True
+    """Whether a file that has the target's name gives way"""
 
     @property
     def source(self) -> Path:
@@ -74,6 +78,10 @@ class _Job:
     @property
     def name(self) -> str | None:
         return _text_or_none(self.params, "name")
+
+    @property
+    def converter(self) -> str:
+        return _text_or_none(self.params, "converter") or AUTO
 
     @property
     def description(self) -> str | None:
@@ -89,20 +97,29 @@ class _Job:
 def main(reporter: Reporter) -> None:
     """Convert what the job folder named in the arguments asks for; exit status 143 when stopped."""
     stop = _StopFlag()
-    spec = JobFolder(Path(sys.argv[1])).read_spec()
+    folder = JobFolder(Path(sys.argv[1]))
+    spec = folder.read_spec()
     params, paths = spec.params, Paths.default()
     outtype = str(params.get("outtype") or "auto")
     reporter.stage("convert", _("Convert to GGUF"))
     # numpy takes a while; the stage is shown before. What only some conversions need is imported by those alone: a
     # small model is converted in the time that it takes.
+    from backend.convert.room import room_of  # noqa: PLC0415
     from backend.convert.sidecar import write_sidecar  # noqa: PLC0415
     from backend.convert.stream import Stopped  # noqa: PLC0415
+    from backend.convert.target import real_target, refuse_taken, require_space  # noqa: PLC0415
 
     began = time.monotonic()
     settings = load_settings(paths.settings).values
     job = _Job(params, Path(spec.workspace), paths, settings, reporter, stop)
+    target = real_target(Path(_text(params, "target")))
+    job = replace(job, replaces=_replaces(folder, params, target))
+    if not job.replaces:
+        refuse_taken(target)
+    room = room_of(job.source, outtype, converter=job.converter, is_changed=bool(params.get("training")))
+    if room is not None:
+        require_space(target, room.peak_bytes)
     job = replace(job, facts=_facts(job))
-    target = Path(_text(params, "target"))
     try:
         is_quantised = outtype in BITS or params.get("imatrix")
         report = _quantised(job, target, outtype) if is_quantised else _convert(job, target, outtype)
@@ -143,6 +160,7 @@ def _quantised(job: _Job, target: Path, outtype: str) -> ConvertReport:
         outtype,
         program,
         imatrix=matrix,
+        replace=job.replaces,
         begin=lambda: job.reporter.stage("quantise", _("Quantise with llama-quantize")),
         progress=lambda done, total: job.reporter.progress(done, total, "tensors"),
         stop_requested=job.stop,
@@ -154,8 +172,7 @@ def _convert(job: _Job, target: Path, outtype: str) -> ConvertReport:
     from backend.convert.refusal import UnknownHereError  # noqa: PLC0415 - as in main
 
     unknown: UnknownHereError | None = None
-    converter = _text_or_none(job.params, "converter") or AUTO
-    if converter not in FOREIGN:
+    if job.converter not in FOREIGN:
         try:
             return _by_ours(job, target, outtype)
         except UnknownHereError as error:  # before anything was written
@@ -164,8 +181,8 @@ def _convert(job: _Job, target: Path, outtype: str) -> ConvertReport:
 
     find = others(job.paths, job.settings, job.workspace)
     if unknown is None:
-        return _by_another(job, target, outtype, asked_for(converter, job.source, find, outtype))
-    another = instead(unknown, job.source, converter, find, outtype)
+        return _by_another(job, target, outtype, asked_for(job.converter, job.source, find, outtype))
+    another = instead(unknown, job.source, job.converter, find, outtype)
     sys.stdout.write(f"{unknown.title.english()}: another converter takes over.\n")
     return _by_another(job, target, outtype, another)
 
@@ -188,6 +205,7 @@ def _by_another(job: _Job, target: Path, outtype: str, maker: Script | Importer)
         outtype=outtype,
         name=job.name,
         overrides=overrides,
+        replace=job.replaces,
         progress=job.progress,
         stop_requested=job.stop,
     )
@@ -204,6 +222,7 @@ def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
             base=Path(base) if base else None,
             outtype=outtype,
             name=job.name,
+            replace=job.replaces,
             progress=job.progress,
             stop_requested=job.stop,
         )
@@ -218,6 +237,7 @@ def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
         eos=facts.eos if facts else None,
         eot=facts.eot if facts else None,
         description=job.description,
+        replace=job.replaces,
         progress=job.progress,
         stop_requested=job.stop,
     )
@@ -226,6 +246,13 @@ def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
 def _text_or_none(params: Mapping[str, object], key: str) -> str | None:
     value = params.get(key)
     return value if isinstance(value, str) and value else None
+
+
+def _replaces(folder: JobFolder, params: Mapping[str, object], target: Path) -> bool:
+    """Say whether the job may replace ``target``: it was told so, or made that file in an earlier attempt."""
+    if params.get("replace") is not False:
+        return True
+    return str(target) in Fold().add_all(folder.every_event()).artifacts
 
 
 def _changed(job: _Job) -> list[str]:

@@ -6,7 +6,6 @@ Source of the layout: ggml `docs/gguf.md`, version 3, alignment 32.
 from __future__ import annotations
 
 import contextlib
-import os
 import struct
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -17,14 +16,10 @@ from backend.convert.direct import DirectFile
 from backend.convert.keys import Keys
 from backend.convert.plan import Tensor
 from backend.convert.scratch import cannot_write, scratch
-from data.errors import AppError
-from data.files import sync_folder
+from backend.convert.target import publish, require_space
 from data.gguf.layout import DEFAULT_ALIGNMENT, MAGIC
-from data.i18n import _
 
 VERSION: Final = 3
-SPARE_BYTES: Final = 16 * 1024 * 1024
-"""What must be left of a disk beside the file: with less, it counts as full"""
 
 
 def padding(size: int) -> int:
@@ -95,27 +90,12 @@ class Output:
             raise cannot_write(self.target, error) from error
 
 
-def require_space(target: Path, size_bytes: int) -> None:
-    """Raise AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        free = os.statvfs(target.parent)
-        available = free.f_bavail * free.f_frsize
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    if available < size_bytes + SPARE_BYTES:
-        raise AppError(
-            _("There is not enough space for {path}", path=str(target)),
-            _("The file needs {needed} bytes, {available} are free.", needed=size_bytes, available=available),
-            _("Free some space, or choose a folder on another disk with -o."),
-        )
-
-
 @contextlib.contextmanager
-def replacing(target: Path, size_bytes: int) -> Generator[Output]:
+def writing(target: Path, size_bytes: int, *, replace: bool) -> Generator[Output]:
     """Yield the output that becomes ``target`` when the block ends well, and vanishes when it does not.
 
-    Raises AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free.
+    Raises AppError where the folder of ``target`` cannot be written to or has not ``size_bytes`` free, and where
+    another file has got that name and ``replace`` is not wished.
     """
     with scratch(target) as work:
         require_space(target, size_bytes)
@@ -124,7 +104,7 @@ def replacing(target: Path, size_bytes: int) -> Generator[Output]:
             output = Output(target, temporary, file, digest)
             yield output
             output.wait()
-        _publish(temporary, target)
+        publish(temporary, target, replace=replace)
 
 
 def _created(temporary: Path, target: Path) -> DirectFile:
@@ -133,25 +113,3 @@ def _created(temporary: Path, target: Path) -> DirectFile:
         return DirectFile(temporary)
     except OSError as error:
         raise cannot_write(target, error) from error
-
-
-def settle(temporary: Path, target: Path) -> None:
-    """Put a whole file that another program wrote on the disk, and give it its name; AppError where it fails."""
-    try:
-        handle = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    _publish(temporary, target)
-
-
-def _publish(temporary: Path, target: Path) -> None:
-    """Give a whole file its name, for good; AppError where a folder has it, or the file system refuses."""
-    try:
-        temporary.replace(target)
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    sync_folder(target.parent)

@@ -17,6 +17,7 @@ from data.errors import AppError
 from data.gguf import check, read_header
 from data.i18n import _, lines_of
 from data.jobs.report import Reporter
+from data.size import size
 
 # llama.cpp LLAMA_FTYPE: ALL_F32, MOSTLY_F16, MOSTLY_BF16.
 _QUANTIZABLE: Final = frozenset({0, 1, 32})
@@ -69,10 +70,15 @@ def check_space(folder: Path, gguf_bytes: int, *, uploaded: bool, quantize: bool
     if needed > free:
         raise AppError(
             _("Too little free disk space for this model"),
-            _("{folder} has {free} bytes free; up to {needed} are needed.", folder=str(folder), free=f"{free:,}",
-              needed=f"{needed:,}"),
+            _(
+                "{folder} has {free} free; up to {needed} are needed, {lacking} more.",
+                folder=str(folder),
+                free=size(free),
+                needed=size(needed),
+                lacking=size(needed - free),
+            ),
             _("Free some space, or remove models that you do not need (`paddock models remove`)."),
-        )  # fmt: skip
+        )
 
 
 class Maker:

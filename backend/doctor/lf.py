@@ -21,6 +21,7 @@ from data.errors import AppError
 from data.i18n import _
 from data.paths import Paths
 from data.settings import Settings
+from data.text import shell_word
 
 
 def look_for_llamafactory(
@@ -49,7 +50,7 @@ def look_for_llamafactory(
 def check_versions(found: LlamaFactory, gpus: GpuReading) -> Iterator[Check]:
     """Yield the checks of the versions in LLaMA-Factory's environment; reads three small files."""
     mismatches = torch_mismatches(found.packages)
-    pip = f"{found.python} -m pip install"
+    pip = f"{shell_word(found.python)} -m pip install"
     for name, version, fits in mismatches:
         yield Check(
             "torch-versions",

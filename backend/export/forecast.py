@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.disk import device, free_bytes
 from data.i18n import Message, _
+from data.size import size
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,12 @@ class FileSystem:
     def shortage(self) -> Message:
         """Say in a line what is missing."""
         return _(
-            "{folder}: {needed} bytes are needed while the step {step} runs, {free} are free",
+            "{folder}: {needed} are needed while the step {step} runs, {free} are free: {lacking} too little",
             folder=str(self.folders[0]),
-            needed=f"{self.needed_bytes:,}",
+            needed=size(self.needed_bytes),
             step=self.worst,
-            free=f"{self.free_bytes:,}",
+            free=size(self.free_bytes),
+            lacking=size(self.needed_bytes - self.free_bytes),
         )
 
     def as_json(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
 
+from backend.convert.target import real_target
 from backend.deploy.request import Deployment
 from backend.deploy.server import is_private
 from backend.export.own_rows import OwnRows, own_rows
@@ -101,7 +102,7 @@ def _folders(jobs: list[Job], gguf: Path) -> Iterator[Path]:
         for job in reversed(jobs):
             params = job.spec.params
             match job.spec.kind:
-                case "convert" if params.get("target") == str(place) and params.get("source"):
+                case "convert" if _is_target(place, params.get("target")) and params.get("source"):
                     wanted.append(Path(str(params["source"])))
                     break
                 case "export" if str(params.get("export_dir", "")) == str(place):
@@ -109,6 +110,11 @@ def _folders(jobs: list[Job], gguf: Path) -> Iterator[Path]:
                     break
                 case _:
                     pass
+
+
+def _is_target(place: Path, target: object) -> bool:
+    """Say whether a conversion to ``target`` wrote ``place``; each of the two may be a link to the file."""
+    return isinstance(target, str) and real_target(Path(target)) == real_target(place)
 
 
 def _sources(job: Job) -> list[Path]:

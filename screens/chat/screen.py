@@ -16,6 +16,7 @@ from backend.chat.engine import Finished, Text, Thinking
 from data import chats
 from data.errors import AppError
 from data.i18n import _
+from data.size import size
 from data.text import inert
 from screens.failure import failure_words
 from screens.finder import Finder
@@ -28,7 +29,7 @@ from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.table import Row
 from tui.widgets.transcript import Transcript, Turn
-from tui.wording import duration, number, size
+from tui.wording import duration, number
 
 _NAME_CELLS = 30
 """Least room for the names of models where they are chosen"""

@@ -7,6 +7,7 @@ from typing import Final
 from data.errors import AppError
 from data.i18n import _
 from data.jobs.spec import JobSpec
+from data.size import size
 from data.text import inert
 from screens.choice import Choice, ChoiceDialog
 from screens.export.templates import choose_template
@@ -15,7 +16,6 @@ from screens.place import Place
 from tui.chatting import ModelOffer
 from tui.widgets.cells import part, width_of
 from tui.widgets.table import Row
-from tui.wording import size
 
 _NAME_CELLS: Final = 30
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from data.i18n import Message, _
+from data.size import size
 from data.text import inert
 from tui.widgets.cells import Parts, part
 from tui.widgets.table import Column, Row
-from tui.wording import age, home_relative, size, work_word
+from tui.wording import age, home_relative, work_word
 
 if TYPE_CHECKING:
     from backend.export.source import Checkpoint, Run, Source

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from data.gguf import facts
 from data.i18n import Message, _
+from data.size import size
 from data.text import inert
 from tui.inspecting import short_value
 from tui.widgets.cells import Parts, part
 from tui.widgets.table import Column, Row
-from tui.wording import fit, size
+from tui.wording import fit
 
 if TYPE_CHECKING:
     from tui.inspecting import Inspection

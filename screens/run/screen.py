@@ -15,6 +15,7 @@ from textual.widget import Widget
 from data.i18n import _
 from data.jobs.library import Job
 from data.jobs.status import Status
+from data.size import size
 from screens.home.rows import groups
 from screens.job_actions import JobActions
 from screens.job_lines import JobDetail, deployed_model, name_of
@@ -33,7 +34,7 @@ from tui.widgets.pane import entitle
 from tui.widgets.prose import Prose
 from tui.widgets.search import SearchField
 from tui.widgets.table import Table
-from tui.wording import chain_title, number, size
+from tui.wording import chain_title, number
 
 _SEARCH_S = 3.0
 _PERCENT = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +11,18 @@ from pathlib import Path
 import pytest
 
 from backend.convert.llama_cpp import QUANTIZE
+from backend.convert.room import room_of
+from backend.convert.target import SPARE_BYTES
 from data.jobs.library import Job
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
+from data.paths import HOME_VARIABLE
+from data.size import size
 from tests.disks import WORDS, failing, fill, protect, small_disk
 from tests.support import Yard
 from tests.unit.llama_cpp_folder import write_settings, write_unknown_model
 from tests.unit.model_folder import write_model
+from tui.commands.root import run
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +83,29 @@ def test_a_disk_that_is_full_already_is_said_to_be_full(yard: Yard, tmp_path: Pa
     with small_disk(tmp_path / "disk", "1m") as disk:
         fill(disk, leave_bytes=20_000)
         assert "not enough space" in words(converted(yard, tmp_path / "model", disk / "a.gguf", outtype, environ))
+
+
+@pytest.mark.parametrize("outtype", ["bf16", "q4_k_m"])
+def test_a_disk_without_room_for_all_of_a_conversion_is_refused_before_a_job_starts(
+    yard: Yard, tmp_path: Path, outtype: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "model")
+    for name, value in {**quantizer(tmp_path / "llama.cpp"), HOME_VARIABLE: str(yard.root)}.items():
+        monkeypatch.setenv(name, value)
+    room = room_of(tmp_path / "model", outtype)
+    assert room is not None
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        fill(disk, leave_bytes=(SPARE_BYTES + room.peak_bytes) // 4096 * 4096)  # less than a page is lacking
+        (tmp_path / "link.gguf").symlink_to(disk / "a.gguf")
+        for target in (disk / "new" / "a.gguf", tmp_path / "link.gguf"):
+            words = ["convert", str(tmp_path / "model"), "-o", str(target), "--outtype", outtype, "--json"]
+            assert run(words) == 2
+            error = json.loads(capsys.readouterr().out)["error"]
+            assert error["title"] == f"There is not enough space for {target.resolve()}"
+            assert size(SPARE_BYTES + room.peak_bytes) in error["detail"]
+            assert " B too little" in error["detail"] or "kB too little" in error["detail"]
+        assert sorted(path.name for path in disk.iterdir()) == ["ballast"]
+    assert yard.library.list() == []
 
 
 @pytest.mark.parametrize("road", ["ours", "quantised", "script"])

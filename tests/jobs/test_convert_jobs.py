@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 
 from backend.convert.sidecar import read_sidecar, sidecar_of
-from backend.jobs.launch import remove, request_stop
+from backend.jobs.launch import remove, request_stop, resume
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
 from tests.support import Yard, wait_until
@@ -113,6 +113,45 @@ def test_removing_what_a_job_made_removes_the_sidecar(yard: Yard, tmp_path: Path
     assert sorted(path.name for path in target.parent.iterdir()) == ["a.gguf", "a.gguf.json"]
     remove([job], with_artifacts=True)
     assert list(target.parent.iterdir()) == []
+
+
+def test_a_job_without_leave_to_replace_leaves_a_file_of_others(yard: Yard, tmp_path: Path) -> None:
+    folder, target = tmp_path / "model", tmp_path / "a.gguf"
+    write_model(folder)
+    target.write_bytes(b"of somebody else")
+    job = yard.job(converted(yard, folder, target, replace=False))
+    assert job.status is Status.FAILED
+    assert "exists already" in job.state.title.english()
+    assert target.read_bytes() == b"of somebody else"
+    resume(yard.library, job.id, environ=yard.environ)
+    assert yard.until(job.id).status is Status.FAILED
+    assert target.read_bytes() == b"of somebody else"
+
+
+def test_a_resumed_job_replaces_what_it_made_itself(yard: Yard, tmp_path: Path) -> None:
+    folder, target = tmp_path / "model", tmp_path / "a.gguf"
+    write_model(folder)
+    sidecar_of(target).mkdir()  # so that the job fails when its file has its name
+    job_id = converted(yard, folder, target, replace=False)
+    assert yard.job(job_id).status is Status.FAILED
+    assert target.is_file()
+    sidecar_of(target).rmdir()
+    resume(yard.library, job_id, environ=yard.environ)
+    assert yard.until(job_id).status is Status.SUCCEEDED
+
+
+def test_a_link_as_the_target_stays_one(yard: Yard, tmp_path: Path) -> None:
+    folder, link, real = tmp_path / "model", tmp_path / "link.gguf", tmp_path / "store" / "real.gguf"
+    write_model(folder)
+    link.symlink_to(real)
+    real.parent.mkdir()
+    for params in ({"replace": False}, {}):
+        job = yard.job(converted(yard, folder, link, **params))
+        assert job.status is Status.SUCCEEDED
+        assert job.state.result["gguf"] == str(real)
+        assert link.readlink() == real
+        assert read_sidecar(link) == read_sidecar(real) != None  # noqa: E711 - all three
+        assert sorted(path.name for path in real.parent.iterdir()) == ["real.gguf", "real.gguf.json"]
 
 
 def test_a_sidecar_of_another_file_says_nothing(yard: Yard, tmp_path: Path) -> None:

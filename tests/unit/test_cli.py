@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import click
 import pytest
 
+from tests import tiny_gguf
 from tui import cli
 from tui.commands.form import Group
 from tui.commands.root import ROOT, run
@@ -111,6 +113,25 @@ def test_a_file_is_no_folder_to_convert(
         assert json.loads(capsys.readouterr().out)["error"]["title"] == title
     assert run(["convert", "x.GGUF"]) == 2
     assert f"`paddock deploy {tmp_path}/x.GGUF NAME`" in capsys.readouterr().err
+
+
+def test_a_command_that_is_printed_can_be_copied_whatever_the_path(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "模 型 it's"
+    (folder / "adapter").mkdir(parents=True)
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    tiny_gguf.write(folder / "x.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=True)
+    monkeypatch.chdir(folder)
+    for words, begin, path in (
+        (["convert", "x.gguf"], ["paddock", "deploy"], "x.gguf"),
+        (["convert", "adapter"], ["paddock", "export", "CONFIG.yaml"], "adapter"),
+        (["gguf", "show", "x.gguf", "--template"], ["paddock", "deploy"], "x.gguf"),
+        (["verify", "./x.gguf"], ["paddock", "verify", "--offline"], "x.gguf"),
+    ):
+        assert run(words) in (1, 2)
+        said = shlex.split(capsys.readouterr().err.split(" ".join(begin), 1)[1].split("`")[0].split(". Or")[0])
+        assert said[0].removeprefix("adapter_name_or_path=") in (str(folder / path), f"./{path}")
 
 
 def test_errors_in_json_stay_english_in_every_language(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from backend.convert.quants import BITS, NEED_IMATRIX, forecast_bytes
 from backend.convert.sidecar import read_sidecar, write_sidecar
 from backend.convert.stream import Stopped
 from data.errors import AppError, RequestError
-from data.gguf import check
+from data.gguf import check, read_header
 from data.jobs.spec import now
 from data.paths import Paths
 from data.settings import Settings
@@ -147,6 +147,17 @@ def test_the_model_passes_through_the_program_and_nothing_but_it_is_left(folder:
         "program": str(tmp_path / QUANTIZE),
         "imatrix": {"file": str(matrix), "blake3": digest_of(matrix)},
     }
+
+
+def test_a_type_that_the_rows_do_not_allow_is_told_of(folder: Path, tmp_path: Path) -> None:
+    report = quantise(maker(folder), tmp_path / "a.gguf", "q4_k_m", program(tmp_path / QUANTIZE))
+    matrices = [tensor for tensor in read_header(report.target).tensors if len(tensor.shape) > 1]
+    (warning,) = report.warnings
+    assert warning.english().startswith(f"{len(matrices)} of {len(matrices)} matrices have larger types than Q4_K_M")
+    assert f"F16 × {len(matrices)}" in warning.english()
+    assert "(32, 64 numbers) do not divide by 256" in warning.english()
+    assert report.as_json()["warnings"] == [warning.as_json()]
+    assert quantise(maker(folder), tmp_path / "b.gguf", "q4_0", program(tmp_path / QUANTIZE)).warnings == ()
 
 
 @pytest.mark.parametrize(

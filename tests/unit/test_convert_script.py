@@ -219,7 +219,7 @@ def test_changed_keys_keep_their_place_and_new_ones_come_last(tmp_path: Path) ->
     keys = Keys()
     keys.text("tokenizer.chat_template", "{{ y }}")
     keys.whole("tokenizer.ggml.bos_token_id", 7)
-    digest = rekey(plain, changed, keys, lambda _done, _total: None, lambda: False)
+    digest = rekey(plain, changed, keys, lambda _done, _total: None, lambda: False, replace=True)
     before, after = read_header(plain), read_header(changed)
     assert list(after.keys) == [*before.keys, "tokenizer.chat_template"]
     assert after.keys["tokenizer.ggml.bos_token_id"] == 7

@@ -46,6 +46,8 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     assert trained("other") is None
     assert trained("no such/name/at/all") is None
     assert trained_of_gguf(library, gguf) == found
+    (tmp_path / "link.gguf").symlink_to(gguf)
+    assert trained_of_gguf(library, tmp_path / "link.gguf") == found
     assert trained("told") == Trained("llama3", tool_format="qwen", source="asked")  # no record leads there
     told_so = Training("qwen", "Be kind.", enable_thinking=False, preserve_thinking=True, tool_format="glm4")
     assert judged_by(library, gguf, replace(told_so, cutoff_len=3000)) == found

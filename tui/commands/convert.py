@@ -11,6 +11,7 @@ from backend.convert.llama_cpp import quantizer_for
 from backend.convert.names import AUTO, CONVERTERS, FOREIGN
 from backend.convert.naming import counts_of, file_name, title_of
 from backend.convert.quants import BITS
+from backend.convert.target import real_target, refuse_narrow, refuse_taken
 from backend.export.plan import OWN_TYPE
 from backend.export.source import base_of, training_of
 from backend.lf.find import find
@@ -21,6 +22,7 @@ from backend.train.record import read_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.spec import Chain, JobSpec
+from data.text import shell_word
 from tui.commands.form import Option, argument, command, flag, option, plain_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
@@ -133,12 +135,7 @@ def convert(
     target = (
         services.workspace / output.expanduser() if output else default_target(source, outtype, base, adapter=adapter)
     )
-    if target.is_dir():
-        raise RequestError(
-            _("The target is a directory"), str(target), _("Name a file: -o {file}", file=target / "model.gguf")
-        )
-    if target.exists() and not force:
-        raise RequestError(_("The target exists already"), str(target), _("Name another one with -o, or add --force."))
+    check_target(target, replace=force)
     matrix = (services.workspace / imatrix.expanduser()).absolute() if imatrix else None
     if adapter and outtype in BITS:
         raise RequestError(
@@ -153,11 +150,13 @@ def convert(
             _("The others take whole models only."),
             _("Leave --converter out, or merge the adapter first (paddock export)."),
         )
+    training = None if adapter else recorded_training(source, template, services)
     if adapter:
         check_adapter(source, services.workspace / base.expanduser() if base else None)
-    training = None if adapter else recorded_training(source, template, services)
-    for note in () if adapter else foresee(source, converter, outtype, services).notes():
-        console.tell(f"{console.paint('!', 'warn')} {note}")
+    else:
+        for note in foresee(source, converter, outtype, services).notes():
+            console.tell(f"{console.paint('!', 'warn')} {note}")
+        check_room(source, target, outtype, converter, is_changed=training is not None)
     spec = conversion(
         source,
         target,
@@ -169,10 +168,11 @@ def convert(
         name=model_name,
         adapter=adapter,
         base=services.workspace / base.expanduser() if base else None,
+        replace=force,
     )
     status = run_jobs(console, services, [spec], wait=wait)
     if status == 0 and wait and not adapter:
-        console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=target))
+        console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=shell_word(target)))
     return status
 
 
@@ -189,11 +189,13 @@ def conversion(
     name: str | None = None,
     adapter: bool = False,
     base: Path | None = None,
+    replace: bool = True,
 ) -> JobSpec:
     """Return the job that converts ``source`` to ``target``.
 
     ``training`` decides what the GGUF says of prompts, ``name`` is what it calls itself, ``converter`` who makes it
-    (``CONVERTERS``). An ``adapter`` has its ``base``, where it is not the folder that the adapter names.
+    (``CONVERTERS``). An ``adapter`` has its ``base``, where it is not the folder that the adapter names. Without
+    ``replace``, a file that has the target's name when the new one is whole stays, and the job fails.
     """
     params: dict[str, object] = {"source": str(source), "target": str(target), "outtype": outtype.lower()}
     if imatrix is not None:
@@ -204,6 +206,8 @@ def conversion(
         params["adapter"] = True
     if base is not None:
         params["base"] = str(base)
+    if not replace:
+        params["replace"] = False
     if training is not None:
         params["training"] = training.as_params()
     if name:
@@ -247,6 +251,27 @@ def default_target(source: Path, outtype: str, base: Path | None = None, *, adap
     return source / file_name(title_of(source), outtype, counts_of(source))
 
 
+def check_target(target: Path, *, replace: bool) -> None:
+    """Raise RequestError where no conversion may write ``target``: it is a folder, or a file and no ``replace``."""
+    if target.is_dir():
+        raise RequestError(
+            _("The target is a directory"),
+            str(target),
+            _("Name a file: -o {file}", file=shell_word(target / "model.gguf")),
+        )
+    if not replace:
+        refuse_taken(real_target(target))
+
+
+def check_room(source: Path, target: Path, outtype: str, converter: str, *, is_changed: bool) -> None:
+    """Raise RequestError where the disk of ``target`` has no room for all that the conversion writes."""
+    from backend.convert.room import room_of  # noqa: PLC0415 - numpy comes with it
+
+    room = room_of(source, outtype, converter=converter, is_changed=is_changed)
+    if room is not None:
+        refuse_narrow(real_target(target), room.peak_bytes)
+
+
 def check_adapter(source: Path, base: Path | None) -> None:
     """Raise RequestError for an adapter that cannot become one of GGUF; reads its headers only."""
     from backend.convert.adapter import plan_adapter, read_adapter  # noqa: PLC0415 - numpy comes with it
@@ -273,7 +298,7 @@ def check_model_folder(folder: Path) -> Path:
         raise RequestError(
             _("{file} is a GGUF already", file=place.name),
             str(place),
-            _("`paddock deploy {file} NAME` puts it into Ollama.", file=place),
+            _("`paddock deploy {file} NAME` puts it into Ollama.", file=shell_word(place)),
         )
     if place.exists() and not place.is_dir():
         raise RequestError(
@@ -290,7 +315,7 @@ def check_model_folder(folder: Path) -> Path:
             _(
                 "Merge it first: `paddock export CONFIG.yaml adapter_name_or_path={folder}`. "
                 "`paddock convert --adapter` makes a GGUF adapter of it.",
-                folder=place,
+                folder=shell_word(place),
             ),
         )
     if not (place / "config.json").is_file():

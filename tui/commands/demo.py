@@ -14,13 +14,14 @@ from backend.setup.sizes import forecast
 from data.errors import AppError
 from data.i18n import _
 from data.jobs.library import Job
+from data.size import size
 from data.text import inert
 from tui.commands.console import Console, columns
 from tui.commands.following import first_ending, follow
 from tui.commands.form import command, flag, plain_option
 from tui.commands.session import Session
 from tui.services import Services
-from tui.wording import duration, number, size
+from tui.wording import duration, number
 
 _COMMAND: Final = "paddock demo"
 _ABOUT: Final = _(

@@ -28,6 +28,7 @@ from backend.parity.template import templates_for
 from data.errors import AppError, RequestError
 from data.i18n import _
 from data.jobs.library import Job
+from data.size import size
 from tui import exporting
 from tui.commands.console import Console
 from tui.commands.convert import (
@@ -42,7 +43,7 @@ from tui.commands.start import run_jobs
 from tui.exporting import Prospect
 from tui.proving import in_brief
 from tui.services import Services
-from tui.wording import kind_word, size, work_word
+from tui.wording import kind_word, work_word
 
 _TEMPLATE_LIMIT_BYTES: Final = 1 << 20
 

@@ -18,9 +18,10 @@ from data.jobs.pace import PaceMeter
 from data.jobs.spec import now, parse_time
 from data.jobs.status import STATUS_WORDS, Progress, Status
 from data.log import last_exception, log_end
+from data.size import size
 from tui.commands.console import Console
 from tui.services import Services
-from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_title, job_warnings, number, size
+from tui.wording import STATUS_GLYPHS, amount, clip, clock_span, duration, job_title, job_warnings, number
 
 POLL_S: Final = 0.2
 PLAIN_EVERY_S: Final = 10.0

@@ -10,11 +10,11 @@ from backend.convert.sidecar import read_sidecar
 from data.errors import AppError, RequestError
 from data.gguf import Header, Problem, check, facts, read_header
 from data.i18n import _
-from data.text import inert
+from data.size import size
+from data.text import inert, shell_word
 from tui.commands.console import Console, columns
 from tui.commands.form import Group, argument, command, common_options, flag
 from tui.commands.session import Session
-from tui.wording import size
 
 _VALUE_CHARACTERS: Final = 200
 
@@ -216,7 +216,7 @@ def _say_templates(console: Console, header: Header) -> None:
         raise AppError(
             _("The file has no chat template"),
             inert(str(header.path)),
-            _("Give one when it is deployed: `paddock deploy {file} NAME --template T`", file=inert(str(header.path))),
+            _("Give one when it is deployed: `paddock deploy {file} NAME --template T`", file=shell_word(header.path)),
         )
     for name, text in found.items():
         if name:

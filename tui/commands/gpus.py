@@ -10,10 +10,10 @@ import click
 from backend.telemetry.gpus import Gpu, GpuReader, GpuReading, known
 from data.i18n import _
 from data.jobs.spec import now, rfc3339
+from data.size import size
 from tui.commands.console import Console
 from tui.commands.form import command, flag, option
 from tui.commands.session import Session
-from tui.wording import size
 
 _HOME_AND_CLEAR: Final = "\x1b[H\x1b[2J"
 

@@ -16,6 +16,7 @@ from data.i18n import Message, _
 from data.jobs.library import Job
 from data.jobs.spec import now
 from data.jobs.status import STATUS_WORDS, Status
+from data.size import size
 from data.text import inert
 from tui.commands.console import Console, columns
 from tui.commands.following import POLL_S, StillRunning, ending, follow
@@ -34,7 +35,6 @@ from tui.wording import (
     job_title,
     job_warnings,
     number,
-    size,
     work_word,
 )
 

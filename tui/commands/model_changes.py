@@ -18,6 +18,7 @@ from backend.ollama.name import ModelName, parse_name
 from backend.ollama.reply import ListedModel, Progress
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
+from data.size import size
 from data.text import inert
 from tui.commands.console import Console
 from tui.commands.following import PLAIN_EVERY_S
@@ -25,7 +26,7 @@ from tui.commands.form import argument, command, flag, option, plain_option
 from tui.commands.model_servers import no_model, running, server_with
 from tui.commands.session import Session
 from tui.services import Services
-from tui.wording import amount, clip, clock_span, size
+from tui.wording import amount, clip, clock_span
 
 _HOST_HELP: Final = _("Ollama server, as in OLLAMA_HOST.")
 

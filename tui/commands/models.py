@@ -13,13 +13,14 @@ from backend.ollama.name import parse_name
 from backend.ollama.reply import ListedModel, LoadedModel, ShownModel
 from data.i18n import Message, _
 from data.jobs.spec import now, rfc3339
+from data.size import size
 from data.text import inert
 from tui.commands.console import Console, columns
 from tui.commands.form import Group, argument, command, common_options, flag, option
 from tui.commands.model_servers import running, server_with, servers
 from tui.commands.session import Session
 from tui.services import Services
-from tui.wording import age, size
+from tui.wording import age
 
 _FOR_GOOD: Final = timedelta(days=3650)
 """Ollama writes a time in 2318 for a model that stays until it is stopped"""

@@ -11,13 +11,13 @@ from backend.setup.work import PARTS
 from data.i18n import _
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
+from data.size import size
 from tui.commands.console import Console
 from tui.commands.following import ending, follow
 from tui.commands.form import command, flag, plain_option
 from tui.commands.session import Session
 from tui.commands.start import start
 from tui.services import Services
-from tui.wording import size
 
 _ABOUT: Final = _(
     "Install what is missing of LLaMA-Factory and Ollama in Paddock's own directories, without root.\n\n"

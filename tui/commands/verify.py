@@ -32,7 +32,7 @@ from backend.setup.ollama import VERSION
 from data.errors import AppError, RequestError
 from data.gguf import check, read_header
 from data.i18n import Message, _
-from data.text import inert
+from data.text import inert, shell_word
 from tui.commands.form import argument, command, flag, option
 from tui.commands.models import server_with
 from tui.commands.parting import lines
@@ -166,7 +166,7 @@ def _refuse_file(services: Services, wish: Wish) -> None:
             _("{name} is a file, and not a model of a server", name=wish.name),
             "",
             _("Foretell it: paddock verify --offline {name}. Or deploy it first: paddock deploy {name} NAME.",
-              name=wish.name),
+              name=shell_word(wish.name)),
         )  # fmt: skip
     parse_name(wish.name)
 
