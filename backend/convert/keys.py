@@ -40,6 +40,10 @@ class Keys:
         entry = self._entries.get(name)
         return entry.value if entry else None
 
+    def values(self) -> dict[str, Item | Sequence[Item]]:
+        """Return all values by their keys, without their types."""
+        return {name: entry.value for name, entry in self._entries.items()}
+
     def whole(self, name: str, value: int) -> None:
         """Set an unsigned number of 32 bits."""
         self._entries[name] = _Entry(_UINT32, value)
