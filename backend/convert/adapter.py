@@ -144,16 +144,16 @@ def _misfit(adapter: Adapter, reason: Message) -> RequestError:
     )
 
 
-def adapter_keys(adapter: Adapter, plan: Plan, name: str | None) -> Keys:
-    """Return all keys of the GGUF, in llama.cpp's order."""
+def adapter_keys(adapter: Adapter, plan: Plan, name: str | None) -> tuple[Keys, tuple[Message, ...]]:
+    """Return all keys of the GGUF, in llama.cpp's order; and what was left out."""
     keys = Keys()
     keys.text("general.architecture", plan.family.arch)
     keys.text("general.type", "adapter")
     keys.text("adapter.type", "lora")
-    add_metadata(keys, adapter.path, plan.family.arch, plan.tensors, name)
+    warnings = add_metadata(keys, adapter.path, plan.family.arch, plan.tensors, name)
     keys.real("adapter.lora.alpha", adapter.alpha)
     keys.whole("general.quantization_version", QUANTIZATION_VERSION)
-    return keys
+    return keys, warnings
 
 
 def _base(config: Json, given: Path | None) -> Path:

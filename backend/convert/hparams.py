@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from backend.convert.folder import Json
-from backend.convert.keys import Keys
+from backend.convert.keys import LARGEST_REAL, Keys
 from backend.convert.refusal import UnknownHereError
 from data.errors import RequestError
 from data.gguf.shapes import MAX_LAYERS
 from data.i18n import _
 
 EXPERT_COUNTS: Final = ("num_local_experts", "num_experts", "n_routed_experts")
-_LARGEST: Final = (2 - 2**-23) * 2.0**127
-"""Of 32 bits"""
 _WITH_ORIGINAL_CONTEXT: Final = ("llama3", "yarn", "longrope")
 _GATING_FUNCTIONS: Final = {"softmax": 1, "sigmoid": 2}
 """llama.cpp's ``ExpertGatingFuncType``"""
@@ -94,7 +92,7 @@ class HParams:
 
     def _number(self, name: str, value: object) -> float:
         """Return a number of config.json, which Python reads with NaN, Infinity and 1e400 in it."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST_REAL <= value <= LARGEST_REAL:
             raise self.wrong(name, value)
         return float(value)
 

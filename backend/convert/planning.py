@@ -11,7 +11,7 @@ from typing import Final
 from backend.convert.decoder import EYES
 from backend.convert.family import Family, family_of
 from backend.convert.fitting import misplaced_of
-from backend.convert.folder import ModelFolder
+from backend.convert.folder import ModelFolder, read_generation
 from backend.convert.hparams import HParams
 from backend.convert.plan import FILE_TYPES, Tensor, guess_outtype
 from backend.convert.weights import ITEM_BYTES, Weight, read_file, read_weights
@@ -66,6 +66,7 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
     family = family_of(folder)
     weights = read_weights(folder)
     refuse_types(weights)
+    read_generation(source)
     chosen = guess_outtype(weights) if outtype == "auto" else outtype
     hparams = family.hparams(folder)
     tensors = tuple(family.tensors(folder, weights, hparams))
