@@ -13,17 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, cast
 
-from backend.convert.family import family_of
+from backend.convert.family import Family, family_of
+from backend.convert.fitting import misplaced_of
 from backend.convert.folder import Json, ModelFolder, read_json
+from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
 from backend.convert.plan import QUANTIZATION_VERSION, Part, Tensor, guess_outtype
-from backend.convert.planning import Plan, check_outtype, refuse_types
+from backend.convert.planning import Plan, check_outtype, check_vocabulary, refuse_types
 from backend.convert.refusal import UnknownHereError
 from backend.convert.weights import Weight, read_file
 from backend.lf.peft import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from data.errors import RequestError
-from data.i18n import Message, _
+from data.i18n import Message, _, lines_of
 
 _PAIR: Final = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.(?:default\.)?weight")
 # Ways to begin a LoRA that leave the base changed, so that the adapter fits another model than the one it names.
@@ -36,6 +38,8 @@ class Adapter:
 
     path: Path
     base: ModelFolder
+    own_base: str
+    """What adapter_config.json names as its base"""
     alpha: float
     weights: tuple[Weight, ...]
 
@@ -75,11 +79,12 @@ def read_adapter(folder: Path, base: Path | None) -> Adapter:
     _refuse_unsayable(config)
     weights = tuple(sorted(read_file(folder / ADAPTER_WEIGHTS), key=lambda weight: weight.offset))
     refuse_types(weights)
-    return Adapter(folder, ModelFolder(_base(config, base), weights=False), _alpha(config), weights)
+    own_base = str(config.get("base_model_name_or_path") or "?")
+    return Adapter(folder, ModelFolder(_base(config, base), weights=False), own_base, _alpha(config), weights)
 
 
 def plan_adapter(adapter: Adapter, outtype: str) -> Plan:
-    """Say what would be written; RequestError for a weight that has no place in the base model."""
+    """Say what would be written; RequestError for a weight that does not fit the base model."""
     check_outtype(outtype)
     chosen = guess_outtype(adapter.weights) if outtype == "auto" else outtype
     try:
@@ -92,7 +97,7 @@ def plan_adapter(adapter: Adapter, outtype: str) -> Plan:
     dropped = next((change for change in changes if family.is_dropped(change.name, hparams)), None)
     if dropped is not None:
         raise _unsayable(_("It changes {name}, which the base model takes from its embedding.", name=dropped.name))
-    tensors = tuple(half for tensor in family.placed(adapter.base, changes, hparams) for half in _halves(tensor))
+    tensors = tuple(half for tensor in _placed(adapter, family, hparams, changes) for half in _halves(tensor))
     source_bytes = sum(weight.size_bytes for weight in adapter.weights)
     return Plan(
         adapter.base,
@@ -105,16 +110,50 @@ def plan_adapter(adapter: Adapter, outtype: str) -> Plan:
     )
 
 
-def adapter_keys(adapter: Adapter, plan: Plan, name: str | None) -> Keys:
-    """Return all keys of the GGUF, in llama.cpp's order."""
+def _placed(adapter: Adapter, family: Family, hparams: HParams, changes: Sequence[_Change]) -> tuple[Tensor, ...]:
+    """Return what the matrices that are changed become in the base model; RequestError where they do not fit it."""
+    try:
+        tensors = tuple(family.placed(adapter.base, changes, hparams))
+        check_vocabulary(tensors, hparams)
+    except RequestError as error:
+        raise _misfit(adapter, lines_of([error.title, error.detail])) from error
+    misplaced = misplaced_of(family, hparams, tensors)
+    if misplaced is not None:
+        raise _misfit(
+            adapter,
+            _(
+                "It changes {name} as if that had the shape {shape}; by {entries} in the base's config.json it is "
+                "{wanted}.",
+                name=misplaced.weight,
+                shape=str(misplaced.shape),
+                entries=", ".join(misplaced.entries),
+                wanted=str(misplaced.wanted),
+            ),
+        )
+    return tensors
+
+
+def _misfit(adapter: Adapter, reason: Message) -> RequestError:
+    return RequestError(
+        _("The adapter does not fit the base model {path}", path=str(adapter.base.path)),
+        reason,
+        _(
+            "Name the model that it was trained on with --base DIR. Its adapter_config.json says: {name}",
+            name=adapter.own_base,
+        ),
+    )
+
+
+def adapter_keys(adapter: Adapter, plan: Plan, name: str | None) -> tuple[Keys, tuple[Message, ...]]:
+    """Return all keys of the GGUF, in llama.cpp's order; and what was left out."""
     keys = Keys()
     keys.text("general.architecture", plan.family.arch)
     keys.text("general.type", "adapter")
     keys.text("adapter.type", "lora")
-    add_metadata(keys, adapter.path, plan.family.arch, plan.tensors, name)
+    warnings = add_metadata(keys, adapter.path, plan.family.arch, plan.tensors, name)
     keys.real("adapter.lora.alpha", adapter.alpha)
     keys.whole("general.quantization_version", QUANTIZATION_VERSION)
-    return keys
+    return keys, warnings
 
 
 def _base(config: Json, given: Path | None) -> Path:

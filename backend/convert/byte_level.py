@@ -6,9 +6,9 @@ Source of the rules: llama.cpp `conversion/base.py` (``get_vocab_base``, ``_set_
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from backend.convert.added import AddedToken, added_tokens
 from backend.convert.excerpt import excerpt
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.pretokenizer import CHECK_TEXT, recognise
@@ -73,7 +73,7 @@ def read_byte_level(
                 kind=str(cast("Json", model).get("type") if isinstance(model, dict) else None),
             ),
         )
-    entries = list(_added_tokens(description))
+    entries = added_tokens(folder, description)
     tokenizer = _load(folder, description, [entry.content for entry in entries])
     special = read_special(folder, description, merges=True)
     pre_tokenizer = recognise(tokenizer, description, special.ids.get("bos"), preferred)
@@ -103,25 +103,7 @@ def _role_texts(folder: ModelFolder) -> Iterator[str]:
             yield text
 
 
-@dataclass(frozen=True, slots=True)
-class _Added:
-    id: int
-    content: str
-    normalized: bool
-    special: bool
-
-
-def _added_tokens(description: Json) -> Iterator[_Added]:
-    """Yield the added tokens; by their ids in the file, which the library renumbers where the model lacks them."""
-    entries = description.get("added_tokens")
-    for item in cast("list[object]", entries if isinstance(entries, list) else []):
-        entry: Json = cast("Json", item) if isinstance(item, dict) else {}
-        number, content = entry.get("id"), entry.get("content")
-        if isinstance(number, int) and number >= 0 and isinstance(content, str):
-            yield _Added(number, content, entry.get("normalized") is True, entry.get("special") is True)
-
-
-def _typed(tokenizer: Tokenizer, added: _Added) -> tuple[str, int]:
+def _typed(tokenizer: Tokenizer, added: AddedToken) -> tuple[str, int]:
     """Return an added token as llama.cpp wants it, with its type: it is expected as it is decoded."""
     token = added.content
     if not added.normalized:

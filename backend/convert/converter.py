@@ -134,8 +134,8 @@ class ConvertReport:
         }
 
 
-class _Tokenizer(NamedTuple):
-    """What the report says of a vocabulary."""
+class _Told(NamedTuple):
+    """What the report says of vocabulary and keys."""
 
     pre: str = ""
     found_by: str = ""
@@ -170,8 +170,8 @@ def convert(
     plan = make_plan(source, outtype)
     with SourceDigests() as passed:
         passed.begin(next(part.weight.path for tensor in plan.tensors for part in tensor.parts))
-        head, tokenizer = _head(plan, name, Overrides(chat_template, add_bos, eos, eot, description))
-        return _written(plan, head, tokenizer, source, target, passed, progress, stop_requested, replace=replace)
+        head, told = _head(plan, name, Overrides(chat_template, add_bos, eos, eot, description))
+        return _written(plan, head, told, source, target, passed, progress, stop_requested, replace=replace)
 
 
 def convert_adapter(
@@ -191,15 +191,17 @@ def convert_adapter(
     """
     found = adapter.read_adapter(source, base)
     plan = adapter.plan_adapter(found, outtype)
-    head = writer.header(adapter.adapter_keys(found, plan, name), plan.tensors, plan.outtype)
+    keys, warnings = adapter.adapter_keys(found, plan, name)
+    head = writer.header(keys, plan.tensors, plan.outtype)
     with SourceDigests() as passed:
-        return _written(plan, head, _Tokenizer(), source, target, passed, progress, stop_requested, replace=replace)
+        told = _Told(warnings=warnings)
+        return _written(plan, head, told, source, target, passed, progress, stop_requested, replace=replace)
 
 
 def _written(
     plan: Plan,
     head: bytes,
-    tokenizer: _Tokenizer,
+    told: _Told,
     source: Path,
     target: Path,
     passed: SourceDigests,
@@ -226,37 +228,39 @@ def _written(
         plan.outtype,
         len(plan.tensors),
         size,
-        tokenizer.pre,
-        tokenizer.found_by,
+        told.pre,
+        told.found_by,
         digests=digests,
         source=source,
         source_architecture=plan.folder.architecture,
         left_out=plan.left_out,
-        warnings=tokenizer.warnings,
+        warnings=told.warnings,
     )
 
 
-def _head(plan: Plan, name: str | None, overrides: Overrides) -> tuple[bytes, _Tokenizer]:
-    """Return the header, and what is told of the vocabulary; the rest of it is free again."""
+def _head(plan: Plan, name: str | None, overrides: Overrides) -> tuple[bytes, _Told]:
+    """Return the header, and what is told of vocabulary and keys; the rest of them is free again."""
     vocabulary = plan.family.vocabulary(plan.folder, plan.hparams)
-    keys = build_keys(plan, vocabulary, name, overrides)
+    keys, warnings = build_keys(plan, vocabulary, name, overrides)
     pre = vocabulary.pre_tokenizer
-    told = _Tokenizer(vocabulary.pre, pre.found_by if pre else "", vocabulary.warnings())
+    told = _Told(vocabulary.pre, pre.found_by if pre else "", (*vocabulary.warnings(), *warnings))
     return writer.header(keys, plan.tensors, plan.outtype), told
 
 
-def build_keys(plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: Overrides) -> Keys:
-    """Return all keys of the GGUF, in llama.cpp's order, then what ``overrides`` changes."""
+def build_keys(
+    plan: Plan, vocabulary: Vocabulary, name: str | None, overrides: Overrides
+) -> tuple[Keys, tuple[Message, ...]]:
+    """Return all keys of the GGUF, in llama.cpp's order, then what ``overrides`` changes; and what was left out."""
     keys = Keys()
     keys.text("general.architecture", plan.family.arch)
     plan.family.add_early_keys(keys, plan.hparams)
     keys.text("general.type", "model")
-    add_metadata(keys, plan.folder.path, plan.family.arch, plan.tensors, name)
+    warnings = add_metadata(keys, plan.folder.path, plan.family.arch, plan.tensors, name)
     plan.family.add_keys(keys, plan.hparams, FILE_TYPES[plan.outtype])
     keys.whole("general.quantization_version", QUANTIZATION_VERSION)
     vocabulary.add_keys(keys)
     override(keys, overrides, vocabulary.id_of)
-    return keys
+    return keys, warnings
 
 
 def override(keys: Keys, overrides: Overrides, id_of: Callable[[str], int | None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import ClassVar, Final, cast
 
 from backend.convert import hparams as common
@@ -87,15 +88,15 @@ class Decoder:
     def tensors(self, folder: ModelFolder, weights: tuple[Weight, ...], hparams: HParams) -> Iterable[Tensor]:
         """Yield the tensors in llama.cpp's order; RequestError for one without a place, or one that is missing."""
         yield from self.extra_tensors(hparams)
-        expected = set(self.expected(hparams))
+        found: set[str] = set()
         for tensor in self.placed(folder, weights, hparams):
-            expected.discard(tensor.name)
+            found.add(tensor.name)
             yield tensor
-        if expected:
-            names = ", ".join(sorted(expected)[:5])
+        missing = list(islice((name for name in self.expected(hparams) if name not in found), 5))
+        if missing:
             raise RequestError(
                 _("The model lacks weights that its config.json promises"),
-                _("Missing: {names}", names=names),
+                _("Missing: {names}", names=", ".join(missing)),
                 _("Export or download the model again."),
             )
 
@@ -107,7 +108,7 @@ class Decoder:
             if name is None or self.is_dropped(name, hparams):
                 continue
             found = _LAYER.fullmatch(name)
-            if found and int(found[1]) < hparams.whole("num_hidden_layers"):
+            if found and int(found[1]) < hparams.layers:
                 layer, inner = int(found[1]), name.split(".", 3)[3]
                 matched = self.expert.fullmatch(inner)
                 if matched:
@@ -153,9 +154,9 @@ class Decoder:
         places = set(self.outside.values())
         if hparams.flag("tie_word_embeddings"):
             places.discard("output")
-        yield from (f"{place}.weight" for place in places)
-        for layer in range(hparams.whole("num_hidden_layers")):
-            for place in self.expected_in_layer(layer, hparams):
+        yield from (f"{place}.weight" for place in sorted(places))
+        for layer in range(hparams.layers):
+            for place in sorted(self.expected_in_layer(layer, hparams)):
                 yield f"blk.{layer}.{place}.weight"
 
     def expected_in_layer(self, layer: int, hparams: HParams) -> Iterable[str]:

@@ -34,6 +34,7 @@ class Limits:
 
 
 CONFIG_LIMITS: Final = Limits(16 * 1024 * 1024, 100_000, 2_000_000)
+GENERATION: Final = "generation_config.json"
 _PICKLED: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "consolidated*.pth")
 
 
@@ -147,6 +148,25 @@ def read_json(file: Path, *, limits: Limits = CONFIG_LIMITS) -> Json | None:
     if not isinstance(value, dict):
         raise _unreadable(file, _("a JSON object is expected"))
     return cast("Json", value)
+
+
+def read_generation(folder: Path) -> tuple[Json, tuple[Message, ...]]:
+    """Return what generation_config.json in ``folder`` says, and what is odd about it; nothing where there is none.
+
+    One that is no JSON is left out, as llama.cpp's script does (gguf-py `metadata.py`: "not all models have valid
+    generation_config.json"). RequestError for JSON that is no object.
+    """
+    file = folder / GENERATION
+    if not file.is_file():
+        return {}, ()
+    try:
+        value: object = json.loads(read_text(file))
+    except (RequestError, ValueError, RecursionError) as error:
+        reason = error.detail if isinstance(error, RequestError) else str(error)
+        return {}, (_("{file} cannot be read and is left out: {reason}", file=str(file), reason=reason),)
+    if not isinstance(value, dict):
+        raise _unreadable(file, _("a JSON object is expected"))
+    return cast("Json", value), ()
 
 
 def _bytes(file: Path, limit_bytes: int) -> bytes:

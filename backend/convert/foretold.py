@@ -17,7 +17,8 @@ def special_token(source: Path, role: str) -> str | None:
     """
     plan = make_plan(source)
     vocabulary = plan.family.vocabulary(plan.folder, plan.hparams)
-    number = build_keys(plan, vocabulary, None, Overrides()).value(ID_KEYS[role])
+    keys, _warnings = build_keys(plan, vocabulary, None, Overrides())
+    number = keys.value(ID_KEYS[role])
     if number is None:
         return None
     token = vocabulary.tokens[cast("int", number)]

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from backend.convert.folder import Json
-from backend.convert.keys import Keys
+from backend.convert.keys import LARGEST_REAL, Keys
 from backend.convert.refusal import UnknownHereError
 from data.errors import RequestError
+from data.gguf.shapes import MAX_LAYERS
 from data.i18n import _
 
 EXPERT_COUNTS: Final = ("num_local_experts", "num_experts", "n_routed_experts")
@@ -26,6 +27,7 @@ class HParams:
 
     def __init__(self, config: Json, defaults: Mapping[str, object]) -> None:
         self._values: dict[str, object] = {**defaults, **config}
+        self._given = config.keys()
         kinds = self._nested_rope()
         self.rope = self._complete(kinds["full_attention"])
         """The rope parameters in the form of transformers 5, whatever form config.json has"""
@@ -36,6 +38,10 @@ class HParams:
         """Return the first of ``names`` that is there and not null; None where none is."""
         return next((value for name in names if (value := self._values.get(name)) is not None), None)
 
+    def is_given(self, name: str) -> bool:
+        """Say whether config.json itself has the entry."""
+        return name in self._given
+
     def put(self, name: str, value: object) -> None:
         """Set what the model's class derives from other values."""
         self._values[name] = value
@@ -44,19 +50,24 @@ class HParams:
         """Return a positive whole number."""
         value = self.find(*names)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**32:
-            raise self._wrong(names[0], value)
+            raise self.wrong(names[0], value)
         return value
+
+    @property
+    def layers(self) -> int:
+        """How many layers the model has; RequestError for more than any model."""
+        count = self.whole("num_hidden_layers")
+        if count > MAX_LAYERS:
+            raise self.wrong("num_hidden_layers", count)
+        return count
 
     def whole_or_none(self, *names: str) -> int | None:
         """Return a positive whole number; None where none of ``names`` is there."""
         return None if self.find(*names) is None else self.whole(*names)
 
     def real(self, *names: str) -> float:
-        """Return a number."""
-        value = self.find(*names)
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise self._wrong(names[0], value)
-        return float(value)
+        """Return a number that a float of 32 bits holds."""
+        return self._number(names[0], self.find(*names))
 
     def real_or_none(self, *names: str) -> float | None:
         """Return a number; None where none of ``names`` is there."""
@@ -67,7 +78,7 @@ class HParams:
         return self._values.get(name) is True
 
     def rope_real(self, name: str, default: float | None = None) -> float:
-        """Return a number of the rope parameters."""
+        """Return a number of the rope parameters that a float of 32 bits holds."""
         return self._rope_number(name, self.rope.get(name, default))
 
     def local_theta(self) -> float | None:
@@ -77,8 +88,12 @@ class HParams:
         return self._rope_number("sliding_attention.rope_theta", self.local_rope.get("rope_theta"))
 
     def _rope_number(self, name: str, value: object) -> float:
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise self._wrong("rope_parameters." + name, value)
+        return self._number("rope_parameters." + name, value)
+
+    def _number(self, name: str, value: object) -> float:
+        """Return a number of config.json, which Python reads with NaN, Infinity and 1e400 in it."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST_REAL <= value <= LARGEST_REAL:
+            raise self.wrong(name, value)
         return float(value)
 
     def rope_reals(self, name: str) -> list[float]:
@@ -95,7 +110,7 @@ class HParams:
         older = self.find("rope_scaling")
         for name, value in (("rope_parameters", given), ("rope_scaling", older)):
             if value is not None and not isinstance(value, dict):
-                raise self._wrong(name, value)
+                raise self.wrong(name, value)
         nested = cast("dict[str, object]", given or {})
         local = self.find("rope_local_base_freq")
         if local is None and "full_attention" not in nested and "sliding_attention" not in nested:
@@ -124,7 +139,8 @@ class HParams:
         return rope
 
     @staticmethod
-    def _wrong(name: str, value: object) -> RequestError:
+    def wrong(name: str, value: object) -> RequestError:
+        """Return the refusal of an entry of config.json."""
         return RequestError(
             _("config.json of the model has no usable {name}", name=name),
             _("It is {value}.", value=repr(value)),
@@ -134,7 +150,7 @@ class HParams:
 
 def add_common(keys: Keys, arch: str, hparams: HParams, file_type: int) -> None:
     """Add the keys of ``arch`` that every decoder has; ``file_type`` is llama.cpp's ``LlamaFileType``."""
-    keys.whole(f"{arch}.block_count", hparams.whole("num_hidden_layers", "n_layer", "num_layers"))
+    keys.whole(f"{arch}.block_count", hparams.layers)
     _add_wholes(
         keys,
         arch,

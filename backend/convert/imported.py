@@ -23,6 +23,7 @@ from backend.convert.byte_level import read_byte_level
 from backend.convert.converter import ConvertReport, Imported, Overrides, override
 from backend.convert.folder import ModelFolder
 from backend.convert.keys import Keys
+from backend.convert.naming import name_of
 from backend.convert.plan import FILE_TYPES
 from backend.convert.planning import own_type
 from backend.convert.program import end, unwritable
@@ -251,7 +252,7 @@ def _changes(header: Header, folder: ModelFolder, name: str | None) -> Keys:
     UnknownHereError where it does not know how the tokenizer cuts a text, and we do not either.
     """
     keys = Keys()
-    keys.text("general.name", name or folder.path.absolute().name)
+    keys.text("general.name", name or name_of(folder.path))
     made = type_of(header)
     if made is not None:  # it always says f16
         keys.whole("general.file_type", FILE_TYPES[made])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from data.gguf import layout
 _UINT8, _UINT32, _INT32, _FLOAT32 = 0, 4, 5, 6
 _LENGTH = struct.Struct("<Q")
 _TYPE = struct.Struct("<I")
+LARGEST_REAL: Final = (2 - 2**-23) * 2.0**127
+"""The largest float of 32 bits"""
 Item = int | float | bool | str | bytes
 
 
@@ -40,9 +42,21 @@ class Keys:
         entry = self._entries.get(name)
         return entry.value if entry else None
 
+    def values(self) -> dict[str, Item | Sequence[Item]]:
+        """Return all values by their keys, without their types."""
+        return {name: entry.value for name, entry in self._entries.items()}
+
+    def update(self, other: Keys) -> None:
+        """Set all of ``other``'s."""
+        self._entries.update(other._entries)
+
     def whole(self, name: str, value: int) -> None:
         """Set an unsigned number of 32 bits."""
         self._entries[name] = _Entry(_UINT32, value)
+
+    def signed(self, name: str, value: int) -> None:
+        """Set a number of 32 bits that may be negative."""
+        self._entries[name] = _Entry(_INT32, value)
 
     def real(self, name: str, value: float) -> None:
         """Set a float of 32 bits."""

@@ -50,8 +50,20 @@ def title_of(folder: Path, base: str = "") -> str:
     step = ""
     if folder.name.startswith("checkpoint-"):
         folder, step = folder.parent, f"-{folder.name}"
-    under = Path(base.rstrip("/")).name
-    return (f"{under}-{folder.name}" if under else folder.name) + step
+    under = name_of(Path(base)) if base else ""
+    return (f"{under}-{name_of(folder)}" if under else name_of(folder)) + step
+
+
+def name_of(folder: Path) -> str:
+    """Return the name of a model's folder; of a snapshot in the Hugging Face cache, which is a hash, its repository's.
+
+    Source: huggingface_hub `file_download.py` ``repo_folder_name``: ``models--OWNER--NAME/snapshots/HASH``.
+    """
+    folder = folder.absolute()
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.rpartition("--")[2] or folder.name
+    return folder.name
 
 
 def counts_of(folder: Path) -> Counts | None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from backend.convert import sentencepiece
+from backend.convert.added import added_tokens
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.special import read_special
 from backend.convert.unigram import Unigrams, described
@@ -95,7 +96,7 @@ def read_model(folder: ModelFolder, description: Json | None, size: int) -> Voca
     for number, text, special in _decoder_entries(folder):
         table.add(number, text, special=special)
     # What only tokenizer.json knows, which llama.cpp's script does not look at.
-    for number, text, special in _added_tokens(description):
+    for number, text, special in _added_tokens(folder, description):
         if 0 <= number < size and table.types[number] == TokenType.UNUSED:
             table.add(number, text, special=special)
     return table.vocabulary(folder, description, sentencepiece.unigrams(folder.path / sentencepiece.FILE))
@@ -108,7 +109,7 @@ def read_description(folder: ModelFolder, description: Json, size: int) -> Vocab
         if not 0 <= number < size:
             raise too_many_tokens(number, size)
         table.put(number, text.encode(), score, kind)
-    for number, text, special in _added_tokens(description):
+    for number, text, special in _added_tokens(folder, description):
         if not 0 <= number < size:
             raise too_many_tokens(number, size)
         table.add(number, text, special=special)
@@ -119,7 +120,7 @@ def read_phi(folder: ModelFolder, size: int) -> Vocabulary:
     """Return Phi-3's vocabulary of tokenizer.model, with the added tokens of all its files."""
     description = read_tokenizer_json(folder)
     table = _model_table(folder, size)
-    for number, text, special in (*_decoder_entries(folder), *_added_tokens(description)):
+    for number, text, special in (*_decoder_entries(folder), *_added_tokens(folder, description)):
         table.add_plainly(number, text, special=special)
     return table.vocabulary(folder, description)
 
@@ -129,7 +130,7 @@ def read_internlm2(folder: ModelFolder, size: int) -> Vocabulary:
     description = read_tokenizer_json(folder)
     if not folder.has(sentencepiece.FILE) and description is not None:
         found = read_description(folder, description, size)
-        _end_with_turn(found, (*_decoder_entries(folder), *_added_tokens(description)))
+        _end_with_turn(found, (*_decoder_entries(folder), *_added_tokens(folder, description)))
         return found
     table = _model_table(folder, size)
     for number in range(size):
@@ -137,7 +138,7 @@ def read_internlm2(folder: ModelFolder, size: int) -> Vocabulary:
             table.tokens[number] = _ZERO_BYTE_STAND_IN
         if table.tokens[number].startswith(b"[UNUSED"):
             table.types[number] = TokenType.UNUSED
-    added = (*_decoder_entries(folder), *_added_tokens(description))
+    added = (*_decoder_entries(folder), *_added_tokens(folder, description))
     for number, text, special in added:
         table.add_plainly(number, text, special=special)
     found = table.vocabulary(folder, description)
@@ -151,7 +152,7 @@ def read_internlm3(folder: ModelFolder, size: int) -> Vocabulary:
     description = read_tokenizer_json(folder)
     if not folder.has(sentencepiece.FILE) and description is not None:
         found = read_description(folder, description, size)
-        added = (*_decoder_entries(folder), *_added_tokens(description))
+        added = (*_decoder_entries(folder), *_added_tokens(folder, description))
     else:
         found = read_model(folder, description, size)
         added = tuple(_decoder_entries(folder))
@@ -186,11 +187,9 @@ def _decoder_entries(folder: ModelFolder) -> Iterator[_Added]:
             yield from _added(int(key), cast("Json", entry))
 
 
-def _added_tokens(description: Json | None) -> Iterator[_Added]:
-    entries = (description or {}).get("added_tokens")
-    for entry in cast("list[object]", entries if isinstance(entries, list) else []):
-        if isinstance(entry, dict):
-            yield from _added(cast("Json", entry).get("id"), cast("Json", entry))
+def _added_tokens(folder: ModelFolder, description: Json | None) -> Iterator[_Added]:
+    for token in added_tokens(folder, description):
+        yield token.id, token.content, token.special
 
 
 def _added(number: object, entry: Json) -> Iterator[_Added]:

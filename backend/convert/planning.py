@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from backend.convert.decoder import EYES
 from backend.convert.family import Family, family_of
-from backend.convert.folder import ModelFolder
+from backend.convert.fitting import misplaced_of
+from backend.convert.folder import ModelFolder, read_generation
 from backend.convert.hparams import HParams
 from backend.convert.plan import FILE_TYPES, Tensor, guess_outtype
 from backend.convert.weights import ITEM_BYTES, Weight, read_file, read_weights
@@ -65,6 +66,7 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
     family = family_of(folder)
     weights = read_weights(folder)
     refuse_types(weights)
+    read_generation(source)
     chosen = guess_outtype(weights) if outtype == "auto" else outtype
     hparams = family.hparams(folder)
     tensors = tuple(family.tensors(folder, weights, hparams))
@@ -75,7 +77,20 @@ def make_plan(source: Path, outtype: str = "auto") -> Plan:
             "",
             _("Export the model again into an empty folder."),
         )
-    _check_vocabulary(tensors, hparams)
+    check_vocabulary(tensors, hparams)
+    misplaced = misplaced_of(family, hparams, tensors)
+    if misplaced is not None:
+        raise RequestError(
+            _("The weight {name} does not fit its config.json", name=misplaced.weight),
+            _(
+                "{tensor} gets the shape {shape} from it; by {entries} in config.json it would be {wanted}.",
+                tensor=misplaced.tensor,
+                shape=str(misplaced.shape),
+                entries=", ".join(misplaced.entries),
+                wanted=str(misplaced.wanted),
+            ),
+            _("Correct config.json, or export or download the model again."),
+        )
     source_bytes = sum(part.weight.size_bytes for tensor in tensors for part in tensor.parts)
     return Plan(
         folder,
@@ -94,16 +109,16 @@ def count_eyes(weights: Sequence[Weight]) -> int:
     return sum(any(part in weight.name for part in EYES) for weight in weights)
 
 
-def _check_vocabulary(tensors: Sequence[Tensor], hparams: HParams) -> None:
-    """Compare the rows of the embedding with vocab_size: a vocabulary is padded to it, whatever it is."""
+def check_vocabulary(tensors: Iterable[Tensor], hparams: HParams) -> None:
+    """Compare embedding and output with vocab_size, to which a vocabulary is padded; RequestError where they differ."""
     size = hparams.whole("vocab_size")
-    embedding = next((tensor for tensor in tensors if tensor.name == "token_embd.weight"), None)
-    if embedding is not None and embedding.shape[0] != size:
-        raise RequestError(
-            _("The model has not as many embeddings as its config.json says"),
-            _("The weights hold {rows} rows, config.json says vocab_size {size}.", rows=embedding.shape[0], size=size),
-            _("Export or download the model again."),
-        )
+    for tensor in tensors:
+        if tensor.name in ("token_embd.weight", "output.weight") and tensor.shape[0] != size:
+            raise RequestError(
+                _("The model has not as many embeddings as its config.json says"),
+                _("The weights hold {rows} rows, config.json says vocab_size {size}.", rows=tensor.shape[0], size=size),
+                _("Export or download the model again."),
+            )
 
 
 def check_outtype(outtype: str) -> None:
@@ -124,4 +139,11 @@ def refuse_types(weights: Sequence[Weight]) -> None:
             _("The weight {name} has the type {dtype}", name=wrong.name, dtype=wrong.dtype),
             _("Only F32, F16 and BF16 can be converted; others are quantised or not weights at all."),
             _("Merge into the unquantised base model and convert that."),
+        )
+    empty = next((weight for weight in weights if not weight.count), None)
+    if empty:
+        raise RequestError(
+            _("The weight {name} is empty", name=empty.name),
+            _("Its shape is {shape}.", shape=str(empty.shape)),
+            _("Export or download the model again."),
         )

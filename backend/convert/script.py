@@ -18,6 +18,7 @@ from backend.convert.converter import ConvertReport, Overrides, Scripted, overri
 from backend.convert.digest import digest_of
 from backend.convert.keys import Keys
 from backend.convert.llama_cpp import SCRIPT, Script
+from backend.convert.naming import name_of
 from backend.convert.program import NOT_STARTED, Ended, run, unwritable
 from backend.convert.scratch import Scratch, scratch
 from backend.convert.target import require_space
@@ -87,6 +88,8 @@ def _run(
     """Run the script to its end, and return the file that it wrote in the folder ``work``."""
     part = work.folder / "scripted"
     argv = [str(script.python), str(script.path), str(source.absolute()), "--outfile", str(part.absolute())]
+    called = name_of(source)
+    name = name or (called if called != source.absolute().name else None)  # the script would take a snapshot's hash
     argv += ["--outtype", outtype, *(["--model-name", name] if name else [])]
 
     def take_line(line: str) -> bool:

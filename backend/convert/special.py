@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from backend.convert.added import added_tokens
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.keys import Keys
 
@@ -84,9 +85,7 @@ def read_special(
         if merges:
             special.merges = _merges(tokenizer) or _merges_txt(folder)
         _read_normalizer(tokenizer.get("normalizer"), special)
-        for entry in _objects(tokenizer.get("added_tokens")):
-            if isinstance(entry.get("content"), str) and isinstance(entry.get("id"), int):
-                added.setdefault(cast("str", entry["content"]), cast("int", entry["id"]))
+        added = {token.content: token.id for token in added_tokens(folder, tokenizer)}
         _read_post_processor(tokenizer.get("post_processor"), settings, special, roles)
     if settings is not None:
         special.chat_templates = _chat_templates(folder, settings)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from data.gguf.header import Header, read_header
+from data.gguf.shapes import MAX_LAYERS, impossible_numbers, misfits
 from data.i18n import Message, _
 
 _TOKENS: Final = "tokenizer.ggml.tokens"
 _MERGES: Final = "tokenizer.ggml.merges"
 _LAYER: Final = re.compile(r"blk\.(\d+)\.")
 _MAX_TOKENS: Final = 500_000
-_MAX_LAYERS: Final = 10_000
 _SPECIAL: Final = re.compile(r"tokenizer\.ggml\.(\w+)_token_id")
 _BYTE_TOKENS: Final = frozenset(f"<0x{number:02X}>".encode() for number in range(256))
 # Architectures of one shape (attention and a gated feed-forward in every layer) and the tensors each layer must have.
@@ -182,10 +182,11 @@ def _model(header: Header) -> Iterator[Problem]:
     if not architecture:
         yield _problem("model.architecture", _("The key general.architecture is missing."))
         return
+    yield from _numbers(header, architecture)
     if not header.tensors:
         return
     blocks = header.whole(f"{architecture}.block_count")
-    if blocks is None or not 0 < blocks <= _MAX_LAYERS:
+    if blocks is None or not 0 < blocks <= MAX_LAYERS:
         yield _problem(
             "model.layers", _("The key {name} is missing or impossible.", name=f"{architecture}.block_count")
         )
@@ -205,10 +206,11 @@ def _model(header: Header) -> Iterator[Problem]:
         )
         return
     if architecture in _PLAIN_DECODERS:
-        yield from _plain_decoder(header, architecture, blocks)
+        yield from _plain_decoder(header, blocks)
+    yield from _shapes(header, architecture)
 
 
-def _plain_decoder(header: Header, architecture: str, blocks: int) -> Iterator[Problem]:
+def _plain_decoder(header: Header, blocks: int) -> Iterator[Problem]:
     names = {tensor.name for tensor in header.tensors}
     missing = [name for name in ("token_embd.weight", "output_norm.weight") if name not in names]
     for layer in range(blocks):
@@ -222,19 +224,33 @@ def _plain_decoder(header: Header, architecture: str, blocks: int) -> Iterator[P
         ]
     if missing:
         yield _problem("model.tensors", _("Tensors are missing: {names}.", names=_some(missing)))
-    width = header.whole(f"{architecture}.embedding_length")
-    for tensor in header.tensors:
-        if tensor.name in ("token_embd.weight", "output_norm.weight") and tensor.shape[:1] != (width,):
-            yield _problem(
-                "model.width",
-                _(
-                    "{name} has the shape {shape}, but {key} is {width}.",
-                    name=tensor.name,
-                    shape=str(tensor.shape),
-                    key=f"{architecture}.embedding_length",
-                    width=str(width),
-                ),
-            )
+
+
+def _numbers(header: Header, architecture: str) -> Iterator[Problem]:
+    for name, value in impossible_numbers(architecture, header.keys):
+        yield _problem(
+            "model.numbers", _("The key {name} is {value}, which no model has.", name=name, value=str(value))
+        )
+
+
+def _shapes(header: Header, architecture: str) -> Iterator[Problem]:
+    """Compare the shapes of the tensors with the keys; of the same tensor in many layers only the first is told."""
+    told: set[str] = set()
+    for misfit in misfits(architecture, header.keys, ((tensor.name, tensor.shape) for tensor in header.tensors)):
+        place = _LAYER.sub("", misfit.tensor)
+        if place in told:
+            continue
+        told.add(place)
+        yield _problem(
+            "model.shapes",
+            _(
+                "{name} has the shape {shape}, but {wanted} follows from {keys}.",
+                name=misfit.tensor,
+                shape=str(misfit.shape),
+                wanted=str(misfit.wanted),
+                keys=", ".join(f"{architecture}.{key}" for key in misfit.keys),
+            ),
+        )
 
 
 def _some(values: list[int] | list[str]) -> str:

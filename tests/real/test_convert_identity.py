@@ -97,6 +97,75 @@ def test_the_file_is_named_as_llama_cpp_names_it(lf: LlamaFactory, tmp_path: Pat
     assert len(ours) == len(wanted)
 
 
+QWEN = {  # Qwen2.5-0.5B-Instruct as published
+    "bos_token_id": 151643,
+    "pad_token_id": 151643,
+    "do_sample": True,
+    "eos_token_id": [151645, 151643],
+    "repetition_penalty": 1.1,
+    "temperature": 0.7,
+    "top_p": 0.8,
+    "top_k": 20,
+    "transformers_version": "4.37.0",
+}
+SAMPLING = {
+    "sequence": "temp;top_k",
+    "top_k": 40,
+    "top_p": 1,
+    "min_p": 0.05,
+    "xtc_probability": 0.5,
+    "xtc_threshold": 0.1,
+    "temperature": 1,
+    "penalty_last_n": -1,
+    "penalty_repeat": 1.05,
+    "repetition_penalty": 1.3,
+    "mirostat": 2,
+    "mirostat_tau": 5.0,
+    "mirostat_eta": 0.1,
+}
+CARD = """---
+license: apache-2.0
+license_link: https://example.org/LICENSE
+language:
+- en
+- no
+pipeline_tag: text-generation
+base_model: Qwen/Qwen2.5-0.5B
+datasets:
+- owner/things
+tags:
+- chat
+---
+
+# A model
+"""
+
+
+def test_what_stands_beside_the_weights_says_the_same(lf: LlamaFactory, tmp_path: Path) -> None:
+    """The settings of generation_config.json with their types, and what the model card says."""
+    beside = {
+        "qwen": {"generation_config.json": json.dumps(QWEN)},
+        "all": {"generation_config.json": json.dumps(SAMPLING), "README.md": CARD},
+        "odd": {"generation_config.json": "{", "README.md": "no card"},
+    }
+    for name, files in beside.items():
+        write_model(tmp_path / name)
+        for file, text in files.items():
+            (tmp_path / name / file).write_text(text, encoding="utf-8")
+    theirs = {name: tmp_path / f"{name}.gguf" for name in beside}
+    oracle.convert_all(
+        lf.python, [oracle.Conversion(tmp_path / name, file, "f16", NAME, "gpt-2") for name, file in theirs.items()]
+    )
+    for name, file in theirs.items():
+        convert(tmp_path / name, tmp_path / "ours.gguf", outtype="f16", name=NAME)
+        assert general_keys(tmp_path / "ours.gguf") == general_keys(file), name
+
+
+def general_keys(file: Path) -> list[tuple[str, str, object]]:
+    types = read_header(file).types
+    return [(key, types[key], value) for key, value in plain_keys(file).items() if key.startswith("general.")]
+
+
 @pytest.fixture(scope="session")
 def demos_own(lf: LlamaFactory, demo: DemoRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The demo's base model and what its second run has merged, with llama.cpp's GGUFs of each in ``theirs``."""

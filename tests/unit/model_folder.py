@@ -153,6 +153,7 @@ def write_tokenizer(folder: Path, changes: Mapping[str, object] | None = None) -
     vocab = {letter: number for number, letter in enumerate(letters)}
     vocab["ab"] = 258
     control = [("<|im_start|>", 256), ("<|im_end|>", 257)]
+    vocab |= dict(control)  # as in models whose added tokens do not come last
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     tokenizer: dict[str, object] = {
         "version": "1.0",

@@ -108,7 +108,7 @@ def tied_output(folder: Path) -> None:
         (no_weights, "holds no weights"),
         (half_a_pair, "not complete"),
         (whole_weight, "cannot be written as a GGUF adapter"),
-        (another_model, "has no place"),
+        (another_model, "does not fit the base model"),
         (tied_output, "cannot be written as a GGUF adapter"),
     ],
 )
@@ -119,6 +119,39 @@ def test_an_unusable_folder_is_refused_with_a_remedy(tmp_path: Path, spoil: Call
         convert_adapter(source, tmp_path / "out" / "a.gguf")
     assert caught.value.hint
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hidden_size": 64, "num_attention_heads": 8}, "hidden_size"),
+        ({"num_attention_heads": 8}, "hidden_size"),
+        ({"num_key_value_heads": 4}, "num_key_value_heads"),
+        ({"intermediate_size": 96}, "intermediate_size"),
+        ({"vocab_size": 300}, "vocab_size"),
+        ({"num_hidden_layers": 1}, "model.layers.1"),
+        ({"architectures": ["Phi3ForCausalLM"]}, "has no place"),
+    ],
+)
+def test_a_base_that_the_adapter_does_not_fit_is_refused_by_its_name(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    adapter(tmp_path)
+    shapes = {
+        **SHAPES,
+        "model.layers.0.self_attn.k_proj": (16, 32),
+        "model.layers.0.mlp.up_proj": (64, 32),
+        "lm_head": (260, 32),
+    }
+    write_adapter(tmp_path / "lora", tmp_path / "base", shapes, RANK, np.random.default_rng(1))
+    convert_adapter(tmp_path / "lora", tmp_path / "right.gguf")
+    write_model(tmp_path / "other", config=changes)
+    with pytest.raises(RequestError, match="does not fit the base model") as caught:
+        convert_adapter(tmp_path / "lora", tmp_path / "a.gguf", base=tmp_path / "other")
+    assert str(tmp_path / "other") in caught.value.title.english()
+    assert said in caught.value.detail.english()
+    assert str(tmp_path / "base") in caught.value.hint.english()
+    assert not (tmp_path / "a.gguf").exists()
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,21 @@ def test_a_checkpoint_bears_the_name_of_its_run() -> None:
     assert title_of(Path("/w/saves/sft"), "owner/base") == "base-sft"
 
 
+def test_a_snapshot_of_the_hugging_face_cache_bears_the_name_of_its_repository(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--Qwen--Qwen2.5-0.5B-Instruct" / "snapshots" / "7ae557604adf67be50417f59c2c2f167"
+    write_model(snapshot)
+    assert title_of(snapshot) == "Qwen2.5-0.5B-Instruct"
+    assert title_of(Path("/w/saves/sft"), str(snapshot)) == "Qwen2.5-0.5B-Instruct-sft"
+    target = default_target(snapshot, "bf16").name
+    assert (target.startswith("Qwen2.5-"), "7ae5" in target) == (True, False)
+    convert(snapshot, tmp_path / "a.gguf")
+    keys = read_header(tmp_path / "a.gguf").keys
+    assert (keys["general.name"], keys["general.basename"]) == ("Qwen2.5 0.5B Instruct", "Qwen2.5")
+    assert not any("7ae5" in str(value) for value in keys.values())
+    convert(snapshot, tmp_path / "b.gguf", name="Robin")
+    assert read_header(tmp_path / "b.gguf").keys["general.name"] == "Robin"
+
+
 def test_a_conversion_without_a_target_writes_beside_its_model(tmp_path: Path) -> None:
     write_model(tmp_path / "robin")
     assert default_target(tmp_path / "robin", "q8_0") == tmp_path / "robin" / "robin-35K-Q8_0.gguf"

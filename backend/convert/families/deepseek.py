@@ -80,7 +80,7 @@ class DeepseekV2(Decoder):
     def is_dropped(self, name: str, hparams: HParams) -> bool:
         """Drop the layers that predict further tokens, behind the last one that the model needs."""
         found = _LAYER.match(name)
-        beyond = found is not None and int(found[1]) >= hparams.whole("num_hidden_layers")
+        beyond = found is not None and int(found[1]) >= hparams.layers
         return beyond or super().is_dropped(name, hparams)
 
     def layer_tensors(self, weight: Weight, layer: int, part: str, kind: str, hparams: HParams) -> Iterable[Tensor]:
@@ -162,7 +162,7 @@ def _dense_layers(hparams: HParams) -> int:
     count = hparams.find("first_k_dense_replace")
     if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
         return count
-    return hparams.whole("num_hidden_layers") if hparams.find("n_routed_experts") is None else 0
+    return hparams.layers if hparams.find("n_routed_experts") is None else 0
 
 
 def _unfolding(weight: Weight, layer: int, hparams: HParams) -> tuple[Tensor, Tensor]:

@@ -62,7 +62,7 @@ class Gemma(Decoder):
         for name, value in (
             ("context_length", hparams.whole("max_position_embeddings")),
             ("embedding_length", hparams.whole("hidden_size")),
-            ("block_count", hparams.whole("num_hidden_layers")),
+            ("block_count", hparams.layers),
             ("feed_forward_length", hparams.whole("intermediate_size")),
             ("attention.head_count", hparams.whole("num_attention_heads")),
             ("attention.head_count_kv", hparams.whole("num_key_value_heads")),

@@ -68,7 +68,7 @@ class Glm(Decoder):
             ("context_length", hparams.whole_or_none("seq_length") or width),
             ("embedding_length", width),
             ("feed_forward_length", hparams.whole("intermediate_size")),
-            ("block_count", hparams.whole("num_hidden_layers")),
+            ("block_count", hparams.layers),
             ("attention.head_count", hparams.whole("num_attention_heads")),
             ("attention.head_count_kv", hparams.whole("num_key_value_heads")),
         ):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _CODE_LLAMA_TOKENS: Final = 32016
 _GRANITE_TOKENS: Final = 49152
+_WIDEST_HEAD: Final = 65_536
+"""Far more than any model has"""
 
 
 class Llama(Decoder):
@@ -159,6 +161,8 @@ def rope_factors(hparams: HParams, width: int) -> bytes | None:
     """
     if str(hparams.rope.get("rope_type")).lower() != "llama3":
         return None
+    if width > _WIDEST_HEAD:
+        raise hparams.wrong("head_dim", width)
     import numpy as np  # noqa: PLC0415 - loaded only when tensors are worked on
 
     single_precision = np.float32

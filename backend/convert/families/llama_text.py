@@ -109,7 +109,7 @@ class Llama4(TextPart, Llama):
     def expected_in_layer(self, layer: int, hparams: HParams) -> Iterable[str]:
         """Return the experts of a layer that has them, or the plain feed-forward of one that has not."""
         places = {place for place in self.in_layer.values() if not place.startswith("ffn_")} | {"ffn_norm"}
-        if layer in mixed_layers(hparams):
+        if is_mixed(layer, hparams):
             shared = {"ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"}
             return places | shared | {"ffn_gate_inp", *STACKED.values()}
         return places | {"ffn_gate", "ffn_up", "ffn_down"}
@@ -127,13 +127,12 @@ class Llama4(TextPart, Llama):
         return tokenizer.read_byte_level(folder, hparams.whole("vocab_size"), self.rules)
 
 
-def mixed_layers(hparams: HParams) -> frozenset[int]:
-    """Return the layers of a Llama 4 that have experts."""
+def is_mixed(layer: int, hparams: HParams) -> bool:
+    """Say whether a layer of a Llama 4 has experts."""
     given = hparams.find("moe_layers")
     if isinstance(given, list):
-        return frozenset(number for number in cast("list[object]", given) if isinstance(number, int))
-    step = hparams.whole("interleave_moe_layer_step")
-    return frozenset(range(step - 1, hparams.whole("num_hidden_layers"), step))
+        return layer in cast("list[object]", given)
+    return (layer + 1) % hparams.whole("interleave_moe_layer_step") == 0
 
 
 def has_windows(hparams: HParams) -> bool:

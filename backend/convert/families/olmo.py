@@ -68,7 +68,7 @@ class Olmo2(Decoder):
             return
         keys.whole(f"{self.arch}.attention.sliding_window", window)
         kinds = hparams.find("layer_types")
-        layers = hparams.whole("num_hidden_layers")
+        layers = hparams.layers
         pattern = (
             [kind == "sliding_attention" for kind in cast("list[object]", kinds)]
             if isinstance(kinds, list)

@@ -82,7 +82,7 @@ class Phi3(Decoder):
             ("rope.scaling.original_context_length", _original_context(hparams)),
             ("embedding_length", hparams.whole("hidden_size")),
             ("feed_forward_length", hparams.whole("intermediate_size")),
-            ("block_count", hparams.whole("num_hidden_layers")),
+            ("block_count", hparams.layers),
             ("attention.head_count", hparams.whole("num_attention_heads")),
             ("attention.head_count_kv", hparams.whole("num_key_value_heads")),
         ):

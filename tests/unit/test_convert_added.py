@@ -1,0 +1,97 @@
+"""Added tokens get the ids that they had in training: those of the tokenizers library, whatever the file says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from backend.convert.added import added_tokens
+from backend.convert.converter import convert
+from backend.convert.folder import ModelFolder
+from backend.parity.tokenizer import Runner
+from backend.parity.vocabulary import from_header
+from data.gguf import read_header
+from tests.unit.model_folder import byte_letters, write_model
+
+FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+TOKENS = {token: number for number, token in enumerate([*byte_letters(), "ab"])}
+
+
+def described(vocab: dict[str, int] | list[list[Any]], added: list[tuple[int, str]]) -> dict[str, Any]:
+    model = (
+        {"type": "BPE", "vocab": vocab, "merges": [["a", "b"]] if "ab" in vocab else []}
+        if isinstance(vocab, dict)
+        else {"type": "Unigram", "unk_id": 0, "vocab": vocab}
+    )
+    return {
+        "version": "1.0",
+        "added_tokens": [{"id": number, "content": text, **FLAGS} for number, text in added],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "model": model,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_model(tmp_path / "model", config={"vocab_size": 270, "bos_token_id": None, "eos_token_id": None})
+    return tmp_path / "model"
+
+
+TEXTS = st.sampled_from(["a", "b", "c", "<1>", "<2>", "<3>", "<4>"])
+
+
+@given(
+    tokens=st.lists(
+        st.tuples(TEXTS, st.integers(0, 9)), max_size=4, unique_by=(lambda one: one[0], lambda one: one[1])
+    ),
+    added=st.lists(st.tuples(st.integers(0, 12), TEXTS), max_size=5),
+    unigrams=st.booleans(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_ids_are_those_of_the_library(
+    folder: Path, tokens: list[tuple[str, int]], added: list[tuple[int, str]], unigrams: bool
+) -> None:
+    pieces = [["?", 0.0], *([text, -1.0] for text, _number in tokens)]
+    description = described(pieces if unigrams else dict(tokens), added)
+    library = Tokenizer.from_str(json.dumps(description))
+    ours = {token.content: token.id for token in added_tokens(ModelFolder(folder), description)}
+    assert ours == {text: library.token_to_id(text) for _number, text in added}
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_class", "ids", "expected"),
+    [
+        ("PreTrainedTokenizerFast", [0, 1, 2, 5], [0, 1, 2, 3]),
+        ("Qwen2Tokenizer", [0, 1, 2, 5], [0, 1, 2, 3]),
+        ("Qwen2Tokenizer", [3, 4], [0, 1]),
+        ("PreTrainedTokenizerFast", [7, 0, 1], [0, 1, 2]),
+        ("Qwen2Tokenizer", [7, 0, 1], [2, 0, 1]),
+        ("GPT2Tokenizer", [2, 0, 1], [2, 0, 1]),
+    ],
+)
+def test_holes_are_closed_as_transformers_closes_them(
+    folder: Path, tmp_path: Path, tokenizer_class: str, ids: list[int], expected: list[int]
+) -> None:
+    """The ids are those that AutoTokenizer of transformers 5.6 gave to the same files."""
+    texts = [f"<|t{place}|>" for place in range(len(ids))]
+    added = [(len(TOKENS) + number, text) for number, text in zip(ids, texts, strict=True)]
+    (folder / "tokenizer.json").write_text(json.dumps(described(TOKENS, added)))
+    config = {"tokenizer_class": tokenizer_class, "eos_token": texts[-1]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    convert(folder, tmp_path / "a.gguf")
+    header = read_header(tmp_path / "a.gguf")
+    tokens = header.array("tokenizer.ggml.tokens")
+    assert tokens is not None
+    found = list(tokens.texts())
+    assert [found.index(text) - len(TOKENS) for text in texts] == expected
+    assert header.keys["tokenizer.ggml.eos_token_id"] == len(TOKENS) + expected[-1]
+    assert found[len(TOKENS) + len(ids) :] == [f"[PAD{number}]" for number in range(len(TOKENS) + len(ids), 270)]
+    counted = Runner(from_header(header)).plain("".join(texts))
+    assert [number - len(TOKENS) for number in counted] == expected
