@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from backend.parity.go_template import go_template
 from backend.parity.gochat import GoChat
 from backend.parity.template import Template, snapshot
 from tests import ollamas
-from tests.conversations import CASES, Case, Turn
+from tests.conversations import CASES, Call, Case, Turn
 from tests.prompts import BOS, DATE, EOS, cases_of, modes_of, recorded
 
 NAMES = sorted(snapshot().by_name)
@@ -73,6 +74,18 @@ def test_results_of_several_calls_are_one_observation_as_in_openais_form_of_a_da
     text = sent(chat_of(snapshot().get("qwen")), case)
     joined = "<tool_response>\na\n</tool_response>\n<tool_response>\nb\n</tool_response><|im_end|>"
     assert text.endswith(f"{joined}\n<|im_start|>assistant\n")
+
+
+@pytest.mark.parametrize("text", ["第一行\n第二行", "é < b", "世\u2028界", "\x01ü\t🦙"])
+def test_arguments_of_any_letters_and_line_ends_are_written_as_llamafactory_writes_them(text: str) -> None:
+    case = Case("", (Turn("user", "?"), Turn("assistant", calls=(Call("look", {"what": text}),)), Turn("user", "!")))
+    written = json.dumps({"what": text}, ensure_ascii=False)
+    assert f'{{"name": "look", "arguments": {written}}}' in sent(chat_of(snapshot().get("qwen")), case)
+
+
+def test_a_byte_that_is_no_letter_reaches_the_runner_through_json() -> None:
+    chat = GoChat("{{ range .Messages }}{{ slice .Content 0 2 }}{{ end }}")
+    assert chat.prompt([{"role": "user", "content": "世"}], (), think=None, version=ollamas.CURRENT) == "\ufffd\ufffd"
 
 
 def test_the_default_system_text_is_there_when_nobody_says_one_and_for_an_empty_one() -> None:
