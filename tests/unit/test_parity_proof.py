@@ -1,20 +1,17 @@
-"""Comparing prompts, saying why they differ, and reading conversations."""
+"""Comparing prompts, and saying why they differ."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.ollama.reply import read_shown
-from backend.parity import cases
 from backend.parity.asked import RAW, Sent, Served, read_served
-from backend.parity.cases import Case, Turn, built_in, read_cases
+from backend.parity.cases import Case, Turn, built_in
 from backend.parity.compare import part
 from backend.parity.expected import Expected, Prompt
 from backend.parity.guess import guess
@@ -24,7 +21,7 @@ from backend.parity.tokenizer import Runner
 from backend.parity.toolloss import loss_of
 from backend.parity.training import Trained
 from backend.parity.vocabulary import Vocabulary
-from data.errors import AppError, RequestError
+from data.errors import AppError
 from tests.tiny_gguf import byte_tokens
 
 MARKS = ["<s>", "</s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<think>", "</think>"]
@@ -233,79 +230,3 @@ def test_built_in_conversations_alternate_and_end_with_a_question() -> None:
         assert len(rows) % 2 == 0  # LLaMA-Factory pairs them
     names = [case.name for case in built_in(thinking=True)]
     assert len(set(names)) == len(names)
-
-
-OPENAI = {
-    "messages": [
-        {"role": "system", "content": "S"},
-        {"role": "user", "content": "Q"},
-        {"role": "assistant", "content": "A"},
-    ]
-}
-SHAREGPT = {
-    "conversations": [
-        {"from": "human", "value": "Q"},
-        {"from": "function_call", "value": '{"name": "look", "arguments": {"at": 1}}'},
-        {"from": "observation", "value": "seen"},
-        {"from": "gpt", "value": "A"},
-    ],
-    "system": "S",
-    "tools": '[{"name": "look"}]',
-}
-ALPACA = {"instruction": "I", "input": "Q", "output": "A", "history": [["Q0", "A0"]], "system": "S"}
-
-
-@pytest.mark.parametrize("lines", [True, False], ids=["jsonl", "json"])
-def test_a_persons_own_rows_are_read_in_llama_factorys_forms(tmp_path: Path, lines: bool) -> None:
-    rows = [OPENAI, SHAREGPT, ALPACA]
-    file = tmp_path / "rows"
-    file.write_text("\n".join(map(json.dumps, rows)) if lines else json.dumps(rows), encoding="utf-8")
-    openai, sharegpt, alpaca = read_cases(file)
-    assert openai.messages() == [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]
-    assert [turn.role for turn in sharegpt.turns] == ["user", "call", "result"]
-    assert sharegpt.training()["tools"] == '[{"name": "look"}]'
-    assert sharegpt.messages()[2] == {
-        "role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look", "arguments": {"at": 1}}}]
-    }  # fmt: skip
-    assert [turn.text for turn in alpaca.turns] == ["Q0", "A0", "I\nQ"]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{", "[1]", '{"messages": []}', '{"x": 1}', '{"messages": [{"role": "z"}]}']
-)
-def test_a_file_that_is_no_data_set_is_refused_with_its_reason(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "rows.json"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(RequestError, match="conversations"):
-        read_cases(file)
-    assert cases.MAX_ROWS == 20
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ('{"messages": ' + "[" * 100_000, "deep"),
-        ('{"messages": [{"role": "user", "content": "Q"}], "tools": ' + "[" * 100 + "]" * 100 + "}", "64 levels"),
-        ('{"messages": [{"role": "user", "content": "Q"}], "tools": "' + "[" * 100_000 + '"}', "row 1: .*deep"),
-        ('{"messages": [{"role": "user", "content": NaN}]}', "no numbers of JSON"),
-        ('{"messages": [{"role": "user", "content": 1e999}]}', "no numbers of JSON"),
-        ('{"messages": [1]}', "row 1"),
-        ('{"instruction": "I", "history": [[]]}', "row 1"),
-        ("[" + " " * (17 << 20) + "]", "larger than 16 MiB"),
-        ('{"x": "' + " " * (17 << 20) + '"}', "larger than 16 MiB"),
-    ],
-    ids=["deep", "deeper than is read", "deep tools", "NaN", "infinity", "no turn", "no pair", "large", "long line"],
-)
-def test_a_hostile_file_is_one_clear_error(tmp_path: Path, text: str, why: str) -> None:
-    file = tmp_path / "rows.json"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(RequestError) as caught:
-        read_cases(file)
-    assert re.search(why, str(caught.value.detail))
-
-
-def test_the_first_rows_of_a_large_file_of_lines_are_enough(tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    row = json.dumps({"messages": [{"role": "user", "content": "\u2028"}]}, ensure_ascii=False) + "\n"
-    file.write_text(row * 20 + " " * (17 << 20), encoding="utf-8")
-    assert [case.turns[0].text for case in read_cases(file)] == ["\u2028"] * 20
