@@ -120,6 +120,46 @@ def test_stops_room_and_the_servers_own_count_belong_to_the_proof() -> None:
     assert [verdict.cause.id for verdict in counted.verdicts if verdict.cause] == ["counted"]
 
 
+def test_tokens_that_the_vocabulary_lacks_speak_for_another_template_which_no_modelfile_mends() -> None:
+    trained, plain = "<s><|begin|>Hi<|turn|>", Case("plain", (Turn("user", "Hi"),))
+    expected = replace(
+        EXPECTED,
+        prompts={"user": Prompt(RUNNER.plain(trained), trained), "plain": Prompt(RUNNER.encode("Hi"), "<s>Hi")},
+        stops=("</s>", "<|turn|>", "<|pause|>"),
+        added=("<|turn|>", "<|pause|>"),
+    )
+    sent = [Sent(RUNNER.encode(text), RUNNER.whole(text)) for text in (USER, "Hi\n")]
+    found = judge("m", Trained("x", cutoff_len=8192), expected, SERVED, RUNNER, [ONE, plain], sent)
+    assert found.missing_stops == ("<|turn|>", "<|pause|>")
+    assert not found.can_be_mended
+    assert [verdict.cause.id for verdict in found.verdicts if verdict.cause] == ["other-template"] * 2
+    assert all("--template" in str(remedy) and "--mend" not in str(remedy) for _why, remedy in found.problems())
+    same = Sent(RUNNER.encode("Hi"), "<s>Hi")
+    unwritten = replace(expected, prompts={"plain": expected.prompts["plain"]})
+    assert judge("m", Trained("x"), unwritten, SERVED, RUNNER, [plain], [same]).ok  # a stop that nobody can write
+    lost = replace(SERVED, template=(text := "<|turn|>"))
+    broken = replace(expected, prompts={"user": Prompt((256, 300), f"<s>{text}")})
+    found = judge("m", Trained("x"), broken, lost, RUNNER, [ONE], [Sent(RUNNER.encode(text), f"<s>{text}")])
+    assert [verdict.cause.id for verdict in found.verdicts if verdict.cause] == ["unknown-tokens"]
+
+
+BLANK = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_a_blank_too_many_is_no_system_prompt_in_another_place() -> None:
+    for case in built_in(tools=False):
+        text, ask = case.system, case.turns[-1].text
+        cause = verdict_of(
+            "<s>" + BLANK.format(text, ask), BLANK.format(text, ask).replace("<|im_end|>", " <|im_end|>"), case
+        )
+        assert cause == "blanks", case.name
+    odd = Case("blanks", (Turn("user", "Hi"),), " s ")
+    fused = "<start>user\n s \n\nHi<end>\n"
+    assert verdict_of("<s>" + fused, " s \n\n<start>user\nHi<end>\n", odd) == "system-place"
+    assert verdict_of("<s>" + fused, fused.replace("Hi<", "Hi <"), odd) == "blanks"
+    assert verdict_of("<s>" + fused, "<start>user\n s \n\niH<end>\n", odd) == "template"
+
+
 def test_a_refusal_differs_unless_the_training_refuses_as_well() -> None:
     refusal = AppError("Ollama refuses", '"m" does not support tools')
     asks = replace(ONE, tools=({"name": "look"},))
