@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend.gotemplate import TemplateError, parse, render
 from backend.gotemplate.function import BUILTIN, SHORT_CIRCUIT
-from backend.gotemplate.value import UnknowableError, encoded
+from backend.gotemplate.value import UnknowableError, encoded, received
 from backend.setup.tools import gather
 from data.jobs.report import Reporter
 from data.paths import Paths
@@ -58,7 +58,7 @@ def ours(template: str, data: object) -> Verdict:
     except TemplateError:
         return ("parse", "")
     try:
-        return ("text", render(parsed, _as_go(data), {"json": lambda values: encoded(values[0])}))
+        return ("text", received(render(parsed, _as_go(data), {"json": lambda values: encoded(values[0])})))
     except TemplateError:
         return ("execute", "")
 
@@ -110,7 +110,9 @@ _sound = st.sampled_from(
         "slice .System 1", "lt (len .Messages) 2", "ge 1 (len .Messages)", 'printf "%s-%v-%q" .Role .N .System',
         "index .Messages 0", "(index .Messages 0).Content", ".System | printf `%10s|`", "print .N 1 .Role", "3", ".T",
         "printf `%5.2f|%g|%-8v|%t` .N .N .N .T", "printf `%d|%03d|%x|%c` 5 7 255 65",
-        "urlquery .System", "html .System",
+        "urlquery .System", "html .System", "js .System", "slice .System 0 1", "json (slice .System 1 3)",
+        "index .System 1", "print (slice .System 0 1) (slice .System 1)", 'printf "%x|%q" .System .System',
+        "eq (print (slice .System 0 1) (slice .System 1)) .System", "len (slice .System 0 1)",
     ]
 )  # fmt: skip
 _pipes = st.one_of(
@@ -168,7 +170,7 @@ broken = st.one_of(
 )  # fmt: skip
 data = st.fixed_dictionaries(
     {
-        "System": st.sampled_from(["", "S", "<&>\n", "é"]),
+        "System": st.sampled_from(["", "S", "<&>\n", "é", "é<\n世\u2028", "\x07\b🦙"]),
         "Role": st.sampled_from(["", "user"]),
         "N": st.sampled_from([0, 1, 3, 1.5, -2, 1e21, 1e-7, 123456789]),
         "T": st.booleans(),

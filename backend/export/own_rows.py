@@ -110,7 +110,8 @@ def _usual(row: _Json, entry: _Json) -> _Json:
     role, content = str(tags.get("role_tag", "from")), str(tags.get("content_tag", "value"))
     roles = {str(tags.get(tag, usual)): ours for tag, (usual, ours) in _ROLES.items()}
     messages = list(_messages(made.get("messages"), role, content, roles))
-    return {"messages": messages, "system": made.get("system"), "tools": made.get("tools")}
+    form = "messages" if entry.get("formatting") == "openai" else "conversations"
+    return {form: messages, "system": made.get("system"), "tools": made.get("tools")}
 
 
 def _messages(messages: object, role: str, content: str, roles: Mapping[str, str]) -> Iterator[_Json]:

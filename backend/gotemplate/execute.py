@@ -12,7 +12,18 @@ from backend.gotemplate import node
 from backend.gotemplate.error import TemplateError, place
 from backend.gotemplate.function import BUILTIN, SHORT_CIRCUIT, CallError, Function
 from backend.gotemplate.parser import Parsed
-from backend.gotemplate.value import Printed, Record, UnknowableError, Value, bare, in_order, is_true, kind_name, shown
+from backend.gotemplate.value import (
+    Printed,
+    Record,
+    UnknowableError,
+    Value,
+    bare,
+    in_order,
+    is_true,
+    kind_name,
+    rejoined,
+    shown,
+)
 from data.i18n import Message, _
 
 _MAX_STEPS: Final = 1_000_000
@@ -35,11 +46,12 @@ def render(
 ) -> str:
     """Return the text that ``parsed`` (or ``nodes`` in its place) makes of ``data``; raises TemplateError.
 
-    ``functions`` are called besides Go's own. UnknowableError: the text depends on what cannot be known here.
+    ``functions`` are called besides Go's own. Bytes of no letter are surrogate escapes. UnknowableError: the text
+    depends on what cannot be known here.
     """
     run = _Run(parsed, {**BUILTIN, **functions})
     run.walk(parsed.nodes if nodes is None else nodes, data, [("$", data)])
-    return "".join(run.out)
+    return rejoined("".join(run.out))
 
 
 _Variables = list[tuple[str, Value]]
@@ -243,9 +255,10 @@ class _Run:
         if last is not _Missing:
             values.append(last)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - a value
         try:
-            return self._functions[function.name](values)
+            value = self._functions[function.name](values)
         except CallError as error:
             self._wrong(function.position, error.why)
+        return rejoined(value) if isinstance(value, str) else value
 
     def _short_circuit(
         self,

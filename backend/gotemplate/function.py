@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from backend.gotemplate.printing import sprint, sprintf, sprintln
-from backend.gotemplate.value import NO_VALUE, Printed, Record, Value, bare, is_true, kind_name
+from backend.gotemplate.value import NO_VALUE, Printed, Record, Value, bare, is_true, kind_name, received
 from data.i18n import Message, _
 
 
@@ -53,7 +53,8 @@ def _index(values: Sequence[Value]) -> Value:
 def _at(value: Value, key: Value) -> Value:
     match value:
         case str():
-            return value.encode("utf-8", "surrogateescape")[_position(key, len(value.encode()), last=True)]
+            raw = value.encode("utf-8", "surrogateescape")
+            return raw[_position(key, len(raw), last=True)]
         case Mapping():
             if not isinstance(key, str):
                 raise CallError(_("{type} is no key of a map.", type=kind_name(key)))
@@ -180,7 +181,7 @@ _JS: Final = str.maketrans(
 
 def _js(values: Sequence[Value]) -> Value:
     return "".join(
-        char if char.isprintable() else f"\\u{ord(char):04X}" if not char.isascii() else char
+        f"\\u{ord(char):04X}" if not char.isprintable() and not char.isascii() and received(char) == char else char
         for char in _joined(values).translate(_JS)
     )
 

@@ -103,9 +103,10 @@ def _formatted(value: Value, verb: str, flags: str, precision: int | None) -> st
     if verb in _BASES and isinstance(value, int) and not isinstance(value, bool):
         return _signed(("0o" if verb == "O" else "") + format(value, _BASES[verb]), flags)
     if verb in "xX" and isinstance(value, str):
-        return format(int.from_bytes(value.encode("utf-8", "surrogateescape")), f"0{2 * len(value.encode())}{verb}")
+        raw = value.encode("utf-8", "surrogateescape").hex()
+        return raw if verb == "x" else raw.upper()
     if verb == "c" and isinstance(value, int) and not isinstance(value, bool):
-        return chr(value)
+        return chr(value) if 0 <= value < 0x110000 and not 0xD800 <= value < 0xE000 else "\ufffd"
     if verb in "eEfFgG" and isinstance(value, float):
         return _signed(_real(value, verb, precision), flags)
     return f"%!{verb}({kind_name(value)}={spelled(value)})" if value is not None else f"%!{verb}(<nil>)"

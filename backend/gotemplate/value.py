@@ -140,13 +140,28 @@ def in_order(value: Mapping[str, Value]) -> list[str]:
     return sorted(value, key=lambda name: name.encode("utf-8", "surrogateescape"))
 
 
-_JSON_ESCAPES: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_BYTES: Final = range(0xDC80, 0xDD00)
+"""Surrogate escapes: bytes of a Go string that are no letter"""
+_JSON_ESCAPES: Final = {
+    **{ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"},
+    **dict.fromkeys(_BYTES, "\\ufffd"),
+}
+_LOST: Final = dict.fromkeys(_BYTES, "\ufffd")
+
+
+def rejoined(text: str) -> str:
+    """Return ``text`` with bytes that are a letter together as that letter, since Go's strings are bytes."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+
+
+def received(text: str) -> str:
+    """Return ``text`` as it is behind Go's JSON (encoding/json, ``appendString``): U+FFFD for a byte of no letter."""
+    return text.translate(_LOST)
 
 
 def quoted(text: str) -> str:
     """Return ``text`` as Go's encoder writes it into JSON: with <, > and & escaped, other letters as they are."""
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(_JSON_ESCAPES.get(char, char) for char in json.dumps(clean, ensure_ascii=False))
+    return json.dumps(text, ensure_ascii=False).translate(_JSON_ESCAPES)
 
 
 def decimal(value: float, low: int, high: int, *, two_digits: bool) -> str:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
+import contextlib
 import json
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from data.errors import RequestError
-from data.i18n import Message, _
-from data.jsontext import parse_json
+from backend.parity.expression import OBSERVATIONS
+from backend.parity.rowfile import Json, check, inner_json, read_rows, reason, unusable
+from data.i18n import _
 
-Json = Mapping[str, object]
 Role = Literal["user", "assistant", "call", "result"]
-MAX_ROWS: Final = 20
-_LIMIT_BYTES: Final = 16 << 20
-_MOST_LEVELS: Final = 64
-_BETWEEN: Final = re.compile(r"[\s,]*")
-_DECODER: Final = json.JSONDecoder()
 _ANSWER: Final = "Yes."
 
 
@@ -72,14 +64,15 @@ class Case:
     def training(self) -> dict[str, object]:
         """Return the row that LLaMA-Factory encodes: its own roles, and an answer behind the prompt."""
         roles = {"call": "function", "result": "observation"}
-        rows = [
-            {
-                "role": roles.get(turn.role, turn.role),
-                "content": _calls(turn) if turn.role == "call" else turn.text,
-                **({"thinking": turn.thinking} if turn.thinking else {}),
-            }
-            for turn in self.turns
-        ]
+        rows: list[dict[str, str]] = []
+        for turn in self.turns:
+            role = roles.get(turn.role, turn.role)
+            if rows and role == rows[-1]["role"] == "observation":
+                rows[-1]["content"] += OBSERVATIONS + turn.text
+                continue
+            rows.append({"role": role, "content": _calls(turn) if turn.role == "call" else turn.text})
+            if turn.thinking:
+                rows[-1]["thinking"] = turn.thinking
         return {
             "messages": [*rows, {"role": "assistant", "content": _ANSWER}],
             "system": self.system,
@@ -158,19 +151,20 @@ def built_in(*, tools: bool = True, thinking: bool = False) -> tuple[Case, ...]:
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
-    """Read the first rows of a person's own file (MAX_ROWS); raises RequestError with the row.
+    """Read the first rows of a person's own file (``rowfile.MAX_ROWS``); raises RequestError with the row.
 
-    JSON (a list) or JSONL. A row has ``messages`` (openai), ``conversations`` (sharegpt) or ``instruction`` (alpaca)
-    as in LLaMA-Factory's data. A last answer is left out: the model has to give it.
+    A row has ``messages`` (openai), ``conversations`` (sharegpt) or ``instruction`` (alpaca) as in LLaMA-Factory's
+    data, and one that LLaMA-Factory would not train on as it stands is refused. A last answer is left out: the model
+    has to give it.
     """
     found: list[Case] = []
-    for number, row in enumerate(_rows(path), start=1):
+    for number, row in enumerate(read_rows(path), start=1):
         try:
             found.append(_case(f"row-{number}", row))
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise _wrong(path, _("row {number}: {why}", number=number, why=_why(error))) from error
+        except ValueError as error:
+            raise unusable(path, _("row {number}: {why}", number=number, why=reason(error))) from error
     if not found:
-        raise _wrong(path, _("It has no rows."))
+        raise unusable(path, _("It has no rows."))
     return tuple(found)
 
 
@@ -181,82 +175,12 @@ def first_rows(path: Path, name: str, usual: Callable[[Json], Json], count: int)
     LLaMA-Factory does. Raises RequestError for a file that cannot be read.
     """
     found: list[Case] = []
-    for number, row in enumerate(_rows(path), start=1):
-        try:
-            case = _case(f"{name}:{number}", usual(row))
-        except (LookupError, TypeError, ValueError, AttributeError):
-            continue
-        asks = [turn.role in ("user", "result") for turn in case.turns]
-        if asks == [place % 2 == 0 for place in range(len(asks))] and len(found) < count:
-            found.append(case)
+    for number, row in enumerate(read_rows(path), start=1):
+        if len(found) == count:
+            break
+        with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
+            found.append(_case(f"{name}:{number}", usual(row)))
     return tuple(found)
-
-
-def _rows(path: Path) -> Iterator[Json]:
-    try:
-        with path.open("rb") as stream:
-            rows = _documents(stream.read(_LIMIT_BYTES + 1))
-    except (OSError, ValueError) as error:
-        raise _wrong(path, _why(error)) from error
-    for number, row in enumerate(rows[:MAX_ROWS], start=1):
-        if not isinstance(row, dict):
-            raise _wrong(path, _("row {number} is no object", number=number))
-        yield cast("Json", row)
-
-
-def _documents(raw: bytes) -> list[object]:
-    """Return the rows of a list, or of JSONL, of which the beginning is enough; raises ValueError."""
-    is_list = raw.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
-    if len(raw) > _LIMIT_BYTES:
-        too_large = ValueError(_("it is larger than {size}", size="16 MiB"))
-        if is_list:
-            return _beginning(raw, too_large)
-        lines = raw.split(b"\n")[:-1][:MAX_ROWS]  # the last line is cut off
-        if len(lines) < MAX_ROWS:
-            raise too_large
-        raw = b"\n".join(lines)
-    text = raw.decode("utf-8-sig")
-    if is_list:
-        return cast("list[object]", _json(text))
-    return [_json(line) for line in [line for line in text.split("\n") if line.strip()][:MAX_ROWS]]
-
-
-def _beginning(raw: bytes, too_large: ValueError) -> list[object]:
-    """Return the first rows of a list whose end is cut off; raises ``too_large`` where they are not whole."""
-    text = codecs.getincrementaldecoder("utf-8-sig")().decode(raw)
-    at, found = text.index("[") + 1, list[object]()
-    while len(found) < MAX_ROWS:
-        at = cast("re.Match[str]", _BETWEEN.match(text, at)).end()
-        try:
-            _value, end = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            raise too_large from None
-        found.append(_json(text[at:end]))
-        at = end
-    return found
-
-
-def _why(error: Exception) -> object:
-    """Return what is wrong, as a message where it is one of ours."""
-    return error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
-
-
-def _json(text: str) -> object:
-    """Return the value of a document that Ollama takes, too; raises ValueError with a Message or JSON's own words."""
-    value = parse_json(text)
-    level: list[object] = [value]
-    for _depth in range(_MOST_LEVELS):
-        if any(isinstance(one, float) and not math.isfinite(one) for one in level):
-            raise ValueError(_("NaN and infinity are no numbers of JSON"))
-        inner = [
-            list(cast("Mapping[str, object]", one).values()) if isinstance(one, dict) else cast("list[object]", one)
-            for one in level
-            if isinstance(one, dict | list)
-        ]
-        if not inner:
-            return value
-        level = [one for many in inner for one in many]
-    raise ValueError(_("it nests deeper than {count} levels", count=_MOST_LEVELS))
 
 
 _ROLES: Final[Mapping[str, Role | Literal["system"]]] = {
@@ -270,56 +194,117 @@ _ROLES: Final[Mapping[str, Role | Literal["system"]]] = {
     "function_call": "call",
     "function": "call",
 }
+_MEDIA: Final = ("images", "videos", "audios")
 
 
 def _case(name: str, row: Json) -> Case:
-    system = str(row.get("system") or "")
+    """Return a row as a conversation; raises ValueError with a Message where LLaMA-Factory would not train on it so.
+
+    Source: LLaMA-Factory ``data/converter.py`` and ``data/formatter.py``.
+    """
+    check(row)
+    media = next((key for key in _MEDIA if row.get(key)), None)
+    if media is not None:
+        raise ValueError(_("it has {what}, and only text can be compared", what=media))
+    said: str | None = None
     if "instruction" in row or "prompt" in row:
-        texts: list[str] = []
-        for pair in cast("Sequence[Sequence[object]]", row.get("history") or ()):
-            texts += [str(pair[0]), str(pair[1])]
-        asked = [
-            str(row.get("instruction") or row.get("prompt") or ""),
-            str(row.get("input") or row.get("query") or ""),
-        ]
-        return Case(name, _talk(*texts, "\n".join(part for part in asked if part)), system)
+        turns = _asked(row)
+    elif row.get("messages"):
+        said, turns = _spoken(row["messages"], is_openai=True)
+    elif "messages" in row or "conversations" in row:
+        said, turns = _spoken(row.get("conversations") or (), is_openai=False)
+    else:
+        raise ValueError(_("it has neither messages nor conversations nor an instruction"))
+    system = _text(row.get("system") or "", "system") if said is None else said
+    return Case(name, turns, system, _tools(row.get("tools"), system))
+
+
+def _asked(row: Json) -> tuple[Turn, ...]:
+    """Return the turns of a row in alpaca's form; a history that is no list is passed over."""
+    texts: list[str] = []
+    history = row.get("history")
+    for pair in cast("list[object]", history) if isinstance(history, list) else ():
+        both = cast("list[object]", pair) if isinstance(pair, list) else []
+        if len(both) != len(("question", "answer")):
+            raise ValueError(_("its history is no list of pairs"))
+        texts += [_text(one, "history") for one in both]
+    asked = ((row.get(name) or row.get(other), name) for name, other in (("instruction", "prompt"), ("input", "query")))
+    return _talk(*texts, "\n".join(_text(part, name) for part, name in asked if part))
+
+
+def _spoken(messages: object, *, is_openai: bool) -> tuple[str | None, tuple[Turn, ...]]:
+    """Return the text of a system message, if there is one, and the turns."""
+    system: str | None = None
     turns: list[Turn] = []
-    for message in cast("Sequence[Json]", row.get("messages") or row["conversations"]):
-        role = _ROLES.get(str(message.get("role", message.get("from"))))
-        text = message.get("content", message.get("value"))
+    for place, message in enumerate(_objects(messages, "messages")):
+        named = message.get("role", message.get("from"))
+        role = _ROLES.get(named) if isinstance(named, str) else None
+        content = message.get("content", message.get("value"))
         if role is None:
-            raise ValueError(f"role {message.get('role', message.get('from'))!r}")  # noqa: EM102 - becomes the detail
+            raise ValueError(_("the role {role} is unknown", role=repr(named)))
         if role == "system":
-            system = str(text)
-        elif role == "call" or message.get("tool_calls"):
-            turns.append(Turn("call", calls=_called(message.get("tool_calls") or _json(str(text)))))
+            if place:
+                raise ValueError(_("a system message is not the first one, so LLaMA-Factory drops the row"))
+            system = _text(content or "", "system")
+        elif is_openai and role in ("assistant", "call") and message.get("tool_calls"):
+            calls = _objects(message["tool_calls"], "tool_calls")
+            turns.append(Turn("call", calls=_called([call.get("function") for call in calls])))
+        elif role == "call":
+            value = inner_json(_text(content, str(named)), str(named))
+            turns.append(Turn("call", calls=_called(cast("object", value) if isinstance(value, list) else [value])))
         else:
-            turns.append(Turn(role, str(text or "")))
+            turns.append(Turn(role, _text(content, str(named))))
     if turns and turns[-1].role in ("assistant", "call"):
         turns.pop()
-    if not turns or turns[-1].role not in ("user", "result"):
-        raise ValueError("no question")
-    return Case(name, tuple(turns), system, _tools(row.get("tools")))
+    _alternate(turns, joins_results=is_openai)
+    return system, tuple(turns)
 
 
-def _called(value: object) -> tuple[tuple[str, Json], ...]:
-    calls = cast("list[Json]", value if isinstance(value, list) else [value])
+def _alternate(turns: Sequence[Turn], *, joins_results: bool) -> None:
+    """Refuse a conversation in which questions and answers do not take turns; LLaMA-Factory drops it."""
+    if not turns:
+        raise ValueError(_("it asks nothing"))
+    asks = [
+        turn.role in ("user", "result")
+        for before, turn in zip((None, *turns), turns, strict=False)
+        if not (joins_results and before is not None and before.role == turn.role == "result")
+    ]
+    if len(asks) % 2 == 0 or asks != [place % 2 == 0 for place in range(len(asks))]:
+        raise ValueError(_("questions and answers do not take turns in it, so LLaMA-Factory drops it"))
+
+
+def _called(calls: object) -> tuple[tuple[str, Json], ...]:
     found: list[tuple[str, Json]] = []
-    for call in calls:
-        function = cast("Json", call.get("function") or call)
-        values = function.get("arguments")
-        found.append((str(function["name"]), cast("Json", _json(values) if isinstance(values, str) else values or {})))
+    for call in _objects(calls, "tool_calls"):
+        name, values = _text(call.get("name"), "name"), call.get("arguments")
+        if not isinstance(values, dict):
+            why = _("the arguments of a call are no object, and Ollama knows no others")
+            raise ValueError(why)  # noqa: TRY004 - of a row, like all that is wrong with one
+        found.append((name, cast("Json", values)))
     return tuple(found)
 
 
-def _tools(value: object) -> tuple[Json, ...]:
-    tools = cast("list[Json]", _json(value) if isinstance(value, str) and value else value or [])
-    return tuple(cast("Json", tool.get("function") or tool) for tool in tools)
+def _tools(value: object, system: str) -> tuple[Json, ...]:
+    tools = _objects(inner_json(value, "tools") if isinstance(value, str) and value else value or (), "tools")
+    if value and not tools and not system:
+        raise ValueError(_("its list of tools is empty, for which LLaMA-Factory trains an empty system prompt"))
+    for tool in tools:
+        if "function" in tool and (list(tool) != ["type", "function"] or tool["type"] != "function"):
+            raise ValueError(_("a tool in OpenAI's form has type: function, then function, and nothing else"))
+    found = _objects([tool.get("function", tool) for tool in tools], "tools")
+    for tool in found:
+        _text(tool.get("name"), "name")
+    return found
 
 
-def _wrong(path: Path, why: object) -> RequestError:
-    return RequestError(
-        _("The file of conversations cannot be used"),
-        _("{path}: {why}", path=str(path), why=why),
-        _("Write JSON or JSONL with messages, conversations or instruction in each row, as in LLaMA-Factory's data."),
-    )
+def _objects(value: object, name: str) -> tuple[Json, ...]:
+    found = cast("Sequence[object]", value) if isinstance(value, list | tuple) else (None,)
+    if not all(isinstance(one, dict) for one in found):
+        raise ValueError(_("{name} is no list of objects", name=name))
+    return tuple(cast("Sequence[Json]", found))
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(_("{name} is no text, and LLaMA-Factory encodes nothing else", name=name))  # noqa: TRY004 - as above
+    return value

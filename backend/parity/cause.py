@@ -16,7 +16,11 @@ from backend.parity.tokenizer import Runner
 from backend.parity.toolloss import loss_of
 from data.i18n import Message, _
 
-_MEND: Final = _("Let Paddock write the template anew and prove it again: --mend.")
+MEND: Final = _("Let Paddock write the template anew and prove it again: --mend.")
+OTHER_TEMPLATE: Final = _(
+    "Name the template that the model was trained with by --template, or convert the merged model again with the "
+    "tokenizer that the training saved."
+)
 _THINK: Final = re.compile(r"<think>.*?</think>|</?think>", re.DOTALL)
 _DATE: Final = re.compile(r"Cutting Knowledge Date|Today Date|\b\d{1,2} [A-Z][a-z]{2} 20\d\d\b")
 
@@ -43,7 +47,7 @@ def explained(verdict: Verdict, expected: Expected, served: Served, runner: Runn
     return dataclasses.replace(verdict, cause=cause)
 
 
-def _cause(name: str, message: Message, remedy: Message = _MEND, *, mends: bool = True, is_grave: bool = True) -> Cause:
+def _cause(name: str, message: Message, remedy: Message = MEND, *, mends: bool = True, is_grave: bool = True) -> Cause:
     return Cause(name, message, remedy, mends, is_grave)
 
 
@@ -144,8 +148,19 @@ def _messages(e: Evidence) -> Cause | None:
 
 
 def _unknown_tokens(e: Evidence) -> Cause | None:
-    missing = [token for token in e.expected.added if token in e.trained.text]
-    if not missing or e.trained.text != e.sent.text:
+    missing = e.expected.unknown
+    if missing and e.trained.text != e.sent.text:
+        return _cause(
+            "other-template",
+            _(
+                "The vocabulary of the GGUF lacks tokens of the template: {tokens}. So this is not the template that "
+                "the model was trained with, or they were never added to it.",
+                tokens=", ".join(missing),
+            ),
+            OTHER_TEMPLATE,
+            mends=False,
+        )
+    if not any(token in e.trained.text for token in missing):
         return None
     return _cause(
         "unknown-tokens",
@@ -268,7 +283,7 @@ def _system(e: Evidence) -> Cause | None:
         return None
     if text not in sent:
         return _cause("no-system", _("The system prompt is not sent at all."))
-    if sorted(trained) == sorted(sent) or "".join(sorted(trained)).strip() == "".join(sorted(sent)).strip():
+    if _comes_earlier(text if e.case.system not in sent else e.case.system, trained, sent):
         return _cause(
             "system-place",
             _(
@@ -277,6 +292,13 @@ def _system(e: Evidence) -> Cause | None:
             ),
         )
     return None
+
+
+def _comes_earlier(text: str, trained: str, sent: str) -> bool:
+    """Say whether the same letters are sent in another order, with ``text`` before where it was; blanks aside."""
+    one, other = ("".join(whole.split()) for whole in (trained, sent))
+    before = [len("".join(whole.partition(text)[0].split())) for whole in (trained, sent)]
+    return one != other and sorted(one) == sorted(other) and before[1] < before[0]
 
 
 def _blanks(e: Evidence) -> Cause | None:
@@ -345,12 +367,12 @@ def _short(text: str, most: int = 60) -> str:
 
 _RULES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
     _refused,
+    _unknown_tokens,
     _raw,
     _two_bos,
     _overridden,
     _messages,
     _bos,
-    _unknown_tokens,
     _cut,
     _seam,
     _tokenised,

@@ -56,6 +56,11 @@ class Expected:
     added: tuple[str, ...]
     """Tokens that the template needs and the vocabulary lacks: a training gives them new numbers"""
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Those of ``added`` that stand in a prompt: no model of this vocabulary was trained on them."""
+        return tuple(token for token in self.added if any(token in prompt.text for prompt in self.prompts.values()))
+
 
 def expect(lf: LlamaFactory, paths: Paths, trained: Training, cases: Sequence[Case], runner: Runner) -> Expected:
     """Return what LLaMA-Factory makes of ``cases`` (10 to 30 s, unless it was asked before); raises AppError."""

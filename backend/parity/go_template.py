@@ -8,19 +8,13 @@ neighbours with one role are joined, but for those of tools.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, starts_with_bos, tools_of
-from backend.parity.go_text import literal, quoted, when
+from backend.parity.go_text import literal, quoted, when, without_thoughts
 from backend.parity.go_tools import calls_text, definitions, tools_text
 from backend.parity.seam import begins_special, flag, joined
 from backend.parity.template import Slots, Template
 from data.i18n import Message
-
-_STRIP: Final = (  # what LLaMA-Factory's remove_thought does to an answer without thoughts
-    '{{ $c := .Content }}{{ if ne $i $last }}{{ range $j := len $c }}{{ if eq (slice $c 0 1) "\\n" }}'
-    "{{ $c = slice $c 1 }}{{ else }}{{ break }}{{ end }}{{ end }}{{ end }}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +142,7 @@ class _Writer:
         wants_blank = f'(ne (slice (print {"$c" if strips else ".Content"} " ") 0 1) " ")'
         text = self._part(template.assistant, text, wants_blank)
         if strips:
-            text = _STRIP + text
+            text = "{{ $c := .Content }}" + when("ne $i $last", without_thoughts(*template.thought_words)) + text
         if self._tools is None:
             return text
         opening = self._tools.calls.head or self._tools.calls.before

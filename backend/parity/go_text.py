@@ -60,6 +60,40 @@ def date() -> str:
     return f"{{{{ $d := currentDate }}}}{day} {months}{{{{ end }}}} {year}"
 
 
+def without_thoughts(first: str, last: str) -> str:
+    """Return what makes of ``$c``, an answer in the history, what LLaMA-Factory's ``remove_thought`` makes of it.
+
+    Only an answer that begins with a thought is looked through for more of them: that goes byte by byte, and a prompt
+    is rendered at every request.
+    """
+    line = when('eq (slice $c 0 1) "\\n"', "{{ $c = slice $c 1 }}", "{{ break }}")
+    lines = "{{ range $j := len $c }}" + line + "{{ end }}"
+    opens, closes = _starts("$s", first), _starts("$s", last)
+    # There is no sum in a template: where a word ends is the length of all up to there.
+    opened = f"{{{{ $at = $j }}}}{{{{ $skip = len (print (slice $t 0 $j) {quoted(first)}) }}}}" + _awaits(last, "true")
+    closed = (
+        "{{ $c = print $c (slice $t $from $at) }}"
+        f"{{{{ $from = len (print (slice $t 0 $j) {quoted(last)}) }}}}{{{{ $skip = $from }}}}" + _awaits(first, "false")
+    )
+    byte = "{{ $s := slice $t $j }}" + when("$in", when(closes, closed), when(opens, opened))
+    scan = (
+        '{{ $t := $c }}{{ $c = "" }}{{ $from := 0 }}{{ $at := 0 }}{{ $skip := 0 }}'
+        f"{{{{ $in := false }}}}{{{{ $b := {first.encode()[0]} }}}}"
+        "{{ range $j := len $t }}" + when("and (ge $j $skip) (eq (index $t $j) $b)", byte) + "{{ end }}"
+        "{{ $c = print $c (slice $t $from) }}"
+    )
+    return lines + when(_starts("$c", first), scan + lines)
+
+
+def _starts(variable: str, word: str) -> str:
+    size = len(word.encode())
+    return f"and (ge (len {variable}) {size}) (eq (slice {variable} 0 {size}) {quoted(word)})"
+
+
+def _awaits(word: str, inside: str) -> str:
+    return f"{{{{ $in = {inside} }}}}{{{{ $b = {word.encode()[0]} }}}}"
+
+
 def text_definition() -> str:
     """Return "text": a string as JSON. What ``js`` leaves alone needs no look; else byte by byte."""
     escape = "{{ $q := json $x }}" + when("eq (len $q) 4", "{{ slice $q 1 3 }}", "{{ slice $q 1 7 }}")

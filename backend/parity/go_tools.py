@@ -187,6 +187,12 @@ def _declaration() -> str:
         + when(".Parameters.Type", when(before, ",") + f"type:{marked(call('capitals', '.Parameters.Type'))}")
     )  # fmt: skip
     return (
-        "declaration:{{ .Name }}" + literal("{") + f"description:{marked('{{ .Description }}')}"
-        f",parameters:{literal('{')}{parameters}}}}}"
+        "declaration:{{ .Name }}"
+        + literal("{")
+        + f"description:{marked('{{ .Description }}')}"
+        + when(
+            "or .Parameters.Properties .Parameters.Required .Parameters.Type",
+            f",parameters:{literal('{')}{parameters}}}",
+        )
+        + "}"
     )

@@ -13,7 +13,7 @@ from typing import Final
 from backend.gotemplate import node, parse, render
 from backend.gotemplate.error import TemplateError, place
 from backend.gotemplate.function import BUILTIN, SHORT_CIRCUIT, CallError, Function
-from backend.gotemplate.value import Record, Value, encoded, spelled
+from backend.gotemplate.value import Record, Value, encoded, received, rejoined, spelled
 from backend.parity.govalue import Json, collated, messages_value, tools_value
 from data.i18n import _
 
@@ -72,13 +72,13 @@ class GoChat:
         return tags.found
 
     def prompt(self, messages: Sequence[Json], tools: Sequence[Json], *, think: bool | None, version: str) -> str:
-        """Return the prompt; raises TemplateError and UnknowableError."""
+        """Return the prompt as the runner gets it, through JSON; raises TemplateError and UnknowableError."""
         system, joined = collated(messages)
         common: dict[str, Value] = {"Think": bool(think), "ThinkLevel": "", "IsThinkSet": think is not None}
         if "messages" in self.names:
             data: dict[str, Value] = {"System": system, "Messages": messages_value(joined), "Response": "", **common}
             data["Tools"] = tools_value(tools, version)
-            return render(self._parsed, data, _FUNCTIONS, self._nodes)
+            return received(render(self._parsed, data, _FUNCTIONS, self._nodes))
         return self._turn_by_turn(joined, common)
 
     def _turn_by_turn(self, messages: Sequence[Json], common: Mapping[str, Value]) -> str:
@@ -106,7 +106,7 @@ class GoChat:
                 case _:
                     pass
         out.append(render(self._parsed, {**turn, **common}, {}, _Cut().nodes(self._nodes)))
-        return "".join(out)
+        return received(rejoined("".join(out)))
 
 
 def _pipe_names(pipe: node.Pipe) -> Iterator[str]:

@@ -7,7 +7,7 @@ is added (``common/chat.cpp``). System messages are joined, as Ollama joins them
 from __future__ import annotations
 
 from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, tools_of
-from backend.parity.jinja_text import calls_text, macros, own_macro, quoted, tools_text, when, write
+from backend.parity.jinja_text import calls_text, macros, own_macro, quoted, tools_text, when, without_thoughts, write
 from backend.parity.seam import begins_special, flag, joined
 from backend.parity.template import Slots, Template
 from data.i18n import Message
@@ -105,10 +105,8 @@ class _Writer:
                 thought = when(
                     "message['reasoning_content']", f"{{{{ {first} + message['reasoning_content'] + {last} }}}}"
                 )
-            else:  # LLaMA-Factory's remove_thought
-                cut = f"content.split({first})[0] + content.split({last})[-1]"
-                read += when(f"{first} in content and {last} in content", f"{{% set content = {cut} %}}")
-                read += "{% set content = content.lstrip('\\n') %}"
+            else:
+                read += without_thoughts(first, last)
         around = [write(part) for part in parts(template.assistant, tokens)]
         text = (thought + "{{ content }}").join(around)
         # A reply comes from the model with the blank that its first token has; it is not written again.

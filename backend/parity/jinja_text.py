@@ -57,6 +57,25 @@ def when(condition: str, text: str, otherwise: str = "") -> str:
     return f"{{% if {condition} %}}{text}{last}{{% endif %}}"
 
 
+def without_thoughts(first: str, last: str) -> str:
+    """Return what takes every thought out of ``content``, then line ends in front; the words are constants of Jinja.
+
+    As LLaMA-Factory's ``remove_thought``: from each ``first`` to the nearest ``last`` behind it. Where one of them is
+    missing, nothing is taken. Only what both engines of llama.cpp have, so no ``maxsplit``.
+    """
+    turn = (
+        f"{{% set opened = cut.rest.split({first}) %}}{{% set behind = opened[1:] | join({first}) %}}"
+        f"{{% set closed = behind.split({last}) %}}"
+        + when(
+            "closed | length > 1",
+            f"{{% set cut.kept = cut.kept + opened[0] %}}{{% set cut.rest = closed[1:] | join({last}) %}}",
+        )
+    )
+    loop = f"{{% for part in content.split({first}) %}}{turn}{{% endfor %}}"
+    cut = "{% set cut = namespace(kept='', rest=content) %}" + loop + "{% set content = cut.kept + cut.rest %}"
+    return when(f"{first} in content and {last} in content", cut) + "{% set content = content.lstrip('\\n') %}"
+
+
 def macros(tools: ToolShape) -> str:
     """Return the macros that the text of these tools needs."""
     return _MACROS if tools.body not in ("lines", "declaration") else ""
@@ -125,7 +144,8 @@ def _declaration() -> str:
 
     return (
         "{{ 'declaration:' + f['name'] + '{description:' }}" + marked("(f['description'] or '')")
-        + "{% set s = f['parameters'] %}{{ ',parameters:{' }}{% set at = namespace(some=false) %}"
+        + "{% set s = f['parameters'] or {} %}{% set at = namespace(some=false) %}"
+        "{% if s['properties'] or s['required'] or s['type'] or s and 'type' not in s %}{{ ',parameters:{' }}"
         "{% if s['properties'] %}{{ 'properties:{' }}{% set at.some = true %}"
         "{% for k, p in s['properties'].items() %}" + when("not loop.first", write(",")) + "{{ k + ':{' }}"
         + when("p['description']", write("description:") + marked("p['description']"))
@@ -135,7 +155,7 @@ def _declaration() -> str:
         "{% for one in s['required'] %}" + when("not loop.first", write(",")) + marked("one") + "{% endfor %}{{ ']' }}"
         "{% endif %}"
         + when("s['type']", when("at.some", write(",")) + write("type:") + marked("(s['type'] | upper)"))
-        + "{{ '}}' }}"
+        + "{{ '}' }}{% endif %}{{ '}' }}"
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from backend.ollama.modelfile import Modelfile
 from backend.parity import asked, parting, room
 from backend.parity.asked import Sent, Served
 from backend.parity.cases import COUNTED, Case
-from backend.parity.cause import explained
+from backend.parity.cause import MEND, OTHER_TEMPLATE, explained
 from backend.parity.compare import Verdict, part
 from backend.parity.expected import Expected, expect
 from backend.parity.predict import forecast
@@ -75,7 +75,9 @@ class Proof:
     @property
     def missing_stops(self) -> tuple[str, ...]:
         """The ends of an answer at which the server does not stop."""
-        ends = self.runner.vocabulary.ends_generation() | set(self.served.stops) | set(self.expected.added)
+        ends = self.runner.vocabulary.ends_generation() | set(self.served.stops)
+        if not self.expected.unknown:  # then the model cannot write what its vocabulary lacks
+            ends |= set(self.expected.added)
         return tuple(stop for stop in self.expected.stops if stop not in ends)
 
     @property
@@ -86,7 +88,9 @@ class Proof:
 
     @property
     def can_be_mended(self) -> bool:
-        """Whether a new Modelfile mends something of what differs."""
+        """Whether a new Modelfile mends something of what differs, and is not for another template than the model's."""
+        if self.expected.unknown:
+            return False
         causes = [verdict.cause for verdict in self.verdicts if verdict.cause is not None]
         if any(cause.mends for cause in causes) or self.missing_stops or not self.context_is_enough:
             return True
@@ -107,7 +111,7 @@ class Proof:
     def problems(self) -> list[tuple[Message, Message]]:
         """Return what is wrong besides the prompts, each with its remedy."""
         found: list[tuple[Message, Message]] = []
-        mend = _("Let Paddock write the template anew and prove it again: --mend.")
+        mend = OTHER_TEMPLATE if self.expected.unknown else MEND
         if not self.verdicts:
             shorter = _("Prove it by shorter conversations of your own: --cases FILE.")
             why = _("Not proven: none of {count} conversations was compared.", count=self.total)

@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import json
+import re
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.parity.expression import Tokens, adds_bos, eos_of
 from backend.parity.go_template import go_template
 from backend.parity.gochat import GoChat
 from backend.parity.template import Template, snapshot
 from tests import ollamas
-from tests.conversations import CASES, Case, Turn
+from tests.conversations import CASES, Call, Case, Turn
 from tests.prompts import BOS, DATE, EOS, cases_of, modes_of, recorded
 
 NAMES = sorted(snapshot().by_name)
@@ -73,6 +78,45 @@ def test_results_of_several_calls_are_one_observation_as_in_openais_form_of_a_da
     text = sent(chat_of(snapshot().get("qwen")), case)
     joined = "<tool_response>\na\n</tool_response>\n<tool_response>\nb\n</tool_response><|im_end|>"
     assert text.endswith(f"{joined}\n<|im_start|>assistant\n")
+
+
+@pytest.mark.parametrize("text", ["第一行\n第二行", "é < b", "世\u2028界", "\x01ü\t🦙"])
+def test_arguments_of_any_letters_and_line_ends_are_written_as_llamafactory_writes_them(text: str) -> None:
+    case = Case("", (Turn("user", "?"), Turn("assistant", calls=(Call("look", {"what": text}),)), Turn("user", "!")))
+    written = json.dumps({"what": text}, ensure_ascii=False)
+    assert f'{{"name": "look", "arguments": {written}}}' in sent(chat_of(snapshot().get("qwen")), case)
+
+
+def test_a_byte_that_is_no_letter_reaches_the_runner_through_json() -> None:
+    chat = GoChat("{{ range .Messages }}{{ slice .Content 0 2 }}{{ end }}")
+    assert chat.prompt([{"role": "user", "content": "世"}], (), think=None, version=ollamas.CURRENT) == "\ufffd\ufffd"
+
+
+REASONING = [name for name in NAMES if snapshot().get(name).kind == "reasoning"]
+_MOST_PIECES = 12
+
+
+@given(st.sampled_from(REASONING), st.data())
+def test_thoughts_are_taken_from_an_answer_that_begins_with_one(name: str, data: st.DataObject) -> None:
+    template = dataclasses.replace(snapshot().get(name), preserve_thinking=False)
+    first, last = template.thought_words
+    pieces = [first, last, first.strip(), last.strip(), "\n", " ", "世", "b\n", "<", "think>"]
+    text = data.draw(st.sampled_from([first, f"\n{first}", ""]))
+    text += "".join(data.draw(st.lists(st.sampled_from(pieces), max_size=_MOST_PIECES)))
+    left = text.lstrip("\n")
+    if left.startswith(first):  # LLaMA-Factory's remove_thought
+        left = re.sub(f"{re.escape(first)}(.*?){re.escape(last)}", "", text, flags=re.DOTALL).lstrip("\n")
+    history = Case("", (Turn("user", "Q"), Turn("assistant", text), Turn("user", "R")))
+    marked = dataclasses.replace(history, turns=(history.turns[0], Turn("assistant", "\0"), history.turns[2]))
+    chat = chat_of(template)
+    assert sent(chat, history) == sent(chat, marked).replace("\0", left)
+
+
+@pytest.mark.parametrize("name", ["gemma4", "gemma4n"])
+def test_a_tool_needs_no_parameters(name: str) -> None:
+    tool = {"name": "now", "description": "Tell the time."}
+    text = sent(chat_of(snapshot().get(name)), Case("", (Turn("user", "?"),), None, (tool,)))
+    assert 'declaration:now{description:<|"|>Tell the time.<|"|>}<' in text
 
 
 def test_the_default_system_text_is_there_when_nobody_says_one_and_for_an_empty_one() -> None:

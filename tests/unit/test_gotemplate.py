@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from backend.gotemplate import TemplateError, parse, render
-from backend.gotemplate.value import Printed, Record, UnknowableError, Value
+from backend.gotemplate.value import Printed, Record, UnknowableError, Value, encoded
 from tests.gotemplates import NAMES, broken, data, ours
 
 MESSAGES: list[Value] = [
@@ -18,7 +18,7 @@ MESSAGES: list[Value] = [
 
 
 def made(template: str, values: Value = None) -> str:
-    return render(parse(template, NAMES), values, {})
+    return render(parse(template, NAMES), values, {"json": lambda values: encoded(values[0])})
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,27 @@ def test_a_type_with_a_text_of_its_own_prints_that_and_still_has_its_fields() ->
     )
     with pytest.raises(UnknowableError):
         made("{{ index .Tools 0 }}", {"Tools": tools})
+
+
+BYTES = "{{ range $i := len . }}{{ slice (slice $ $i) 0 1 }}{{ end }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        (BYTES, "é<\n世"),
+        (
+            "{{ $a := slice . 0 1 }}{{ $b := slice . 1 }}{{ eq (print $a $b) . }}{{ len $a }}{{ index $a 0 }}",
+            "true1195",
+        ),
+        ("{{ printf `%s%s|%x` (slice . 0 1) (slice . 1 3) (slice . 0 1) }}", "é<|c3"),
+        ("{{ json (slice . 1 3) }}{{ js (slice . 0 2) }}", '"\\ufffd\\u003c"é'),
+        ("{{ slice . 4 6 }}", "\udce4\udcb8"),
+        ("{{ printf `%c%c` 55296 1114112 }}", "\ufffd\ufffd"),
+    ],
+)
+def test_texts_are_bytes_that_make_letters_where_they_meet(template: str, text: str) -> None:
+    assert made(template, "é<\n世") == text
 
 
 @given(broken, data)

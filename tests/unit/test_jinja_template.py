@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 
 import jinja2
 import jinja2.ext
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from backend.parity.expression import Tokens, adds_bos, eos_of
@@ -69,6 +72,35 @@ def test_thoughts_inside_the_text_are_taken_from_the_history_as_llamafactory_tak
     assert "hm" not in render(snapshot().get("qwen3"), case)
     kept = snapshot().of_run("qwen3", preserve_thinking=True)
     assert "<think>\nhm\n</think>\n\nb" in render(kept, case)
+
+
+REASONING = [name for name in NAMES if snapshot().get(name).kind == "reasoning"]
+_MOST_PIECES = 12
+
+
+@given(st.sampled_from(REASONING), st.data())
+def test_thoughts_are_taken_from_the_history_one_by_one(name: str, data: st.DataObject) -> None:
+    template = dataclasses.replace(snapshot().get(name), preserve_thinking=False)
+    first, last = template.thought_words
+    pieces = [first, last, first.strip(), last.strip(), "\n", " ", "a", "b\n", "<", "think>"]
+    text = "".join(data.draw(st.lists(st.sampled_from(pieces), max_size=_MOST_PIECES)))
+    history = Case("", (Turn("user", "Q"), Turn("assistant", text), Turn("user", "R")))
+    pattern = re.compile(f"{re.escape(first)}(.*?){re.escape(last)}", re.DOTALL)
+    left = re.sub(pattern, "", text).lstrip("\n")  # LLaMA-Factory's remove_thought
+    marked = dataclasses.replace(history, turns=(history.turns[0], Turn("assistant", "\0"), history.turns[2]))
+    assert render(template, history) == render(template, marked).replace("\0", left)
+
+
+@pytest.mark.parametrize("name", ["gemma4", "gemma4n"])
+def test_a_tool_needs_no_parameters(name: str) -> None:
+    template, tool = snapshot().get(name), {"name": "now", "description": "Tell the time."}
+    declared = 'declaration:now{description:<|"|>Tell the time.<|"|>}'
+    case = Case("", (Turn("user", "?"),), None, (tool,))
+    assert declared in render(template, case)
+    behind_ollama = {"type": "function", "function": {**tool, "parameters": {"type": "", "properties": {}}}}
+    assert declared in compiled(template).render({**case.request(), "tools": [behind_ollama]})
+    empty = Case("", case.turns, None, ({**tool, "parameters": {"properties": {}}},))
+    assert declared[:-1] + ",parameters:{}}" in render(template, empty)
 
 
 def test_what_a_schema_has_beside_the_usual_keys_is_kept_behind_them() -> None:

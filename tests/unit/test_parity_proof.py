@@ -1,20 +1,17 @@
-"""Comparing prompts, saying why they differ, and reading conversations."""
+"""Comparing prompts, and saying why they differ."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.ollama.reply import read_shown
-from backend.parity import cases
 from backend.parity.asked import RAW, Sent, Served, read_served
-from backend.parity.cases import Case, Turn, built_in, read_cases
+from backend.parity.cases import Case, Turn, built_in
 from backend.parity.compare import part
 from backend.parity.expected import Expected, Prompt
 from backend.parity.guess import guess
@@ -24,7 +21,7 @@ from backend.parity.tokenizer import Runner
 from backend.parity.toolloss import loss_of
 from backend.parity.training import Trained
 from backend.parity.vocabulary import Vocabulary
-from data.errors import AppError, RequestError
+from data.errors import AppError
 from tests.tiny_gguf import byte_tokens
 
 MARKS = ["<s>", "</s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<think>", "</think>"]
@@ -121,6 +118,46 @@ def test_stops_room_and_the_servers_own_count_belong_to_the_proof() -> None:
     assert judge("m", Trained("x"), replace(expected, stops=("<|end|>",)), stopping, RUNNER, [ONE], [right]).ok
     counted = judge("m", Trained("llama3"), expected, SERVED, RUNNER, [ONE], [replace(right, counted=5)])
     assert [verdict.cause.id for verdict in counted.verdicts if verdict.cause] == ["counted"]
+
+
+def test_tokens_that_the_vocabulary_lacks_speak_for_another_template_which_no_modelfile_mends() -> None:
+    trained, plain = "<s><|begin|>Hi<|turn|>", Case("plain", (Turn("user", "Hi"),))
+    expected = replace(
+        EXPECTED,
+        prompts={"user": Prompt(RUNNER.plain(trained), trained), "plain": Prompt(RUNNER.encode("Hi"), "<s>Hi")},
+        stops=("</s>", "<|turn|>", "<|pause|>"),
+        added=("<|turn|>", "<|pause|>"),
+    )
+    sent = [Sent(RUNNER.encode(text), RUNNER.whole(text)) for text in (USER, "Hi\n")]
+    found = judge("m", Trained("x", cutoff_len=8192), expected, SERVED, RUNNER, [ONE, plain], sent)
+    assert found.missing_stops == ("<|turn|>", "<|pause|>")
+    assert not found.can_be_mended
+    assert [verdict.cause.id for verdict in found.verdicts if verdict.cause] == ["other-template"] * 2
+    assert all("--template" in str(remedy) and "--mend" not in str(remedy) for _why, remedy in found.problems())
+    same = Sent(RUNNER.encode("Hi"), "<s>Hi")
+    unwritten = replace(expected, prompts={"plain": expected.prompts["plain"]})
+    assert judge("m", Trained("x"), unwritten, SERVED, RUNNER, [plain], [same]).ok  # a stop that nobody can write
+    lost = replace(SERVED, template=(text := "<|turn|>"))
+    broken = replace(expected, prompts={"user": Prompt((256, 300), f"<s>{text}")})
+    found = judge("m", Trained("x"), broken, lost, RUNNER, [ONE], [Sent(RUNNER.encode(text), f"<s>{text}")])
+    assert [verdict.cause.id for verdict in found.verdicts if verdict.cause] == ["unknown-tokens"]
+
+
+BLANK = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_a_blank_too_many_is_no_system_prompt_in_another_place() -> None:
+    for case in built_in(tools=False):
+        text, ask = case.system, case.turns[-1].text
+        cause = verdict_of(
+            "<s>" + BLANK.format(text, ask), BLANK.format(text, ask).replace("<|im_end|>", " <|im_end|>"), case
+        )
+        assert cause == "blanks", case.name
+    odd = Case("blanks", (Turn("user", "Hi"),), " s ")
+    fused = "<start>user\n s \n\nHi<end>\n"
+    assert verdict_of("<s>" + fused, " s \n\n<start>user\nHi<end>\n", odd) == "system-place"
+    assert verdict_of("<s>" + fused, fused.replace("Hi<", "Hi <"), odd) == "blanks"
+    assert verdict_of("<s>" + fused, "<start>user\n s \n\niH<end>\n", odd) == "template"
 
 
 def test_a_refusal_differs_unless_the_training_refuses_as_well() -> None:
@@ -233,79 +270,3 @@ def test_built_in_conversations_alternate_and_end_with_a_question() -> None:
         assert len(rows) % 2 == 0  # LLaMA-Factory pairs them
     names = [case.name for case in built_in(thinking=True)]
     assert len(set(names)) == len(names)
-
-
-OPENAI = {
-    "messages": [
-        {"role": "system", "content": "S"},
-        {"role": "user", "content": "Q"},
-        {"role": "assistant", "content": "A"},
-    ]
-}
-SHAREGPT = {
-    "conversations": [
-        {"from": "human", "value": "Q"},
-        {"from": "function_call", "value": '{"name": "look", "arguments": {"at": 1}}'},
-        {"from": "observation", "value": "seen"},
-        {"from": "gpt", "value": "A"},
-    ],
-    "system": "S",
-    "tools": '[{"name": "look"}]',
-}
-ALPACA = {"instruction": "I", "input": "Q", "output": "A", "history": [["Q0", "A0"]], "system": "S"}
-
-
-@pytest.mark.parametrize("lines", [True, False], ids=["jsonl", "json"])
-def test_a_persons_own_rows_are_read_in_llama_factorys_forms(tmp_path: Path, lines: bool) -> None:
-    rows = [OPENAI, SHAREGPT, ALPACA]
-    file = tmp_path / "rows"
-    file.write_text("\n".join(map(json.dumps, rows)) if lines else json.dumps(rows), encoding="utf-8")
-    openai, sharegpt, alpaca = read_cases(file)
-    assert openai.messages() == [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]
-    assert [turn.role for turn in sharegpt.turns] == ["user", "call", "result"]
-    assert sharegpt.training()["tools"] == '[{"name": "look"}]'
-    assert sharegpt.messages()[2] == {
-        "role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look", "arguments": {"at": 1}}}]
-    }  # fmt: skip
-    assert [turn.text for turn in alpaca.turns] == ["Q0", "A0", "I\nQ"]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{", "[1]", '{"messages": []}', '{"x": 1}', '{"messages": [{"role": "z"}]}']
-)
-def test_a_file_that_is_no_data_set_is_refused_with_its_reason(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "rows.json"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(RequestError, match="conversations"):
-        read_cases(file)
-    assert cases.MAX_ROWS == 20
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ('{"messages": ' + "[" * 100_000, "deep"),
-        ('{"messages": [{"role": "user", "content": "Q"}], "tools": ' + "[" * 100 + "]" * 100 + "}", "64 levels"),
-        ('{"messages": [{"role": "user", "content": "Q"}], "tools": "' + "[" * 100_000 + '"}', "row 1: .*deep"),
-        ('{"messages": [{"role": "user", "content": NaN}]}', "no numbers of JSON"),
-        ('{"messages": [{"role": "user", "content": 1e999}]}', "no numbers of JSON"),
-        ('{"messages": [1]}', "row 1"),
-        ('{"instruction": "I", "history": [[]]}', "row 1"),
-        ("[" + " " * (17 << 20) + "]", "larger than 16 MiB"),
-        ('{"x": "' + " " * (17 << 20) + '"}', "larger than 16 MiB"),
-    ],
-    ids=["deep", "deeper than is read", "deep tools", "NaN", "infinity", "no turn", "no pair", "large", "long line"],
-)
-def test_a_hostile_file_is_one_clear_error(tmp_path: Path, text: str, why: str) -> None:
-    file = tmp_path / "rows.json"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(RequestError) as caught:
-        read_cases(file)
-    assert re.search(why, str(caught.value.detail))
-
-
-def test_the_first_rows_of_a_large_file_of_lines_are_enough(tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    row = json.dumps({"messages": [{"role": "user", "content": "\u2028"}]}, ensure_ascii=False) + "\n"
-    file.write_text(row * 20 + " " * (17 << 20), encoding="utf-8")
-    assert [case.turns[0].text for case in read_cases(file)] == ["\u2028"] * 20
