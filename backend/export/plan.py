@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -102,6 +102,8 @@ class ExportPlan:
     gguf_name: str = ""
     """``general.name``"""
     deployment: Deployment | None = None
+    written_for: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Of an edited Modelfile: what the training said (``training_params``) when its draft was written"""
 
     @property
     def steps(self) -> tuple[Step, ...]:
