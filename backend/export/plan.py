@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -102,8 +102,8 @@ class ExportPlan:
     gguf_name: str = ""
     """``general.name``"""
     deployment: Deployment | None = None
-    written_for: Mapping[str, object] = field(default_factory=dict[str, object])
-    """Of an edited Modelfile: what the training said (``training_params``) when its draft was written"""
+    written_for: Mapping[str, object] | None = None
+    """Of an edited Modelfile: ``training_params`` when its draft was written; None where nobody has noted them"""
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -41,7 +41,9 @@ class Draft:
             return
         written_for = self.plan.written_for if deployment.edited else training_params(self.plan)
         deployment = dataclasses.replace(deployment, edited=modelfile)
-        self.plan = dataclasses.replace(self.plan, deployment=deployment, written_for=written_for if modelfile else {})
+        self.plan = dataclasses.replace(
+            self.plan, deployment=deployment, written_for=written_for if modelfile else None
+        )
 
 
 @dataclass(slots=True)
