@@ -17,13 +17,13 @@ from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.storage import Storage
 from backend.deploy.written import check_sources, check_template, check_written
-from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
+from backend.export.plan import OWN_TYPE, ExportPlan, draft, renamed
 from backend.export.proving import UNPROVEN
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
 from backend.lf.find import find
 from backend.lf.peft import ADAPTER_CONFIG
-from backend.ollama.name import ModelName, parse_name
+from backend.ollama.name import ModelName, model_name, parse_name
 from backend.parity.template import templates_for
 from data.errors import AppError, RequestError
 from data.i18n import _
