@@ -159,7 +159,9 @@ def failure_lines(detail: JobDetail) -> list[Parts]:
     lines: list[Parts] = []
     if title:
         lines.append(part(title, "failed"))
-    known = f"{title}\n{why}"
+    # The log may have all three, too, in English: a work of ours ends with them.
+    both = (str, Message.english)
+    known = "\n".join(inert(say(text)) for text in (state.title, state.detail, state.hint) for say in both)
     if why:
         lines += [part(line, "text") for line in why.splitlines()]
     for line in detail.exception:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Final, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
 
 from textual import events
 from textual.app import App
@@ -27,6 +27,9 @@ from tui import keys, theme
 from tui.chatting import OllamaState
 from tui.services import Services, Snapshot
 from tui.wording import home_relative
+
+if TYPE_CHECKING:
+    from screens.export.drafts import Drafts
 
 Answer = TypeVar("Answer")
 
@@ -55,6 +58,7 @@ class PaddockApp(App[None]):
         self._ticks = 0
         self._looking = False
         self._last_job = ""
+        self._export_drafts: Drafts | None = None
         self._mouse_released = False
         self._keymap_chosen = keys.keymap(services.settings.keys)
         # Textual binds ctrl+q in every app; it is flow control, so the key belongs to the terminal.
@@ -258,13 +262,15 @@ class PaddockApp(App[None]):
 
     async def open_export(self, path: str = "") -> None:
         """Export the weights at ``path``; with none, let the person choose."""
-        from screens.export.screen import ExportScreen  # noqa: PLC0415 - not needed for the first frame
+        from screens.export.drafts import Drafts  # noqa: PLC0415 - not needed for the first frame
+        from screens.export.screen import ExportScreen  # noqa: PLC0415 - as above
 
         opened = self._pop_to(ExportScreen)
         if isinstance(opened, ExportScreen):
             opened.use(path)
         else:
-            await self.push_screen(ExportScreen(path))
+            self._export_drafts = self._export_drafts or Drafts()
+            await self.push_screen(ExportScreen(self._export_drafts, path))
 
     async def open_gguf(self, path: str) -> None:
         """Show what the GGUF at ``path`` consists of."""

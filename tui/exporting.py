@@ -40,6 +40,8 @@ class Prospect:
     """What was asked for, with its merge where it can be (``backend.export.settle``)"""
     unprovable: str = ""
     """Why the deployment cannot be proven, an id of ``backend.export.proving.UNPROVEN``; empty where it can"""
+    unserved: AppError | None = None
+    """Why there is no server for the deployment, and no program to run one; None where there is"""
 
     @property
     def pushes_to(self) -> str:
@@ -50,10 +52,13 @@ class Prospect:
     def check(self) -> None:
         """Raise RequestError where nothing is started, from the app or from a terminal.
 
-        That is where a disk is too small, and where a model would lose its name to one that nobody can prove.
+        That is where a model would have no server, or lose its name to one that nobody can prove, and where a disk
+        is too small.
         """
         from backend.export.proving import unproven_replacement  # noqa: PLC0415 - not needed for the first frame
 
+        if self.unserved is not None:
+            raise RequestError(self.unserved.title, self.unserved.detail, self.unserved.hint)
         asked = self.plan.deployment if self.plan is not None else None
         if asked is not None and self.replaces and self.unprovable and not asked.unproven:
             raise unproven_replacement(asked.name, self.unprovable)
@@ -124,7 +129,7 @@ def look_ahead(
 ) -> Prospect:
     """Say what ``wanted`` would do; ``replaces``: its name is ``taken``. Raises RequestError.
 
-    Looks at files only; takes some tens of milliseconds.
+    Looks at files, and asks an ollama program for its version; takes some tens of milliseconds.
     """
     from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415
     from backend.convert.road import others  # noqa: PLC0415
@@ -152,7 +157,20 @@ def look_ahead(
     unseen = stored.host if stored and stored.folder is None else ""
     against = warnings(wanted, lf, has_gpu=wanted.gptq is None or sees_gpu())
     lacks = unprovable(has_training=bool(wanted.template), has_lf=lf is not None) if wanted.deployment else ""
-    return Prospect(tuple(specs), disks, replaces, (*note(wanted), *road.notes(), *against), unseen, wanted, lacks)
+    unserved = _unserved(paths, settings, environ) if stored is not None and not stored.host else None
+    notes = (*note(wanted), *road.notes(), *against)
+    return Prospect(tuple(specs), disks, replaces, notes, unseen, wanted, lacks, unserved)
+
+
+def _unserved(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> AppError | None:
+    """Return why the private server could not be started."""
+    from backend.ollama.discover import usable_program  # noqa: PLC0415
+
+    try:
+        usable_program(paths, settings, environ)
+    except AppError as error:
+        return error
+    return None
 
 
 class TemplateOffer(NamedTuple):

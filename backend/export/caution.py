@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from backend.export.plan import ExportPlan
+from backend.export.plan import ExportPlan, training_params
 from backend.export.proving import UNPROVEN
 from backend.export.source import base_of
 from backend.lf.find import LlamaFactory
@@ -96,8 +96,25 @@ def _deployment(plan: ExportPlan) -> Iterator[Message]:
         yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
     if plan.deployment.edited:
         yield _("The Modelfile is edited: it goes to Ollama as you wrote it.")
+        changed = _since_drafted(plan)
+        if changed:
+            yield _(
+                "The Modelfile was edited before these were changed: {names}. It still says what was there; the "
+                "editor can go back to the draft of now.",
+                names=", ".join(changed),
+            )
     if plan.deployment.unproven:
         yield _(
             "Unproven: {name} gets its name even where Ollama sends something else than was trained on.",
             name=plan.deployment.name,
         )
+
+
+def _since_drafted(plan: ExportPlan) -> list[str]:
+    """Return what the edited Modelfile was drafted for and is otherwise now, the template by its names."""
+    now, then = training_params(plan), plan.written_for
+    if then is None:
+        return []
+    shown = {"template": f"template ({then.get('template') or '–'} → {now.get('template') or '–'})"}
+    names = [*then, *(name for name in now if name not in then)]
+    return [shown.get(name, name) for name in names if then.get(name) != now.get(name)]

@@ -13,6 +13,7 @@ does, so two greedy answers may part although both are right.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -22,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from backend.export.unasked import reason
 from backend.lf import command
 from backend.lf.hub import local_model
+from backend.train import failure
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
 from data.jobs.folder import JobFolder
@@ -87,12 +90,12 @@ class Request:
         )
 
 
-def main(reporter: Reporter, params: Mapping[str, object]) -> None:
-    """Compare, ask, and report; raises AppError where the merge has not taken."""
+def main(reporter: Reporter, params: Mapping[str, object], log: Path) -> None:
+    """Compare, ask, and report; raises AppError where the merge has not taken. ``log`` is where stderr goes."""
     request = Request.read(params)
     _compare(reporter, request)
     if request.answers:
-        _ask(reporter, request)
+        _ask(reporter, request, log)
 
 
 def _compare(reporter: Reporter, request: Request) -> None:
@@ -165,7 +168,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f", … (+{rest})" if rest > 0 else "")
 
 
-def _ask(reporter: Reporter, request: Request) -> None:
+def _ask(reporter: Reporter, request: Request, log: Path) -> None:
     shared: dict[str, object] = {"template": request.template, "infer_dtype": request.dtype, "trust_remote_code": False}
     if request.thinking is not None:
         shared["enable_thinking"] = request.thinking
@@ -183,7 +186,7 @@ def _ask(reporter: Reporter, request: Request) -> None:
     }
     labels: tuple[Message, ...] = (_("Asking the base with its adapter"), _("Asking the merged model"))
     answers: list[str] = []
-    for said in _answers(request, asked):
+    for said in _answers(request, asked, log):
         match said:
             case {"loading": int()}:
                 reporter.stage("ask", labels[min(len(answers), len(labels) - 1)])
@@ -191,12 +194,6 @@ def _ask(reporter: Reporter, request: Request) -> None:
                 answers.append(text.strip())
             case _:
                 pass
-    if len(answers) != len(models):
-        raise AppError(
-            _("The merged model could not be asked"),
-            _("LLaMA-Factory's inference ended before it had answered."),
-            _("The log has its last words; resume with more free memory, or leave the answers out."),
-        )
     reporter.result(
         prompt=request.prompt,
         adapter_answer=answers[0],
@@ -205,8 +202,13 @@ def _ask(reporter: Reporter, request: Request) -> None:
     )
 
 
-def _answers(request: Request, asked: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """Yield what the bridge says; what else it prints goes to our stderr, the job's log."""
+def _answers(request: Request, asked: Mapping[str, object], log: Path) -> Iterator[Mapping[str, object]]:
+    """Yield what the bridge says; what else it prints goes to our stderr, the job's ``log``.
+
+    Raises AppError where it ends before it has answered for each model.
+    """
+    start = log.stat().st_size if log.exists() else 0
+    missing = len(cast("list[object]", asked["models"]))
     environ = {**os.environ, **command.environment(request.python, output_dir=None)}
     if request.device == "cpu":
         environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -225,14 +227,19 @@ def _answers(request: Request, asked: Mapping[str, object]) -> Iterator[Mapping[
     with bridge:
         assert bridge.stdin is not None  # noqa: S101 - asked for above
         assert bridge.stdout is not None  # noqa: S101
-        bridge.stdin.write(json.dumps(asked).encode())
-        bridge.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already; why is in the log
+            bridge.stdin.write(json.dumps(asked).encode())
+            bridge.stdin.close()
         for line in bridge.stdout:
             value: object = parse_json(line)
             if isinstance(value, dict):
+                missing -= "answer" in value
                 yield cast("dict[str, object]", value)
+    if missing:
+        raise reason(failure.new_tail(log, start), bridge.returncode, request.template)
 
 
 if __name__ == "__main__":
-    spec = JobFolder(Path(sys.argv[1])).read_spec()
-    sys.exit(run_work(lambda reporter: main(reporter, spec.params)))
+    folder = JobFolder(Path(sys.argv[1]))
+    spec = folder.read_spec()
+    sys.exit(run_work(lambda reporter: main(reporter, spec.params, folder.log)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from backend.export.source import Source, training_of
 from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
 from backend.lf.schema import Schema
+from backend.ollama.name import model_name
 from backend.train.pushing import push_checks
 from backend.train.spec import export_spec, refuse
 from data.errors import RequestError
@@ -36,8 +36,6 @@ GPTQ_BITS: Final = (8, 4, 3, 2)
 _FOLDER: Final = "models"
 _ASIDE: Final = ("push", "gptq")
 """A model for others: nothing that follows needs it, or should fail with it"""
-_NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_.-]+")
-_DASHES: Final = re.compile(r"-{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +100,8 @@ class ExportPlan:
     gguf_name: str = ""
     """``general.name``"""
     deployment: Deployment | None = None
+    written_for: Mapping[str, object] | None = None
+    """Of an edited Modelfile: ``training_params`` when its draft was written; None where nobody has noted them"""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -148,11 +148,6 @@ def draft(source: Source, workspace: Path, *, name: str = "") -> ExportPlan:
     )
     file = usual_file(plan)
     return dataclasses.replace(plan, gguf=file, deployment=Deployment(gguf=str(file), name=model_name(title)))
-
-
-def model_name(title: str) -> str:
-    """Return ``title`` as a name that Ollama takes."""
-    return _DASHES.sub("-", _NOT_IN_A_NAME.sub("-", title.lower())).strip("-.") or "model"
 
 
 def with_folder(plan: ExportPlan, folder: Path) -> ExportPlan:

@@ -269,6 +269,17 @@ def export_rules(args: Args) -> list[Check]:
                 _("Remove quantization_bit; the adapter fits the model without quantisation."),
             )
         )
+    size = args.get("export_size")
+    if isinstance(size, int) and not isinstance(size, bool) and size < 1:
+        # transformers 5.6: `max_shard_size` "0GB", and one below, is no error; each tensor is above it.
+        found.append(
+            Check(
+                "export_size.none",
+                "warning",
+                _("export_size {size} writes every tensor into a file of its own", size=size),
+                _("Give the gigabytes of a file, as 5; leave it out for LLaMA-Factory's own 5."),
+            )
+        )
     if args.get("export_legacy_format"):
         found.append(
             Check(

@@ -81,10 +81,18 @@ def find_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = o
 
 
 async def usable_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary:
-    """Return the first program in the order of ``find_binary`` that runs and is new enough; raises AppError."""
+    """Do as ``usable_program``, in a thread."""
+    return await asyncio.to_thread(usable_program, paths, settings, environ)
+
+
+def usable_program(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary:
+    """Return the first program in the order of ``find_binary`` that runs and is new enough; raises AppError.
+
+    Asks each for its version, which takes some tens of milliseconds.
+    """
     refused: list[tuple[FoundBinary, str | None]] = []
     for candidate in _candidates(paths, settings, environ):
-        version = await binary_version(candidate.path)
+        version = version_of(candidate.path)
         if version is not None and is_new_enough(version):
             return candidate
         refused.append((candidate, version))
@@ -136,13 +144,8 @@ def engine_folder(binary: Path) -> Path:
     return binary.resolve().parent.parent / "lib" / "ollama"
 
 
-async def binary_version(binary: Path) -> str | None:
-    """Ask an ollama program for its version; None when it does not say one. No server is asked."""
-    return await asyncio.to_thread(version_of, binary)
-
-
 def version_of(binary: Path) -> str | None:
-    """Ask an ollama program for its version, as ``binary_version`` does, and wait for the answer."""
+    """Ask an ollama program for its version; None when it does not say one. No server is asked."""
     environ = {"HOME": tempfile.gettempdir(), VARIABLE: NOWHERE, "PATH": os.defpath}
     try:
         done = subprocess.run(

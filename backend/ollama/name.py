@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +18,10 @@ DEFAULT_TAG: Final = "latest"
 _PART: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
+_NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_.-]+")
+_DASHES: Final = re.compile(r"-{2,}")
+_TAG: Final = 5
+"""Hexadecimal digits: one in a million for two titles of the same letters"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,20 @@ def parse_name(text: str) -> ModelName:
         if form.fullmatch(part) is None:
             raise _wrong(text, _("{part} cannot be the {what}.", part=repr(part), what=what))
     return ModelName(model, tag, namespace, host)
+
+
+def model_name(title: str) -> str:
+    """Return ``title`` as a name that Ollama takes, which is of ASCII alone.
+
+    Letters lose their marks. Where whole letters or digits are lost, as of Chinese, a short tag of ``title`` stands
+    for them, the same each time: no two titles get one name by that.
+    """
+    plain = "".join(one for one in unicodedata.normalize("NFKD", title) if not unicodedata.combining(one))
+    name = _DASHES.sub("-", _NOT_IN_A_NAME.sub("-", plain.lower())).strip("-.")
+    if any(one.isalnum() and not one.isascii() for one in plain) or not name:
+        known = unicodedata.normalize("NFC", title).encode("utf-8", "surrogateescape")
+        name = f"{name or 'model'}-{hashlib.sha256(known).hexdigest()[:_TAG]}"
+    return name
 
 
 def _wrong(text: str, why: object) -> RequestError:

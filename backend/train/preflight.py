@@ -18,7 +18,7 @@ from backend.lf.schema import Schema, template_remedy
 from backend.lf.versions import breaks_lora, torch_mismatches
 from backend.train import checkpoint, gptq
 from backend.train.export_follower import weight_bytes
-from backend.train.pushing import push_checks
+from backend.train.pushing import is_repository, push_checks
 from backend.train.stopping import JIT_CHECKPOINT, can_resume
 from data.i18n import _
 from data.jobs.spec import GpuRequest
@@ -254,14 +254,16 @@ def _model(args: Mapping[str, object], *, pending: bool) -> Iterable[Check]:
             _("{path} is no model: it has no config.json", path=str(model)),
             _("Correct model_name_or_path."),
         )
-    for adapter in names_in(args.get("adapter_name_or_path")):
-        if not pending and _is_local(adapter) and not (Path(adapter) / ADAPTER_CONFIG).is_file():
-            yield Check(
-                "adapter.folder",
-                "error",
-                _("{path} is no adapter: it has no adapter_config.json", path=adapter),
-                _("Correct adapter_name_or_path: an output_dir of a LoRA training, or a checkpoint in it."),
-            )
+    for adapter in () if pending else names_in(args.get("adapter_name_or_path")):
+        remedy = _("Correct adapter_name_or_path: an output_dir of a LoRA training, or a checkpoint in it.")
+        if not _is_local(adapter):
+            # spec._resolved makes every folder that is there absolute; an adapter on a hub always has an owner.
+            if not ("/" in adapter and is_repository(adapter)):
+                words = _("{name} is no adapter: no folder here, and no owner/name on a hub", name=adapter)
+                yield Check("adapter.name", "error", words, remedy)
+        elif not (Path(adapter) / ADAPTER_CONFIG).is_file():
+            words = _("{path} is no adapter: it has no adapter_config.json", path=adapter)
+            yield Check("adapter.folder", "error", words, remedy)
 
 
 def _template(args: Mapping[str, object], schema: Schema) -> Iterable[Check]:

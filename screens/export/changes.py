@@ -39,6 +39,65 @@ def apply(plan: ExportPlan, key: str, value: str, *, home: str) -> ExportPlan:
     return renamed(change(plan, value, home), plan)
 
 
+def switched_off(plan: ExportPlan, former: ExportPlan) -> list[str]:
+    """Return the parts that ``plan`` leaves out and ``former`` had."""
+    return [part for part in _PARTS if getattr(former, part) is not None and getattr(plan, part) is None]
+
+
+def brought_back(plan: ExportPlan, former: ExportPlan, aside: Mapping[str, ExportPlan]) -> ExportPlan:
+    """Return ``plan``, which was ``former``, with what was switched on in it as it was before it was switched off.
+
+    ``aside`` has the plan as it was then, by the part. What has its usual place and name goes along with the others.
+    """
+    parts = [part for part in switched_off(former, plan) if part in aside]
+    for part in parts:
+        plan = _BACK[part](plan, aside[part])
+    if "gguf" in parts and plan.deployment is None and aside.get("deployment") is aside["gguf"]:
+        plan = _deployment_back(plan, aside["deployment"])  # they were switched off together
+    return plan
+
+
+def _merge_back(plan: ExportPlan, then: ExportPlan) -> ExportPlan:
+    if plan.merge is None or then.merge is None:
+        return plan
+    moved = with_folder(plan, then.merge.export_dir) if then.merge.is_named else plan
+    assert moved.merge is not None  # noqa: S101 - as in the plan
+    merge = dataclasses.replace(then.merge, export_dir=moved.merge.export_dir, is_there=False)
+    return renamed(dataclasses.replace(moved, merge=merge), moved)
+
+
+def _gptq_back(plan: ExportPlan, then: ExportPlan) -> ExportPlan:
+    if plan.gptq is None or then.gptq is None:
+        return plan
+    folder = then.gptq.export_dir if then.gptq.is_named else plan.gptq.export_dir
+    return dataclasses.replace(plan, gptq=dataclasses.replace(then.gptq, bits=plan.gptq.bits, export_dir=folder))
+
+
+def _gguf_back(plan: ExportPlan, then: ExportPlan) -> ExportPlan:
+    if then.gguf is None:
+        return plan
+    usual = usual_file(plan)
+    folder = usual.parent if then.gguf.parent == then.model_folder else then.gguf.parent
+    name = usual.name if then.gguf.name == usual_file(then).name else then.gguf.name
+    return with_file(plan, folder / name)
+
+
+def _deployment_back(plan: ExportPlan, then: ExportPlan) -> ExportPlan:
+    if then.deployment is None:
+        return plan
+    return dataclasses.replace(plan, deployment=then.deployment.of(str(plan.gguf)))
+
+
+def of_now(plan: ExportPlan, usual: ExportPlan) -> ExportPlan:
+    """Return ``plan`` for its weights as they are now, of which ``usual`` is drafted: what nobody has changed follows.
+
+    A training that was run again may have had another template.
+    """
+    then = draft(plan.source, plan.workspace)
+    facts = {name: getattr(usual, name) for name in _FACTS if getattr(plan, name) == getattr(then, name)}
+    return renamed(dataclasses.replace(plan, source=usual.source, **facts), plan)
+
+
 def problems(plan: ExportPlan, templates: Collection[str] = ()) -> dict[str, Message]:
     """Return what is wrong with the values, by field: what can be told without looking anywhere.
 
@@ -153,6 +212,15 @@ def _set_thinking(plan: ExportPlan, value: str, _home: str) -> ExportPlan:
     return dataclasses.replace(plan, thinking=None if not value else value == ON)
 
 
+_FACTS: Final = ("base", "template", "thinking", "system", "cutoff_len")
+_PARTS: Final = ("merge", "gptq", "gguf", "deployment")
+"""What can be switched off; a model is written before what is made of it"""
+_BACK: Final[Mapping[str, Callable[[ExportPlan, ExportPlan], ExportPlan]]] = {
+    "merge": _merge_back,
+    "gptq": _gptq_back,
+    "gguf": _gguf_back,
+    "deployment": _deployment_back,
+}
 _Change = Callable[[ExportPlan, str, str], ExportPlan]
 _CHANGES: Final[Mapping[str, _Change]] = {
     "template": lambda plan, value, _home: dataclasses.replace(plan, template=value),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -15,9 +16,10 @@ from data.errors import AppError, RequestError
 from data.i18n import _
 from data.text import inert
 from screens.entry import EntryDialog
+from screens.export.drafts import Draft, Drafts
 from screens.export.existing import model_to_prove
 from screens.export.rows import COLUMNS, disk_lines, elsewhere_rows, empty_lines, weight_rows
-from screens.export.starting import is_wanted
+from screens.export.starting import start
 from screens.export.templates import NONE, choose_template, offers
 from screens.place import Place
 from tui.keys import bindings
@@ -31,7 +33,7 @@ from tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from backend.export.plan import ExportPlan
-    from backend.export.source import Run, Source
+    from backend.export.source import Run
     from tui.exporting import Prospect
 
 _MODELFILE: Final = "modelfile"
@@ -44,16 +46,12 @@ class ExportScreen(Place):
     CSS_PATH = "export.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("export")
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, drafts: Drafts, path: str = "") -> None:
         super().__init__()
         self._wanted = path
         self._runs: list[Run] = []
-        self._plan: ExportPlan | None = None
-        self._unlocked: set[str] = set()
-        self._drafts: dict[Path, tuple[ExportPlan, set[str]]] = {}
-        """What was made of the plan of other weights, and what was unlocked in it, by where they lie"""
-        self._elsewhere: dict[Path, Source] = {}
-        """What was opened by its path, by where it lies: none of the runs has it"""
+        self._drafts = drafts
+        self._draft: Draft | None = None
         self._prospect: Prospect | None = None
         self._templates: frozenset[str] = frozenset()
         """All that LLaMA-Factory has; none while, or where, they are not known for certain"""
@@ -115,6 +113,10 @@ class ExportScreen(Place):
         return inert(self._plan.source.path.name) if self._plan else ""
 
     @property
+    def _plan(self) -> ExportPlan | None:
+        return self._draft.plan if self._draft is not None else None
+
+    @property
     def _home(self) -> str:
         return self.services.environ.get("HOME", "")
 
@@ -128,29 +130,26 @@ class ExportScreen(Place):
         first = not self._has_read
         self._runs, self._has_read = found, True
         self._show_weights()
-        if first and (self._wanted or found):
-            self._open(self._preferred())
+        preferred = self._drafts.preferred(found, self._wanted)
+        if first and preferred is not None:
+            self._open(preferred, again=not self._wanted and preferred == self._drafts.chosen)
 
     def use(self, path: str) -> None:
         """Export what lies at ``path``; with none, go on as it was."""
         if path:
-            self._wanted, self._has_read = path, False
-            self._read()
+            self._wanted = path
+            self._read_anew()
 
-    def _preferred(self) -> Path:
-        """Return the best weights of the run that was asked for (its end, else its newest), else of the newest run."""
-        wanted = Path(self._wanted) if self._wanted else None
-        run = next((run for run in self._runs if run.path == wanted), None)
-        if wanted is not None and run is None:
-            return wanted
-        return (run or self._runs[0]).checkpoints[0].path
+    def _read_anew(self) -> None:
+        self._has_read = False
+        self._read()
 
     def _show_weights(self) -> None:
         table = self.query_one("#table", Table)
         chosen = self._plan.adapters or (self._plan.source.path,) if self._plan else ()
         rows = weight_rows(self._runs, chosen, self.services.workspace, self.services.clock())
         listed = {row.key for row in rows}
-        others = [source for path, source in self._elsewhere.items() if str(path) not in listed]
+        others = [source for path, source in self._drafts.elsewhere.items() if str(path) not in listed]
         rows = [*elsewhere_rows(others, chosen, self._home), *rows]
         table.show(rows)
         self.set_class(not rows, "-nothing")
@@ -168,26 +167,47 @@ class ExportScreen(Place):
             self.query_one("#table", Table).focus()
 
     @work(exclusive=True, group="choice")  # not of "runs": a later look at the runs must not end it
-    async def _open(self, path: Path, *, to_form: bool = False) -> None:
-        """Export what lies at ``path``; ``to_form`` goes on to the fields."""
-        plan = await self.attempt(lambda: self.services.export_draft(path))
-        if plan is not None and self.is_there:
-            if self._plan is not None:
-                self._drafts[self._plan.source.path] = (self._plan, self._unlocked)
-            self._elsewhere[plan.source.path] = plan.source
-            kept, self._unlocked = self._drafts.get(plan.source.path, (plan, set()))
-            self._take(dataclasses.replace(kept, source=plan.source))
-            self.query_one("#table", Table).select(str(plan.source.path))
-        if to_form and self.is_there:
+    async def _open(self, path: Path, *, to_form: bool = False, again: bool = False) -> None:
+        """Export what lies at ``path``; ``to_form`` goes on to the fields, ``again`` to where the cursor was left."""
+        usual = await self.attempt_async(self._usual(path))
+        if not self.is_there:
+            return
+        if usual is not None:
+            self._draft = self._drafts.choose(usual)
+            self._take(self._draft.plan)
+            self._put_cursor(str(usual.source.path), again=again)
+        elif again and self._drafts.chosen is None:
+            self._read_anew()
+        else:
+            self._show_weights()
+        if to_form:
             self.query_one("#form", Form).focus_fields()
+
+    async def _usual(self, path: Path) -> ExportPlan:
+        try:
+            return await asyncio.to_thread(self.services.export_draft, path)
+        except RequestError:  # it is no export any more
+            self._drafts.drop(path)
+            raise
+
+    def _put_cursor(self, row: str, *, again: bool) -> None:
+        if again:
+            self.query_one("#form", Form).select(self._drafts.at_field)
+        else:
+            self._drafts.at_weights = row
+        self.query_one("#table", Table).select(self._drafts.at_weights)
 
     @on(Table.Chosen, "#table")
     def _row_clicked(self) -> None:
         self.action_choose_weights()
 
     @on(Table.Moved)
-    def _moved(self) -> None:
+    def _moved(self, event: Table.Moved) -> None:
         """Name the keys of the field or the weights that the cursor is on now."""
+        if event.table.id == "table":
+            self._drafts.at_weights = event.key
+        else:
+            self._drafts.at_field = event.key
         self.refresh_keys()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -248,7 +268,9 @@ class ExportScreen(Place):
     # -- the plan -------------------------------------------------------------------------------------------------
 
     def _take(self, plan: ExportPlan) -> None:
-        self._plan = plan
+        if self._draft is None:
+            return
+        self._draft.plan = plan
         self._prospect = None
         self._show_weights()
         self._show_plan()
@@ -256,22 +278,22 @@ class ExportScreen(Place):
         self._look_ahead()
 
     def _show_plan(self) -> None:
-        if self._plan is None:
+        if self._draft is None:
             return
         from screens.export.changes import problems  # noqa: PLC0415 - what it needs of backend comes with it
         from screens.export.fields import fields  # noqa: PLC0415 - as above
 
-        shown = fields(
-            self._plan, unlocked=self._unlocked, problems=problems(self._plan, self._templates), home=self._home
-        )
+        plan, unlocked = self._draft.plan, self._draft.unlocked
+        shown = fields(plan, unlocked=unlocked, problems=problems(plan, self._templates), home=self._home)
         self.query_one("#form", Form).show(shown)
         self.refresh_keys()
 
     @work(exclusive=True, group="ahead")
     async def _look_ahead(self) -> None:
-        plan = self._plan
-        if plan is None:
+        draft = self._draft
+        if draft is None:
             return
+        plan = draft.plan
         lines: list[Parts]
         await self._know_templates()
         try:
@@ -283,7 +305,7 @@ class ExportScreen(Place):
             self.query_one("#disks", Prose).show(lines)
             settled = self._prospect.plan if self._prospect else None
             if settled is not None and settled != plan:
-                self._plan = settled
+                draft.plan = settled
                 self._show_plan()
 
     async def _know_templates(self) -> None:
@@ -307,12 +329,10 @@ class ExportScreen(Place):
             self._set(event.key, "" if answer == NONE else answer)
 
     def _set(self, key: str, value: str) -> None:
-        from screens.export.changes import apply  # noqa: PLC0415 - as above
-
-        if self._plan is None:
+        if self._draft is None:
             return
         try:
-            plan = apply(self._plan, key, value, home=self._home)
+            plan = self._draft.changed(key, value, self._home)
         except RequestError as error:
             self.say(f"{error.title}. {error.detail}")
             return
@@ -328,8 +348,8 @@ class ExportScreen(Place):
     def action_unlock(self) -> None:
         """Let what the training decided be changed."""
         key = self._locked_field()
-        if key is not None:
-            self._unlocked.add(key)
+        if key is not None and self._draft is not None:
+            self._draft.unlocked.add(key)
             self._show_plan()
 
     async def action_modelfile(self) -> None:
@@ -341,9 +361,8 @@ class ExportScreen(Place):
 
     def _edited(self, text: str) -> None:
         """Keep what was made of the Modelfile; "" is the draft."""
-        plan = self._plan
-        if plan is not None and plan.deployment is not None and text != plan.deployment.edited:
-            self._plan = dataclasses.replace(plan, deployment=dataclasses.replace(plan.deployment, edited=text))
+        if self._draft is not None:
+            self._draft.edit(text)
             self._show_plan()
 
     def _gguf(self) -> Path | None:
@@ -373,20 +392,5 @@ class ExportScreen(Place):
     @work(exclusive=True, group="start")
     async def action_start(self) -> None:
         """Say what will be done, then lay the chain down and show it."""
-        plan = self._plan
-        if plan is None:
-            return
-        prospect = await self.attempt_async(self.services.export_prospect(plan))
-        if prospect is None:
-            return
-        try:
-            prospect.check()
-        except RequestError as error:
-            self.paddock.fail(error)
-            return
-        if not await is_wanted(self, prospect, self._home):
-            return
-        ids = await self.attempt(lambda: self.services.launch(prospect.specs))
-        if ids:
-            await self.paddock.look()
-            self.paddock.open_run(ids[0])
+        if self._plan is not None:
+            await start(self, self._plan, self._home)

@@ -17,7 +17,7 @@ from backend.chat.engine import Answer, answer_whole
 from backend.chat.ollama import OllamaEngine
 from backend.deploy.server import private_server, serve_spec
 from backend.ollama.client import Client
-from backend.ollama.discover import FoundBinary, binary_version
+from backend.ollama.discover import FoundBinary, version_of
 from backend.ollama.failure import ServerDiedError, UnreachableError
 from backend.ollama.private import models_folder
 from backend.ollama.version import is_new_enough
@@ -30,8 +30,8 @@ from tests.support import wait_until
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-async def test_the_program_says_its_version(binary: FoundBinary) -> None:
-    version = await binary_version(binary.path)
+def test_the_program_says_its_version(binary: FoundBinary) -> None:
+    version = version_of(binary.path)
     assert version is not None
     assert is_new_enough(version)
 

@@ -349,3 +349,52 @@ async def test_on_a_low_terminal_what_speaks_against_a_start_is_seen_before_the_
         lines = screen_text(app).splitlines()
         against = next(at for at, line in enumerate(lines) if "! The template is not known" in line)
         assert against < next(at for at, line in enumerate(lines) if "~/work/models" in line and at > 2)
+
+
+async def test_the_draft_and_its_place_outlive_the_screen(build: Build, workspace: Path) -> None:
+    (workspace.parent / "one.gguf").write_bytes(b"GGUF")
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "base/lora/run", "▪ qwen"))
+        await pilot.press("o")
+        await until(pilot, shows(pilot, "Export from elsewhere"))
+        await pilot.press(*"../one.gguf", "enter")
+        await until(pilot, shows(pilot, "● one.gguf"))
+        table = app.screen.query_one("#table", Table)
+        table.focus()
+        await pilot.press("G", "enter")
+        await until(pilot, shows(pilot, "● checkpoint-5", "▪ qwen"))
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "fields")
+        await pilot.press("u", "G", "k", "k", "right")
+        await until(pilot, shows(pilot, "q8_0"))
+        left = plan_of(app)
+        field = app.screen.query_one("#form", Form).field
+        table.focus()
+        await pilot.press("k", "1")
+        await until(pilot, lambda: not isinstance(app.screen, ExportScreen))
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "○ one.gguf", "● checkpoint-5", "q8_0"))
+        assert plan_of(app) == left
+        form = app.screen.query_one("#form", Form)
+        assert form.field == field
+        assert app.screen.query_one("#table", Table).cursor_key == str(left.source.path.parent)
+        form.select("template")
+        assert form.field is not None
+        assert form.field.locked is None
+
+
+async def test_a_draft_whose_weights_are_gone_is_dropped(build: Build, workspace: Path) -> None:
+    file = workspace.parent / "one.gguf"
+    file.write_bytes(b"GGUF")
+    app = PaddockApp(services(build, workspace))
+    async with app.run_test(size=WIDE) as pilot:
+        await app.open_export(str(file))
+        await until(pilot, shows(pilot, "● one.gguf"))
+        await pilot.press("1")
+        file.unlink()
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "There is nothing at"))
+        await pilot.press("escape")
+        await until(pilot, shows(pilot, "● final weights", "▪ qwen"))
+        assert "one.gguf" not in screen_text(app)

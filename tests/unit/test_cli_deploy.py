@@ -41,6 +41,11 @@ def place(yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (run_folder / "adapter_model.safetensors").write_bytes(bytes(64))
     record = {"version": 1, "job": "j", "template": "llama3", "enable_thinking": True, "cutoff_len": 512}
     (run_folder / "paddock.json").write_text(json.dumps(record))
+    ollama = tmp_path / "bin" / "ollama"
+    ollama.parent.mkdir()
+    ollama.write_text("#!/bin/sh\necho 'Warning: client version is 0.32.7'\n")
+    ollama.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ollama.parent}:{os.environ['PATH']}")
     monkeypatch.chdir(workspace)
     return workspace
 
@@ -200,7 +205,7 @@ def test_a_name_that_is_taken_needs_a_word(place: Path, host: str, say: Say, yar
     assert refused["error"]["title"] == "There is a model taken:latest already"
     assert "--yes" in refused["error"]["hint"]
     assert not yard.library.list()
-    assert say("x.gguf", "TAKEN", "--dry-run")["replaces"]
+    assert say("x.gguf", "TAKEN", "--dry-run", "--unproven")["replaces"]
     assert not say("x.gguf", "free", "--dry-run")["replaces"]
     done = say("x.gguf", "taken", "--yes", "--unproven")
     assert [job["status"] for job in done["jobs"]] == ["succeeded"]
@@ -240,6 +245,33 @@ def test_what_cannot_be_proven_takes_no_others_name_unless_that_was_asked_for(
     assert run(["deploy", "x.gguf", "taken", "--yes", "--unproven", "-p", "top_k=3"]) == 0
     assert "Not proven: It is not known with which template the model was trained." in capsys.readouterr().out
     yard.ids += [one.id for one in yard.library.list()]
+
+
+def test_a_dry_run_is_refused_for_what_would_keep_the_start_from_starting(
+    place: Path, say: Say, yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = say("x.gguf", "robin", "--template", "chatml", "--dry-run")
+    assert (ready["ok"], ready["refused"]) == (True, None)
+    assert "There is no LLaMA-Factory here" in ready["warnings"][0], "so there is no proof, either"
+    (place.parent / "bin" / "ollama").write_text("#!/bin/sh\necho 'Warning: client version is 0.3.1'\n")
+    old = say("x.gguf", "robin", "--template", "chatml", "--dry-run", status=2)
+    assert "0.3.1" in old["refused"]["detail"]
+    (place.parent / "bin" / "ollama").unlink()
+    words = ["x.gguf", "robin", "--template", "chatml"]
+    none = say(*words, "--dry-run", status=2)
+    assert (none["ok"], none["refused"]["title"]) == (False, "There is no Ollama on this machine")
+    assert [step["kind"] for step in none["steps"]] == ["deploy"]
+    assert say(*words, status=2)["error"] == none["refused"]
+    assert run(["deploy", *words, "--dry-run"]) == 2
+    said = capsys.readouterr().out
+    assert "✗ There is no Ollama on this machine" in said
+    assert "paddock setup ollama" in said
+    assert not yard.library.list()
+
+
+def test_a_dry_run_says_that_a_name_would_be_lost(place: Path, host: str, say: Say) -> None:
+    refused = say("x.gguf", "taken", "--dry-run", status=2)["refused"]
+    assert refused["title"] == "taken:latest is there already, and the new one cannot be proven"
 
 
 def test_a_name_on_the_private_server_is_seen_while_it_does_not_run(place: Path, say: Say, yard: Yard) -> None:

@@ -112,6 +112,21 @@ def test_an_adapter_that_cannot_be_compared_is_said_and_merged_all_the_same(
     assert kinds(say()) == ["export"]
 
 
+def test_an_adapter_that_is_neither_here_nor_named_as_on_a_hub_is_refused(say: Say, yard: Yard) -> None:
+    for wrong in ("nope", "a/b/c", "adapter,nope", "no such/thing"):
+        planned = say(f"adapter_name_or_path={wrong}", "--dry-run", status=2)
+        assert "adapter.name" in [check["id"] for check in planned["checks"]], wrong
+    assert "nope is no adapter" in say("adapter_name_or_path=nope", status=2)["error"]["title"]
+    assert say("adapter_name_or_path=me/lora", "--dry-run")["ok"]
+    parent = yard.run(program("counter.py", 1, 0))
+    assert say("adapter_name_or_path=nope", "--after", parent, "--dry-run")["ok"]
+
+
+def test_files_of_no_size_are_said_before(say: Say) -> None:
+    found = {check["id"]: check["level"] for check in say("export_size=0", "--dry-run")["checks"]}
+    assert found["export_size.none"] == "warning"
+
+
 def test_what_would_run_is_said_before(place: Path, say: Say, capsys: pytest.CaptureFixture[str]) -> None:
     (then,) = say("--dry-run")["then"]
     assert then["kind"] == "check"

@@ -20,7 +20,7 @@ from backend.deploy.server import KIND, Server, ensure_server, private_server, r
 from backend.jobs.launch import launch, request_stop
 from backend.ollama.address import parse_address
 from backend.ollama.client import Client, Creation
-from backend.ollama.discover import binary_version, find_binary, find_server
+from backend.ollama.discover import find_binary, find_server, version_of
 from backend.ollama.failure import UnreachableError
 from backend.ollama.probe import version_at
 from backend.ollama.serve import free_port
@@ -240,10 +240,10 @@ def test_the_newest_whole_managed_program_is_found(yard: Yard, binary: Path) -> 
     assert on_path.path == binary
 
 
-async def test_a_program_says_its_version(binary: Path) -> None:
-    assert await binary_version(binary) == "0.32.7"
-    assert await binary_version(Path(sys.executable)) is None
-    assert await binary_version(Path("/nowhere")) is None
+def test_a_program_says_its_version(binary: Path) -> None:
+    assert version_of(binary) == "0.32.7"
+    assert version_of(Path(sys.executable)) is None
+    assert version_of(Path("/nowhere")) is None
 
 
 async def deploy(yard: Yard, asked: Deployment, around: dict[str, str]) -> Job:

@@ -13,6 +13,7 @@ from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
 from data.errors import RequestError
 from screens.export.changes import apply, problems
+from screens.export.drafts import Draft
 from tests.unit.adapter_run import CHECKPOINT, write_adapter_run
 from tests.unit.model_folder import write_model
 from tui.widgets.form import ON
@@ -66,6 +67,20 @@ def test_what_leaves_the_machine_or_goes_unproven_is_said_before_the_start(plan:
     assert [str(note) for note in warnings(edited, LF, has_gpu=True)] == [
         "The Modelfile is edited: it goes to Ollama as you wrote it."
     ]
+
+
+def test_a_modelfile_that_was_edited_for_another_template_is_said_before_the_start(plan: ExportPlan) -> None:
+    made = Draft(plan)
+    made.edit("SYSTEM short")
+    made.edit("SYSTEM shorter")
+    assert "before" not in str([str(note) for note in warnings(made.plan, LF, has_gpu=True)])
+    made.plan = made.changed("template", "llama3", "")
+    made.edit("SYSTEM shortest")
+    said = [str(note) for note in warnings(made.plan, LF, has_gpu=True)]
+    assert any("edited before these were changed: template (qwen → llama3)." in note for note in said)
+    made.edit("")
+    made.edit("SYSTEM anew")
+    assert "before" not in str([str(note) for note in warnings(made.plan, LF, has_gpu=True)])
 
 
 def test_a_push_that_has_to_fail_is_refused_before_the_merge(plan: ExportPlan) -> None:

@@ -16,7 +16,9 @@ from backend.export.compare import Comparison, compare
 from data.errors import AppError, RequestError
 from data.jobs.spec import JobSpec
 from data.jobs.status import Status
+from data.log import last_exception, log_end
 from data.paths import HOME_VARIABLE
+from screens.job_lines import JobDetail, failure_lines
 from tests.support import Yard
 from tests.unit.model_folder import write_model, write_safetensors
 from tui.commands.root import run
@@ -176,3 +178,62 @@ def test_a_merge_that_changed_more_than_the_adapter_does_is_no_failure_and_is_sa
         assert f"{DOWN}.weight, model.norm.weight" in said
         assert run(["--lang", "zh_CN", *words]) == 0
         assert "有 2 个张量与基础模型不同，而没有适配器作用于它们" in "".join(capsys.readouterr())
+
+
+ENDINGS = {
+    "template": (
+        "  File ...\nIndexError: index out of range in self",
+        "exit 1",
+        "IndexError: index out of range in self",
+        "The template llama3 adds tokens that the model has no embedding for",
+    ),
+    "assertion": (
+        "/native/cuda/Indexing.cu:1553: block: [0,0,0] Assertion `srcIndex < srcSelectDimSize` failed.\n"  # noqa: ISC004
+        "torch.AcceleratorError: CUDA error: device-side assert triggered",
+        "exit 1",
+        "device-side assert",
+        "The template llama3 adds tokens",
+    ),
+    "memory": (
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+        "exit 1",
+        "CUDA out of memory",
+        "Resume with more free memory.",
+    ),
+    "killed": ("Loading checkpoint shards", "kill -9 $$", "SIGKILL", "Resume with more free memory."),
+    "package": (
+        "ModuleNotFoundError: No module named 'tiktoken'",
+        "exit 1",
+        "No module named 'tiktoken'",
+        "Install it there: pip install tiktoken",
+    ),
+    "other": ("ValueError: nobody knows this", "exit 1", "ValueError: nobody knows this", "The log shows where it"),
+    "words": ("bash: cannot do that", "exit 1", "bash: cannot do that", "The log has its last words."),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_inference_that_ends_before_it_answers_says_why_and_what_helps(
+    ending: str, base: Path, tmp_path: Path, yard: Yard
+) -> None:
+    said, end, why, remedy = ENDINGS[ending]
+    (tmp_path / "said").write_text(f"{said}\n")
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{{\"loading\": 1}}'\ncat {tmp_path}/said >&2\n{end}\n")
+    python.chmod(0o755)
+    params = {
+        "base": str(base),
+        "merged": str(changed_copy(base, tmp_path / "merged", {f"{Q}.weight": 1.0})),
+        "adapters": [str(write_adapter(tmp_path / "adapter", {Q: 0.5}))],
+        "python": str(python),
+        "template": "llama3",
+    }
+    (job_id,) = yard.launch(JobSpec.new(KIND, "merge check", workspace=str(tmp_path), params=params))
+    job = yard.until(job_id)
+    assert job.status is Status.FAILED
+    assert job.state.title.english() == "The merged model could not be asked"
+    assert why in job.state.detail.english()
+    assert remedy in job.state.hint.english()
+    exception = tuple(last_exception(log_end(job.folder.log)))
+    shown = [text for line in failure_lines(JobDetail(job, exception=exception)) for text, _role in line]
+    assert sum(remedy in text for text in shown) == 1, shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from pathlib import Path
 from typing import cast
 
@@ -20,11 +21,11 @@ from backend.export.plan import (
     convert_params,
     draft,
     merge_args,
-    model_name,
 )
 from backend.export.settle import note, settle
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
+from backend.ollama.name import model_name, parse_name
 from backend.train.gptq import sees_gpu
 from backend.train.record import copy_record, merge_of
 from backend.train.spec import normal_export
@@ -404,7 +405,19 @@ def test_a_template_that_does_not_exist_is_refused_before_anything_starts(worksp
 
 
 @pytest.mark.parametrize(
-    ("title", "name"), [("Qwen2.5-7B run 1", "qwen2.5-7b-run-1"), ("模型", "model"), ("-x.", "x"), ("A_b", "a_b")]
+    ("title", "name"),
+    [("Qwen2.5-7B run 1", "qwen2.5-7b-run-1"), ("-x.", "x"), ("A_b", "a_b"), ("modèle", "modele"), ("ｑ２：x", "q2-x")],
 )
 def test_any_title_becomes_a_name_that_ollama_takes(title: str, name: str) -> None:
     assert model_name(title) == name
+
+
+def test_titles_that_ollamas_letters_cannot_tell_apart_get_names_that_differ() -> None:
+    titles = ("模型", "我的 模型", "客服v2", "法律v2", "v2", "모델", "…")
+    names = [model_name(title) for title in titles]
+    assert len({*names}) == len(titles)
+    assert [str(parse_name(name)) for name in names] == [f"{name}:latest" for name in names]
+    assert names == [model_name(title) for title in titles]
+    assert names[2].startswith("v2-")
+    assert names[0].startswith("model-")
+    assert model_name("모델") == model_name(unicodedata.normalize("NFD", "모델"))

@@ -174,6 +174,14 @@ def test_what_is_judged_against_the_record_is_not_called_what_was_trained(tmp_pa
     assert proving.stage_of("m", LLAMA3).english() == "Proving that m is sent what it was trained on"
 
 
+def test_a_note_of_several_lines_has_one_mark() -> None:
+    found = unread([Skipped("turns", 300, 256)], cases=1)
+    said = [str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("record"))]
+    start = next(number for number, line in enumerate(said) if line.startswith("  · Not compared: turns."))
+    assert said[start + 1].startswith("    ")
+    assert sum(line.startswith("  · ") for line in said) == 2  # the conversation, and why it was left out
+
+
 def test_what_nobody_can_mend_does_not_speak_against_a_model() -> None:
     refused = prove(USER, refuses="system is not allowed")
     assert not refused.ok

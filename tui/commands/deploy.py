@@ -17,13 +17,13 @@ from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.storage import Storage
 from backend.deploy.written import check_sources, check_template, check_written
-from backend.export.plan import OWN_TYPE, ExportPlan, draft, model_name, renamed
+from backend.export.plan import OWN_TYPE, ExportPlan, draft, renamed
 from backend.export.proving import UNPROVEN
 from backend.export.source import Source, read_source, training_of
 from backend.lf import yamlform
 from backend.lf.find import find
 from backend.lf.peft import ADAPTER_CONFIG
-from backend.ollama.name import ModelName, parse_name
+from backend.ollama.name import ModelName, model_name, parse_name
 from backend.parity.template import templates_for
 from data.errors import AppError, RequestError
 from data.i18n import _
@@ -273,22 +273,38 @@ def _agreed(console: Console, name: ModelName, place: str) -> bool:
 
 
 def _show(console: Console, prospect: Prospect) -> int:
-    """Print what would run; the status is 2 when it would be refused."""
-    is_ok = all(disk.has_room for disk in prospect.disks)
+    """Print what would run; the status is 2 when it would be refused, and why is said."""
+    refusal = _refusal(prospect)
     console.emit(
         {
-            "ok": is_ok,
+            "ok": refusal is None,
             "steps": [{"kind": spec.kind, "name": spec.name, "params": dict(spec.params)} for spec in prospect.specs],
             "disks": [disk.as_json() for disk in prospect.disks],
             "room_unknown": prospect.unseen or None,
             "replaces": prospect.replaces,
             "warnings": [warning.english() for warning in prospect.warnings],
+            "refused": refusal.as_json() if refusal is not None else None,
         }
     )
     console.say(_("Steps: {steps}", steps=" → ".join(work_word(spec) for spec in prospect.specs)))
     for line in _lines(prospect):
         console.say(line)
-    return 0 if is_ok else RequestError.exit_status
+    if refusal is None:
+        return 0
+    console.say(f"{console.paint('✗', 'bad')} {refusal.title}")
+    for words in (refusal.detail, refusal.hint):
+        if words:
+            console.say(f"    {words}")
+    return refusal.exit_status
+
+
+def _refusal(prospect: Prospect) -> RequestError | None:
+    """Return what would keep a start from starting anything."""
+    try:
+        prospect.check()
+    except RequestError as error:
+        return error
+    return None
 
 
 def _lines(prospect: Prospect) -> Sequence[str]:

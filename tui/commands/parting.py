@@ -51,9 +51,9 @@ def lines(proof: Proof, console: Console, *, source: Message, mend: Callable[[st
     if proof.trained.departs and not proof.ok:  # else the last line says it
         names = ", ".join(proof.trained.departs)
         words = _("Judged as asked for, not as the training recorded: {names}.", names=names)
-        yield from (f"  ! {line}" for line in _wrapped(str(words), console))
+        yield from _noted("!", str(words), console)
     for why in proof.all_left_out():
-        yield from (f"  · {line}" for line in _wrapped(str(why), console))
+        yield from _noted("·", str(why), console)
     yield _summary(proof)
     if proof.can_be_mended:
         command = mend(proof.trained.template)
@@ -99,6 +99,12 @@ def _explained(verdict: Verdict, proof: Proof, console: Console) -> Iterator[str
 
 def _wrapped(text: str, console: Console) -> list[str]:
     return wrap(inert(text), max(40, console.width() - 7))
+
+
+def _noted(mark: str, text: str, console: Console) -> Iterator[str]:
+    """Yield a note, its mark before the first line alone."""
+    for number, line in enumerate(_wrapped(text, console)):
+        yield f"  {mark if number == 0 else ' '} {line}"
 
 
 def _side_by_side(verdict: Verdict, proof: Proof, console: Console) -> Iterator[str]:
