@@ -142,8 +142,6 @@ def _messages(e: Evidence) -> Cause | None:
     return _cause(
         "messages",
         _("The Modelfile has MESSAGE commands, which stand before every conversation: {text}", text=_short(told[0])),
-        _("Take them out, and say what they say in the conversation itself."),
-        mends=False,
     )
 
 

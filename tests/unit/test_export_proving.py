@@ -176,7 +176,7 @@ def test_what_is_judged_against_the_record_is_not_called_what_was_trained(tmp_pa
 
 def test_a_note_of_several_lines_has_one_mark() -> None:
     found = unread([Skipped("turns", 300, 256)], cases=1)
-    said = [str(line) for line in lines(found, Console(io.StringIO(), io.StringIO()), source=Message("record"))]
+    said = told(found)
     start = next(number for number, line in enumerate(said) if line.startswith("  · Not compared: turns."))
     assert said[start + 1].startswith("    ")
     assert sum(line.startswith("  · ") for line in said) == 2  # the conversation, and why it was left out
