@@ -34,7 +34,7 @@ def inspect(path: Path) -> Inspection:
     """Read the header of ``path`` and check it; raises AppError for what is no GGUF or was made to do harm."""
     from backend.convert.sidecar import read_sidecar  # noqa: PLC0415 - not needed for the first frame
 
-    if not path.is_file():
+    if not path.exists():
         raise RequestError(
             _("There is no such GGUF file"), inert(str(path)), _("`paddock convert` makes a GGUF of a model's folder.")
         )

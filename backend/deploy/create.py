@@ -14,7 +14,7 @@ from backend.ollama.modelfile import Modelfile
 from backend.ollama.name import ModelName
 from backend.ollama.replacement import Replacement
 from data.errors import AppError
-from data.gguf import check, read_header
+from data.gguf import PART, check, read_header
 from data.i18n import _, lines_of
 from data.jobs.report import Reporter
 from data.size import size
@@ -42,6 +42,8 @@ class Deployed:
 def check_gguf(path: Path, quantize: str) -> None:
     """Raise AppError when the file must not go to a server, which it could take down, or cannot be quantised."""
     problems = check(path)
+    if problems and problems[0].rule == PART:  # it is sent alone, and the rest of its tensors would be missing
+        raise AppError(problems[0].message, str(path), problems[0].remedy)
     if problems:
         shown = [problem.message for problem in problems[:5]]
         raise AppError(

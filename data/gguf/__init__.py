@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data.gguf.consistency import Problem, check
+from data.gguf.consistency import PART, Problem, check
 from data.gguf.header import Header, read_header
 from data.gguf.layout import Array, TensorInfo, Value
 
-__all__ = ["Array", "Header", "Problem", "TensorInfo", "Value", "check", "read_header"]
+__all__ = ["PART", "Array", "Header", "Problem", "TensorInfo", "Value", "check", "read_header"]

@@ -17,6 +17,8 @@ from data.gguf.header import Header, read_header
 from data.gguf.shapes import MAX_LAYERS, impossible_numbers, misfits
 from data.i18n import Message, _
 
+PART: Final = "split.part"
+"""The rule of a file that holds a part of a model, and agrees with itself otherwise"""
 _TOKENS: Final = "tokenizer.ggml.tokens"
 _MERGES: Final = "tokenizer.ggml.merges"
 _LAYER: Final = re.compile(r"blk\.(\d+)\.")
@@ -50,9 +52,32 @@ def check(file: Path | Header) -> tuple[Problem, ...]:
     Raises AppError where the header cannot be read at all. Reads the header only, never the weights.
     """
     header = file if isinstance(file, Header) else read_header(file)
+    if part := tuple(_part(header)):  # what it lacks is in the other files
+        return (*part, *(_layout(header) if header.tensors else ()))
     if header.keys.get("general.type") == "adapter":  # no model of its own: it has neither vocabulary nor layers
         return tuple(_layout(header))
     return (*_layout(header), *_vocabulary(header), *_model(header))
+
+
+def _part(header: Header) -> Iterator[Problem]:
+    """One file of several, each with some tensors of the model (llama.cpp `tools/gguf-split`)."""
+    count, number, total = (header.whole(f"split.{name}") for name in ("count", "no", "tensors.count"))
+    if count is None or count < 2:
+        return
+    yield Problem(
+        PART,
+        _(
+            "This is part {number} of {count} of a model: it holds {tensors} of its {total} tensors.",
+            number=(number or 0) + 1,
+            count=count,
+            tensors=len(header.tensors),
+            total=total or "?",
+        ),
+        _(
+            "Make one file of all parts with llama.cpp: `llama-gguf-split --merge FIRST WHOLE.gguf`, where FIRST is "
+            "part 1 and the others lie beside it."
+        ),
+    )
 
 
 def _problem(rule: str, message: Message) -> Problem:

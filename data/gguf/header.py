@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from data.errors import AppError
+from data.errors import AppError, RequestError
 from data.gguf import layout
 from data.gguf.layout import Array, Scalar, TensorInfo, Value
 from data.gguf.source import Source, malformed
 from data.i18n import _
+from data.text import shell_word
 
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
@@ -63,11 +65,12 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read the header of ``path``; memory stays small, arrays are decoded only when asked for.
 
-    Raises AppError where the file cannot be read, is not GGUF 2 or 3 in little-endian order, is cut off inside the
-    header, or claims a count or length beyond the limits of ``data.gguf.layout``.
+    Raises RequestError for what is no regular file, and AppError where it cannot be read, is not GGUF 2 or 3 in
+    little-endian order, is cut off inside the header, or claims a count or length beyond the limits of
+    ``data.gguf.layout``.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
     except OSError as error:
         raise AppError(
             _("{path} cannot be read", path=str(path)),
@@ -75,6 +78,12 @@ def read_header(path: Path) -> Header:
             _("Check the path and its permissions."),
         ) from error
     try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise RequestError(
+                _("{path} is not a file", path=str(path)),
+                _("It is a folder, a pipe, a socket or a device; a GGUF is read from a regular file."),
+                _("Name a GGUF file; what comes through a pipe has to be written to one first."),
+            )
         return _read(Source(path, handle))
     except OSError as error:  # a folder, or a disk that fails
         raise AppError(
@@ -91,9 +100,7 @@ def _read(source: Source) -> Header:
         raise malformed(source.path, _("it does not begin with GGUF's magic bytes"))
     version = int(source.number(_U32))
     if version not in layout.VERSIONS:
-        raise source.error(
-            _("version {version} is not supported (2 and 3 in little-endian order are)", version=version)
-        )
+        raise _unreadable_version(source.path, version)
     tensor_count = source.count(_U64, layout.MAX_TENSORS, _("number of tensors"))
     key_count = source.count(_U64, layout.MAX_KEYS, _("number of keys"))
     keys: dict[str, Value] = {}
@@ -120,6 +127,31 @@ def _read(source: Source) -> Header:
     table = (begin, source.position)
     data_offset = -(-source.position // alignment) * alignment
     return Header(source.path, version, keys, types, tensors, alignment, data_offset, source.size_bytes, spans, table)
+
+
+def _unreadable_version(path: Path, version: int) -> AppError:
+    """Say what a file is whose version cannot be read, and what makes one of it that can."""
+    if int.from_bytes(version.to_bytes(4, "little"), "big") in (1, *layout.VERSIONS):
+        return malformed(
+            path,
+            _("it is big-endian: made for machines that write the bytes of a number the other way round"),
+            _(
+                "Turn it round, which changes the file: `gguf-convert-endian {file} little` of the PyPI package gguf. "
+                "Or convert the model again on this machine.",
+                file=shell_word(path),
+            ),
+        )
+    if version == 1:
+        return malformed(
+            path,
+            _("it has version 1 of the format, of August 2023, which neither Ollama nor llama.cpp reads any more"),
+            _("Convert the model again, or download a newer file of it."),
+        )
+    return malformed(
+        path,
+        _("it has version {version} of the format; 2 and 3 can be read", version=version),
+        _("If it is not damaged, it is newer than this Paddock: update Paddock, or convert the model again."),
+    )
 
 
 def _name(source: Source, limit: int) -> str:

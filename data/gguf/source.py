@@ -19,12 +19,12 @@ _WINDOW_BYTES: Final = 256 * 1024
 _LENGTH: Final = struct.Struct("<Q")
 
 
-def malformed(path: Path, reason: Message) -> AppError:
+def malformed(path: Path, reason: Message, remedy: Message | None = None) -> AppError:
     """Return the error of a file that is not a whole, well-formed GGUF."""
     return AppError(
         _("{path} is not a usable GGUF file", path=str(path)),
         reason,
-        _("It may be cut off or damaged: download or convert it again."),
+        remedy or _("It may be cut off or damaged: download or convert it again."),
     )
 
 

@@ -32,7 +32,7 @@ def rows(seen: Inspection) -> list[Row]:
         (_("Problems"), _problems(seen)),
         (_("Summary"), _summary(seen)),
         (_("Tokenizer"), _tokenizer(seen)),
-        (_("Keys"), _keys(seen)),
+        (_("Metadata keys"), _keys(seen)),
         (_("Tensors"), _tensors(seen)),
     ):
         found = list(group)
@@ -85,7 +85,7 @@ def _summary(seen: Inspection) -> Iterator[Row]:
     for name, text in facts.templates_of(header).items():
         words = _("{lines} lines, {characters} characters", lines=text.count("\n") + 1, characters=f"{len(text):,}")
         key = f"{KEY}tokenizer.chat_template{'.' + name if name else ''}"
-        # Another key than the row below Keys, where it stands as well: a table's rows are known by their keys.
+        # Another key than the row below Metadata keys, where it stands as well: a table's rows are known by their keys.
         yield _row(f"template:{key}", f"{_('Chat template')} {name}".rstrip(), "", part(str(words), "accent"))
 
 

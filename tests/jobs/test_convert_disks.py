@@ -22,6 +22,7 @@ from tests.disks import WORDS, failing, fill, protect, small_disk
 from tests.support import Yard
 from tests.unit.llama_cpp_folder import write_settings, write_unknown_model
 from tests.unit.model_folder import write_model
+from tests.unit.test_convert_adapter import adapter
 from tui.commands.root import run
 
 pytestmark = pytest.mark.slow
@@ -105,6 +106,17 @@ def test_a_disk_without_room_for_all_of_a_conversion_is_refused_before_a_job_sta
             assert size(SPARE_BYTES + room.peak_bytes) in error["detail"]
             assert " B too little" in error["detail"] or "kB too little" in error["detail"]
         assert sorted(path.name for path in disk.iterdir()) == ["ballast"]
+    assert yard.library.list() == []
+
+
+def test_an_adapter_without_room_is_refused_before_a_job_starts(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(yard.root))
+    lora = adapter(tmp_path)
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        assert run(["convert", str(lora), "--adapter", "-o", str(disk / "a.gguf"), "--json"]) == 2
+        assert "not enough space" in json.loads(capsys.readouterr().out)["error"]["title"]
     assert yard.library.list() == []
 
 

@@ -33,9 +33,22 @@ def test_all_templates_are_listed_and_found_by_a_part_of_their_names(capsys: pyt
     said = capsys.readouterr().out
     assert "llama3" in said
     assert "qwen" not in said
-    assert max(map(len, said.splitlines())) <= 80
-    assert run(["templates", "nothing-like-it"]) == 0
-    assert "No template has 'nothing-like-it' in its name." in capsys.readouterr().out
+    assert run(["templates", "deepseek"]) == 0  # no terminal: what somebody reads on gets everything
+    said = capsys.readouterr().out
+    system = next(one.default_system for one in snapshot().by_name.values() if one.name == "deepseekcoder")
+    assert " ".join(system.split()) in said
+    assert "…" not in said
+    assert all(line == line.rstrip() for line in said.splitlines())
+
+
+def test_a_part_that_no_name_has_is_a_wrong_request_with_the_nearest_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["templates", "Qwen-3"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "No template has 'Qwen-3' in its name" in said.err
+    assert "qwen3" in said.err
+    assert run(["templates", "nothing-like-it", "--json"]) == 2
+    assert "`paddock templates` lists all" in json.loads(capsys.readouterr().out)["error"]["hint"]
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backend.convert.converter import convert
+from backend.deploy.create import check_gguf
+from data.errors import AppError, RequestError
 from tests.unit.model_folder import write_model
 from tests.unit.test_hostile import ARRAY, GPT2, MODEL, STRING, array, gguf, key, tensor, text
 from tui.commands.root import run
+from tui.inspecting import inspect
 
 
 @pytest.fixture
@@ -93,3 +98,49 @@ def test_no_file_is_2_and_no_gguf_is_1(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "text.gguf").write_text("not one")
     assert run(["gguf", "show", str(tmp_path / "text.gguf")]) == 1
     assert "magic" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("version", "said", "remedy"),
+    [
+        (struct.pack(">I", 3), "big-endian", "gguf-convert-endian"),
+        (struct.pack("<I", 1), "version 1 of the format", "newer file"),
+        (struct.pack("<I", 4), "version 4 of the format", "update Paddock"),
+    ],
+)
+def test_a_gguf_of_another_form_is_said_to_be_one_and_not_damaged(
+    file: Path, capsys: pytest.CaptureFixture[str], version: bytes, said: str, remedy: str
+) -> None:
+    raw = file.read_bytes()
+    file.write_bytes(raw[:4] + version + raw[8:])
+    assert run(["gguf", "show", str(file)]) == 1
+    told = capsys.readouterr().err
+    assert said in told
+    assert remedy in told
+    assert "cut off" not in told
+
+
+def test_a_pipe_and_a_folder_are_no_files_and_nobody_waits_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    for path in (tmp_path / "pipe.gguf", tmp_path):
+        for words in (["gguf", "show"], ["gguf", "check"]):
+            assert run([*words, str(path)]) == 2
+            assert "is not a file" in capsys.readouterr().err
+        with pytest.raises(RequestError, match="is not a file"):
+            inspect(path)
+
+
+def test_a_part_of_a_model_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    split = [key("split.no", 2, b"\1\0"), key("split.count", 2, b"\3\0"), key("split.tensors.count", 5, b"\x4b\0\0\0")]
+    path = tmp_path / "a-00002-of-00003.gguf"
+    path.write_bytes(gguf(split, [tensor("a")]) + bytes(300))
+    assert run(["gguf", "check", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert "This is part 2 of 3 of a model: it holds 1 of its 75 tensors." in said
+    assert "llama-gguf-split --merge" in said
+    assert "vocabulary" not in said
+    with pytest.raises(AppError, match="part 2 of 3"):
+        check_gguf(path, "")
+    assert [problem["rule"] for problem in shown(capsys, "show", path)["problems"]] == ["split.part"]

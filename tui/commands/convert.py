@@ -152,7 +152,7 @@ def convert(
         )
     training = None if adapter else recorded_training(source, template, services)
     if adapter:
-        check_adapter(source, services.workspace / base.expanduser() if base else None)
+        check_adapter(source, services.workspace / base.expanduser() if base else None, target, outtype)
     else:
         for note in foresee(source, converter, outtype, services).notes():
             console.tell(f"{console.paint('!', 'warn')} {note}")
@@ -272,11 +272,11 @@ def check_room(source: Path, target: Path, outtype: str, converter: str, *, is_c
         refuse_narrow(real_target(target), room.peak_bytes)
 
 
-def check_adapter(source: Path, base: Path | None) -> None:
-    """Raise RequestError for an adapter that cannot become one of GGUF; reads its headers only."""
+def check_adapter(source: Path, base: Path | None, target: Path, outtype: str) -> None:
+    """Raise RequestError for an adapter that cannot become one of GGUF, or has no room there; reads headers only."""
     from backend.convert.adapter import plan_adapter, read_adapter  # noqa: PLC0415 - numpy comes with it
 
-    plan_adapter(read_adapter(source, base), OWN_TYPE)
+    refuse_narrow(real_target(target), plan_adapter(read_adapter(source, base), outtype).data_bytes)
 
 
 def check_adapter_folder(folder: Path) -> Path:

@@ -75,7 +75,7 @@ def check_file(session: Session, file: Path) -> int:
 
 def _existing(file: Path) -> Path:
     path = file.expanduser().absolute()
-    if not path.is_file():
+    if not path.exists():
         raise RequestError(
             _("There is no such GGUF file"), inert(str(path)), _("`paddock convert` makes a GGUF of a model's folder.")
         )
@@ -148,7 +148,7 @@ def _say_summary(console: Console, header: Header) -> None:
     for name, text in facts.templates_of(header).items():
         lines = _("{lines} lines, {characters} characters", lines=text.count("\n") + 1, characters=f"{len(text):,}")
         rows.append((str(_("Chat template")), f"{name}  {lines}".strip()))
-    rows.append((str(_("Keys")), str(len(header.keys))))
+    rows.append((str(_("Metadata keys")), str(len(header.keys))))
     rows += _origin(read_sidecar(header.path) or {})
     for line in columns((name, _line(text)) for name, text in rows):
         console.say(line)

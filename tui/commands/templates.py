@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from backend.lf.find import find
+from backend.lf.schema import template_remedy
 from backend.parity.template import Template, templates_for
+from data.errors import RequestError
 from data.i18n import Message, _
 from data.text import inert
 from tui.commands.console import columns
@@ -26,13 +28,13 @@ def templates(session: Session, part: str | None) -> int:
     known = templates_for(find(services.settings, services.paths, services.workspace, services.environ), services.paths)
     wanted = (part or "").casefold()
     found = [known.by_name[name] for name in sorted(known.by_name) if wanted in name.casefold()]
-    console.emit({"llamafactory": known.llamafactory, "exact": known.exact, "templates": list(map(_as_json, found))})
     if not found:
-        console.say(_("No template has {part} in its name.", part=repr(part)))
-        return 0
-    width = max(20, console.width())
+        raise RequestError(
+            _("No template has {part} in its name", part=repr(part)), "", template_remedy(wanted, known.by_name)
+        )
+    console.emit({"llamafactory": known.llamafactory, "exact": known.exact, "templates": list(map(_as_json, found))})
     for line in columns((one.name, _notes(one)) for one in found):
-        console.say(clip(line, width))
+        console.say(clip(line, console.width()) if console.out.isatty() else line.rstrip())
     if not known.exact:
         console.say(
             _("These are of LLaMA-Factory {version}; the installed one may have others.", version=known.llamafactory)
