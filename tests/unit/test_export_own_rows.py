@@ -78,6 +78,22 @@ def test_rows_that_a_training_leaves_out_are_passed_over_and_a_few_are_enough(tm
     assert len(found.cases) == ROWS
 
 
+def test_results_side_by_side_are_one_in_openais_form_and_drop_the_row_in_sharegpts(tmp_path: Path) -> None:
+    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
+    tags |= {"observation_tag": "tool", "function_tag": "call"}
+    call = {"role": "call", "content": '{"name": "f", "arguments": {}}'}
+    turns = [{"role": "user", "content": "Q"}, call, *[{"role": "tool", "content": "R"}] * 2]
+    row = {"messages": [*turns, {"role": "assistant", "content": "A"}]}
+    found = {
+        form: own_rows(
+            write(tmp_path, {"formatting": form, "columns": {"messages": "messages"}, "tags": tags}, [row]), tmp_path
+        ).cases
+        for form in ("openai", "sharegpt")
+    }
+    assert found["sharegpt"] == ()
+    assert [turn.role for turn in found["openai"][0].turns] == ["user", "call", "result", "result"]
+
+
 def test_the_beginning_of_a_long_list_is_enough(tmp_path: Path) -> None:
     rows = [{"instruction": "I"}] * 30 + [{"instruction": "x" * (17 << 20)}]
     found = own_rows(write(tmp_path, {}, rows), tmp_path)
