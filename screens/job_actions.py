@@ -14,6 +14,7 @@ from data.size import size
 from data.text import inert
 from screens.job_lines import name_of
 from screens.place import Place
+from tui.proving import may_mend
 from tui.wording import chain_title
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class JobActions(Place):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer stop for live jobs, resume for those that did not succeed, remove for ended ones."""
-        if action not in ("stop_job", "resume_job", "remove_job", "copy_job", "export_job"):
+        if action not in ("stop_job", "resume_job", "remove_job", "copy_job", "export_job", "mend_job"):
             return super().check_action(action, parameters)
         job = self.selected_job if self.is_mounted else None
         if job is None:
@@ -51,9 +52,19 @@ class JobActions(Place):
             "resume_job": job.status in (Status.FAILED, Status.STOPPED, Status.LOST),
             "remove_job": all(each.status.is_ended for each in self.jobs_to_remove),
             "copy_job": True,
+            "mend_job": may_mend(job),
             "export_job": job.spec.kind == "train" and job.status in (Status.SUCCEEDED, Status.STOPPED),
         }
         return allowed[action]
+
+    @work(exclusive=True, group="mend")
+    async def action_mend_job(self) -> None:
+        """Make right what the proof has found to differ, by a job that is followed."""
+        from screens.proof.mending import mend  # noqa: PLC0415 - not needed for the first frame
+
+        job = self.selected_job
+        if job is not None:
+            await mend(self, job)
 
     @work
     async def action_stop_job(self) -> None:

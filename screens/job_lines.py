@@ -15,7 +15,17 @@ from data.text import inert
 from tui.proving import in_brief
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part, width_of
-from tui.wording import STATUS_GLYPHS, amount, bar, duration, job_name, job_warnings, number, work_word
+from tui.wording import (
+    STATUS_GLYPHS,
+    amount,
+    artifact_word,
+    bar,
+    duration,
+    job_name,
+    job_warnings,
+    number,
+    work_word,
+)
 
 _MARKS: Final = {"done": "✓ ", "warn": "! ", "failed": "✗ "}
 
@@ -69,12 +79,17 @@ def status_parts(status: Status, *, responding: bool = True) -> Parts:
 
 
 def progress_parts(part_done: float | None, status: Status, width: int) -> Parts:
-    """Return a bar of ``width`` cells and its percentage; blank where progress is unknown or over."""
-    if part_done is None or status is Status.SUCCEEDED:
+    """Return a bar of ``width`` cells and its percentage; blank where progress is unknown or over.
+
+    A job that has ended has no bar, which would say that something is still to come: only how far it was before it
+    was stopped or lost, since a resume goes on from there.
+    """
+    if part_done is None or status in (Status.SUCCEEDED, Status.FAILED):
         return ()
+    if not status.is_live:
+        return part(f"{part_done:.0%}", "muted")
     filled, empty = bar(part_done, width)
-    role = role_of(status)
-    return ((filled, role), (empty, "faint"), (f" {part_done:4.0%}", "text" if status.is_live else "muted"))
+    return ((filled, role_of(status)), (empty, "faint"), (f" {part_done:4.0%}", "text"))
 
 
 def doing(job: Job) -> Parts:
@@ -155,7 +170,7 @@ def headline(job: Job) -> Parts:
 def failure_lines(detail: JobDetail) -> list[Parts]:
     """Return what failed, why, what to do, and the last exception of the log."""
     state = detail.job.state
-    title, why, hint = (inert(str(text)) for text in (state.title, state.detail, state.hint))
+    title, why, hint = inert(str(state.title)), inert(str(state.detail)), _hint(state.hint)
     lines: list[Parts] = []
     if title:
         lines.append(part(title, "failed"))
@@ -175,6 +190,15 @@ def failure_lines(detail: JobDetail) -> list[Parts]:
     if hint:
         lines.append((("→ ", "key"), (hint, "text")))
     return lines
+
+
+def _hint(hint: Message) -> str:
+    """Return what to do; where that is an option of ``paddock verify``, the key that does the same here."""
+    if "--mend" not in hint.english():
+        return inert(str(hint))
+    from screens.proof.lines import _remedy  # noqa: PLC0415 # pyright: ignore[reportPrivateUsage] - where a proof failed
+
+    return _remedy(hint)
 
 
 def result_lines(job: Job) -> list[Parts]:
@@ -214,7 +238,11 @@ def artifact_lines(job: Job, limit: int = 4) -> list[Parts]:
     """Return what the job made: words, size, path."""
     made = list(job.state.artifacts.values())
     lines: list[Parts] = [
-        ((f"{artifact.what}  ", "muted"), (f"{size(artifact.size_bytes)}  ", "text"), (inert(artifact.path), "muted"))
+        (
+            (f"{artifact_word(artifact.what)}  ", "muted"),
+            (f"{size(artifact.size_bytes)}  ", "text"),
+            (inert(artifact.path), "muted"),
+        )
         for artifact in made[:limit]
     ]
     if len(made) > limit:

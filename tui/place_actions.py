@@ -51,7 +51,7 @@ JOB: Final[tuple[Action, ...]] = (
         "job.mend",
         _("Mend"),
         ("m",),
-        ("run", "proof"),
+        ("home", "run", "proof"),
         _("Writes template, stops and num_ctx as the training had them, and proves the model again."),
         "mend_job",
         footer=True,

@@ -75,18 +75,48 @@ _OWN_NAMES: Final[Mapping[str, Message]] = {
     "deploy": _("deploy"),
     "merge": _("merge"),
     "save again": _("save again"),
+    "merge check": _("merge check"),
     "what is missing": _("what is missing"),
+}
+_OWN_FORMS: Final[tuple[tuple[str, Message], ...]] = (
+    (r"export (?P<name>.+)", _("export {name}")),
+    (r"GPTQ (?P<bits>\d) bit", _("GPTQ {bits} bit")),
+)
+"""Those with something in them that is not ours"""
+_ARTIFACT_WORDS: Final[Mapping[str, Message]] = {
+    "adapter": _("adapter"),
+    "base model": _("base model"),
+    "checkpoint": _("checkpoint"),
+    "environment": _("environment"),
+    "gguf": _("GGUF"),
+    "model": _("model"),
+    "sidecar": _("sidecar"),
 }
 
 
 def job_name(spec: JobSpec) -> str:
     """Return the name of a job; a name that Paddock gave is in the reader's language."""
-    return str(_OWN_NAMES.get(spec.name, spec.name)) if spec.chain else spec.name
+    return _own_name(spec.name) if spec.chain else spec.name
 
 
 def chain_title(chain: Chain) -> str:
     """Return the title of a pipeline, as ``job_name`` does."""
-    return str(_OWN_NAMES.get(chain.title, chain.title))
+    return _own_name(chain.title)
+
+
+def _own_name(name: str) -> str:
+    if name in _OWN_NAMES:
+        return str(_OWN_NAMES[name])
+    for form, words in _OWN_FORMS:
+        found = re.fullmatch(form, name, re.DOTALL)
+        if found is not None:
+            return str(Message(words.template, found.groupdict()))
+    return name
+
+
+def artifact_word(what: str) -> str:
+    """Return the word for a kind of thing that a job makes; an unknown one is its own word."""
+    return str(_ARTIFACT_WORDS.get(what, what))
 
 
 def kind_word(kind: str) -> str:

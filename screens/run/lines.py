@@ -68,8 +68,9 @@ def now_lines(detail: JobDetail, now: datetime, bar_width: int, curve_width: int
         return [*lines, *failure_lines(detail)]
     done = fraction(job.state.progress)
     if done is not None and job.status is not Status.SUCCEEDED:
-        filled, empty = bar(done, bar_width)
-        lines.append(((filled, role_of(job.status)), (empty, "faint"), (f" {done:.0%}", "strong")))
+        if job.status.is_live:
+            filled, empty = bar(done, bar_width)
+            lines.append(((filled, role_of(job.status)), (empty, "faint"), (f" {done:.0%}", "strong")))
         lines.append(part(progress_words(job, detail.pace, now), "text"))
     elif job.status.is_live:
         lines.append(part(str(job.state.stage_label) or detail.waits_for, "text"))

@@ -19,12 +19,11 @@ from data.size import size
 from screens.home.rows import groups
 from screens.job_actions import JobActions
 from screens.job_lines import JobDetail, deployed_model, name_of
-from screens.proof.mending import mend
 from screens.run.lines import STEP_COLUMNS, now_lines, step_rows, story_lines
 from screens.run.record import RunRecord
 from screens.status import machine_gauges
 from tui.keys import bindings
-from tui.proving import has_proof, may_mend
+from tui.proving import has_proof
 from tui.services import Snapshot
 from tui.widgets.cells import part
 from tui.widgets.chart import Chart
@@ -304,9 +303,8 @@ class RunScreen(JobActions):
         """Offer a key only where it does something."""
         if action == "chat":
             return bool(deployed_model(self._jobs)[0])
-        if action in ("proof", "mend_job"):
-            job = self.selected_job
-            return job is not None and (has_proof(job) if action == "proof" else may_mend(job))
+        if action == "proof":
+            return self.selected_job is not None and has_proof(self.selected_job)
         if action == "inspect":
             return bool(self._gguf)
         if action == "step":
@@ -337,13 +335,6 @@ class RunScreen(JobActions):
         job = self.selected_job
         if job is not None:
             await self.app.push_screen(ProofScreen(job))  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
-
-    @work(exclusive=True, group="mend")
-    async def action_mend_job(self) -> None:
-        """Make right what the proof has found to differ, by a job that is followed."""
-        job = self.selected_job
-        if job is not None:
-            await mend(self, job)
 
     def action_zoom(self) -> None:
         """Give the focused pane the whole screen, or give it back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data.jobs.spec import Chain
 from data.settings import Settings
 from screens.choice import ChoiceDialog
 from screens.help import HelpScreen
@@ -204,3 +205,18 @@ async def test_one_escape_too_many_does_not_close_the_app(build: Build) -> None:
         assert app.return_code is None
         await pilot.press("q")
     assert app.return_code == 0
+
+
+async def test_our_own_words_are_in_the_readers_language(build: Build, make: folders.Stable) -> None:
+    chain = Chain("20261124-export-aaaa", "export rec", 0, 3)
+    job = make.job("export", "merge", ago_s=90, params={"args": {"adapter_name_or_path": "x"}}, chain=chain).start()
+    job.event("artifact", path="/w/merged", what="model", bytes=1000)
+    job.end()
+    make.job("check", "merge check", ago_s=60, chain=chain._replace(position=1)).start().end()
+    make.job("export", "GPTQ 4 bit", ago_s=30, params={"args": {}}, chain=chain._replace(position=2)).start().end()
+    app = PaddockApp(build(language="zh_CN"))
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, shows(pilot, "导出 rec", "模型  1.00 kB"))
+        await pilot.press("space")
+        await until(pilot, shows(pilot, "合并检查", "GPTQ 4 位"))
+        assert "merge check" not in screen_text(app)

@@ -159,3 +159,22 @@ async def test_run_says_how_many_conversations_were_compared(
         await until(pilot, shows(pilot, "mine"))
         await pilot.press("enter")
         await until(pilot, shows(pilot, *words))
+
+
+async def test_where_a_job_is_selected_the_key_that_mends_is_named_and_mends(
+    build: Build, make: folders.Stable
+) -> None:
+    job = make.job("prove", "mine", ago_s=60, params={"model": "mine"}).start()
+    job.folder.proof.write_bytes(folders.WRONG_PROOF.read_bytes())
+    summary = {"ok": False, "holds": False, "same": 0, "cases": 10}
+    job.event("result", after_s=20, values={"proof": summary, "model": "mine"})
+    job.event("progress", after_s=20, done=8, total=10, unit="conversations")
+    hint = _("Let Paddock write the template anew and prove it again: --mend.")
+    job.end("failed", exit_code=1, title=_("The proof has failed"), hint=hint)
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        for key in ("", "enter"):
+            await pilot.press(*key.split())
+            await until(pilot, shows(pilot, "→ m lets Paddock write the template anew", "m Mend"))
+            assert "--mend" not in screen_text(app)
+            assert "80%" not in screen_text(app)
