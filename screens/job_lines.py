@@ -196,9 +196,9 @@ def _hint(hint: Message) -> str:
     """Return what to do; where that is an option of ``paddock verify``, the key that does the same here."""
     if "--mend" not in hint.english():
         return inert(str(hint))
-    from screens.proof.lines import _remedy  # noqa: PLC0415 # pyright: ignore[reportPrivateUsage] - where a proof failed
+    from screens.proof.lines import remedy_words  # noqa: PLC0415 - where a proof failed
 
-    return _remedy(hint)
+    return remedy_words(hint)
 
 
 def result_lines(job: Job) -> list[Parts]:

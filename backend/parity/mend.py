@@ -76,8 +76,11 @@ async def mend(
     """Make the model anew under a temporary tag, prove it, and put it in the old one's place.
 
     It gets the name when it is right, or when nothing that a Modelfile can mend is left and less differs than before.
-    Raises AppError; then the old model is as it was.
+    Nothing is made where the model lacks the template's tokens: it was trained with another one. Raises AppError; then
+    the old model is as it was.
     """
+    if proof.expected.unknown:
+        return Outcome(proof, takes=False, changes=())
     name = parse_name(proof.model)
     values = right_values(proof, template)
     replacement = Replacement(client, name, MEND)

@@ -143,10 +143,10 @@ def _rest(proof: ProofView, key: str) -> Iterator[Parts]:
     for why, remedy in proof.problems:
         yield ()
         yield (("✗ ", "failed"), (str(why), "text"))
-        yield (("→ ", "key"), (_remedy(remedy), "text"))
+        yield (("→ ", "key"), (remedy_words(remedy), "text"))
 
 
-def _remedy(remedy: Message) -> str:
+def remedy_words(remedy: Message) -> str:
     """Return what is to be done; where that is an option of ``paddock verify``, the key that does the same here."""
     if "--mend" in remedy.english():
         remedy = _("m lets Paddock write the template anew, and proves it again.")
@@ -163,7 +163,7 @@ def _case(case: CaseView, width: int) -> Iterator[Parts]:
     if case.cause:
         yield (("✗ " if case.grave else "! ", "failed" if case.grave else "warn"), (inert(str(case.cause)), "text"))
     if case.remedy:
-        yield (("→ ", "key"), (_remedy(case.remedy), "text"))
+        yield (("→ ", "key"), (remedy_words(case.remedy), "text"))
     yield ()
     cell = (width - _GAP) // 2
     yield _two(part(str(_("trained")), "title"), part(str(_("sent by Ollama")), "title"), cell)
