@@ -11,8 +11,8 @@ from tui.commands.form import Group
 from tui.commands.root import ROOT
 
 COMMAND = re.compile(r"`(paddock(?: [^`]*)?)`|\bpaddock((?: [a-z][a-z-]*)+)")
-FOREIGN_OPTIONS = frozenset({"--ipc", "--shm-size", "--user", "--time", "--scope"})
-"""Of docker, systemd and Slurm"""
+FOREIGN_OPTIONS = frozenset({"--ipc", "--shm-size", "--user", "--time", "--scope", "--merge"})
+"""Of docker, systemd, Slurm and llama-gguf-split"""
 
 
 def templates() -> dict[str, str]:
