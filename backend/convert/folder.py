@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from backend.convert.quantised import Json, method_of, refusal
 from backend.lf.peft import ADAPTER_CONFIG
 from data.errors import RequestError
 from data.i18n import Message, _
-
-Json = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,10 @@ _PICKLED: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "consolidated*.pth")
 
 
 class ModelFolder:
-    """A folder with config.json and safetensors; RequestError tells what else it is, and the remedy."""
+    """A folder with config.json and safetensors; RequestError tells what else it is, and the remedy.
+
+    UnknownHereError where others may take what it holds.
+    """
 
     def __init__(self, path: Path, *, weights: bool = True) -> None:
         """Look at ``path``; without ``weights`` the small files are enough, and what its weights are does not count."""
@@ -59,7 +60,8 @@ class ModelFolder:
                 _("Give the folder that holds config.json and the .safetensors files."),
             )
         if weights:
-            self._refuse_quantised(self.config)
+            if method_of(self.config):
+                raise refusal(path, self.config)
             self._refuse_pickled()
 
     @property
@@ -95,17 +97,6 @@ class ModelFolder:
                 _("A LoRA adapter is only the difference to its base model."),
                 _("Merge it first (paddock export). `paddock convert --adapter` makes a GGUF adapter of it."),
             )
-
-    def _refuse_quantised(self, config: Json) -> None:
-        settings = config.get("quantization_config")
-        if not isinstance(settings, dict):
-            return
-        method = str(cast("Json", settings).get("quant_method", "unknown"))
-        raise RequestError(
-            _("The weights of {path} are quantised already ({method})", path=str(self.path), method=method),
-            _("A GGUF is made from weights in F32, F16 or BF16; quantised ones have lost what the conversion needs."),
-            _("Merge into the unquantised base model and convert that; quantise the GGUF afterwards."),
-        )
 
     def _refuse_pickled(self) -> None:
         if any(self.path.glob("*.safetensors")) or self.has("model.safetensors.index.json"):
