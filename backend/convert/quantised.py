@@ -17,9 +17,12 @@ from data.i18n import _
 Json = Mapping[str, object]
 
 _GPT_OSS: Final = "GptOssForCausalLM"
-_MXFP4: Final = "mxfp4"
-_BY_SCRIPT: Final = frozenset({"bitnet", "compressed-tensors", "fp8", "gptq", "modelopt"})
+_BY_SCRIPT: Final = ("bitnet", "fp8", "modelopt")
 """What llama.cpp's script takes back to numbers, whatever the architecture"""
+_FORMATS: Final = ("float-quantized", "int-quantized", "naive-quantized", "pack-quantized", "nvfp4-pack-quantized")
+"""What it knows of compressed-tensors"""
+_BITS_WITHOUT_CODE: Final = 3
+"""Of GPTQ"""
 _BLOCK_DIMENSIONS: Final = 2
 
 
@@ -53,7 +56,7 @@ def refusal(path: Path, config: Json) -> RequestError:
     """Return why our converter refuses quantised weights; QuantisedError where llama.cpp's script takes them."""
     method = method_of(config)
     title = _("The weights of {path} are quantised already ({method})", path=str(path), method=method)
-    if method in _BY_SCRIPT or (method == _MXFP4 and _architecture(config) == _GPT_OSS):
+    if _goes_by_script(config):
         return QuantisedError(
             title,
             _("This converter takes F32, F16 and BF16 only."),
@@ -69,6 +72,19 @@ def refusal(path: Path, config: Json) -> RequestError:
         _("A GGUF is made from weights in F32, F16 or BF16; quantised ones have lost what the conversion needs."),
         _("Convert the unquantised model (merge an adapter into that one); quantise the GGUF afterwards."),
     )
+
+
+def _goes_by_script(config: Json) -> bool:
+    settings = cast("Json", config["quantization_config"])
+    match method_of(config):
+        case "mxfp4":
+            return _architecture(config) == _GPT_OSS
+        case "gptq":
+            return settings.get("bits") != _BITS_WITHOUT_CODE
+        case "compressed-tensors":
+            return settings.get("format") in _FORMATS
+        case method:
+            return method in _BY_SCRIPT
 
 
 def _architecture(config: Json) -> object:
