@@ -127,15 +127,7 @@ def read_json(file: Path, *, limits: Limits = CONFIG_LIMITS) -> Json | None:
     """Return a model's JSON object; None where there is no such file, RequestError for anything else, or too much."""
     if not file.is_file():
         return None
-    raw = _bytes(file, limits.size_bytes)
-    if limits.exceeded_by(raw):
-        raise _unreadable(
-            file, _("more than {objects} objects or {values} values", objects=limits.containers, values=limits.values)
-        )
-    try:
-        value: object = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(file, str(error)) from error
+    value = _parsed(file, limits)
     if not isinstance(value, dict):
         raise _unreadable(file, _("a JSON object is expected"))
     return cast("Json", value)
@@ -151,13 +143,24 @@ def read_generation(folder: Path) -> tuple[Json, tuple[Message, ...]]:
     if not file.is_file():
         return {}, ()
     try:
-        value: object = json.loads(read_text(file))
-    except (RequestError, ValueError, RecursionError) as error:
-        reason = error.detail if isinstance(error, RequestError) else str(error)
-        return {}, (_("{file} cannot be read and is left out: {reason}", file=str(file), reason=reason),)
+        value = _parsed(file, CONFIG_LIMITS)
+    except RequestError as error:
+        return {}, (_("Left out of the GGUF: {reason}", reason=error.detail),)
     if not isinstance(value, dict):
         raise _unreadable(file, _("a JSON object is expected"))
     return cast("Json", value), ()
+
+
+def _parsed(file: Path, limits: Limits) -> object:
+    raw = _bytes(file, limits.size_bytes)
+    if limits.exceeded_by(raw):
+        raise _unreadable(
+            file, _("more than {objects} objects or {values} values", objects=limits.containers, values=limits.values)
+        )
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(file, str(error)) from error
 
 
 def _bytes(file: Path, limit_bytes: int) -> bytes:
