@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from backend.convert.quantised import Json, method_of, refusal
 from backend.lf.peft import ADAPTER_CONFIG
 from data.errors import RequestError
 from data.i18n import Message, _
-
-Json = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,10 @@ _PICKLED: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "consolidated*.pth")
 
 
 class ModelFolder:
-    """A folder with config.json and safetensors; RequestError tells what else it is, and the remedy."""
+    """A folder with config.json and safetensors; RequestError tells what else it is, and the remedy.
+
+    UnknownHereError where others may take what it holds.
+    """
 
     def __init__(self, path: Path, *, weights: bool = True) -> None:
         """Look at ``path``; without ``weights`` the small files are enough, and what its weights are does not count."""
@@ -59,7 +60,8 @@ class ModelFolder:
                 _("Give the folder that holds config.json and the .safetensors files."),
             )
         if weights:
-            self._refuse_quantised(self.config)
+            if method_of(self.config):
+                raise refusal(path, self.config)
             self._refuse_pickled()
 
     @property
@@ -96,17 +98,6 @@ class ModelFolder:
                 _("Merge it first (paddock export). `paddock convert --adapter` makes a GGUF adapter of it."),
             )
 
-    def _refuse_quantised(self, config: Json) -> None:
-        settings = config.get("quantization_config")
-        if not isinstance(settings, dict):
-            return
-        method = str(cast("Json", settings).get("quant_method", "unknown"))
-        raise RequestError(
-            _("The weights of {path} are quantised already ({method})", path=str(self.path), method=method),
-            _("A GGUF is made from weights in F32, F16 or BF16; quantised ones have lost what the conversion needs."),
-            _("Merge into the unquantised base model and convert that; quantise the GGUF afterwards."),
-        )
-
     def _refuse_pickled(self) -> None:
         if any(self.path.glob("*.safetensors")) or self.has("model.safetensors.index.json"):
             return
@@ -136,15 +127,7 @@ def read_json(file: Path, *, limits: Limits = CONFIG_LIMITS) -> Json | None:
     """Return a model's JSON object; None where there is no such file, RequestError for anything else, or too much."""
     if not file.is_file():
         return None
-    raw = _bytes(file, limits.size_bytes)
-    if limits.exceeded_by(raw):
-        raise _unreadable(
-            file, _("more than {objects} objects or {values} values", objects=limits.containers, values=limits.values)
-        )
-    try:
-        value: object = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(file, str(error)) from error
+    value = _parsed(file, limits)
     if not isinstance(value, dict):
         raise _unreadable(file, _("a JSON object is expected"))
     return cast("Json", value)
@@ -160,13 +143,24 @@ def read_generation(folder: Path) -> tuple[Json, tuple[Message, ...]]:
     if not file.is_file():
         return {}, ()
     try:
-        value: object = json.loads(read_text(file))
-    except (RequestError, ValueError, RecursionError) as error:
-        reason = error.detail if isinstance(error, RequestError) else str(error)
-        return {}, (_("{file} cannot be read and is left out: {reason}", file=str(file), reason=reason),)
+        value = _parsed(file, CONFIG_LIMITS)
+    except RequestError as error:
+        return {}, (_("Left out of the GGUF: {reason}", reason=error.detail),)
     if not isinstance(value, dict):
         raise _unreadable(file, _("a JSON object is expected"))
     return cast("Json", value), ()
+
+
+def _parsed(file: Path, limits: Limits) -> object:
+    raw = _bytes(file, limits.size_bytes)
+    if limits.exceeded_by(raw):
+        raise _unreadable(
+            file, _("more than {objects} objects or {values} values", objects=limits.containers, values=limits.values)
+        )
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(file, str(error)) from error
 
 
 def _bytes(file: Path, limit_bytes: int) -> bytes:

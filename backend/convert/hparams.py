@@ -17,6 +17,8 @@ from data.gguf.shapes import MAX_LAYERS
 from data.i18n import _
 
 EXPERT_COUNTS: Final = ("num_local_experts", "num_experts", "n_routed_experts")
+MOST_IN_A_HEAD: Final = 65_536
+"""Far more numbers than a head of any model has"""
 _WITH_ORIGINAL_CONTEXT: Final = ("llama3", "yarn", "longrope")
 _GATING_FUNCTIONS: Final = {"softmax": 1, "sigmoid": 2}
 """llama.cpp's ``ExpertGatingFuncType``"""
@@ -95,6 +97,13 @@ class HParams:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST_REAL <= value <= LARGEST_REAL:
             raise self.wrong(name, value)
         return float(value)
+
+    def rope_positive(self, name: str, default: float) -> float:
+        """Return a number of the rope parameters that is above zero."""
+        value = self.rope_real(name, default)
+        if value <= 0:
+            raise self.wrong("rope_parameters." + name, value)
+        return value
 
     def rope_reals(self, name: str) -> list[float]:
         """Return a list of numbers of the rope parameters; empty where there is none."""
@@ -231,6 +240,8 @@ def _add_rope(keys: Keys, arch: str, hparams: HParams) -> None:
             _("Written without that scaling, it would answer wrongly beyond its first context length."),
         )
     sections = [int(number) for number in hparams.rope_reals("mrope_section")]
+    if not all(0 <= number <= MOST_IN_A_HEAD for number in sections):
+        raise hparams.wrong("rope_parameters.mrope_section", sections)
     if sections:  # of time, height, width, and a fourth
         keys.array(f"{arch}.rope.dimension_sections", [*sections, 0, 0, 0, 0][:4])
     if rope.get("rope_theta") is not None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from backend.convert.adopt import adopt, ids_of, looked_at, readable_weights, type_of
+from backend.convert.adopt import adopt, files_of_weights, ids_of, looked_at, readable_weights, type_of
 from backend.convert.byte_level import read_byte_level
 from backend.convert.converter import ConvertReport, Imported, Overrides, override
 from backend.convert.folder import ModelFolder
@@ -27,6 +27,7 @@ from backend.convert.naming import name_of
 from backend.convert.plan import FILE_TYPES
 from backend.convert.planning import own_type
 from backend.convert.program import end, unwritable
+from backend.convert.quantised import is_importable, method_of
 from backend.convert.quants import BITS
 from backend.convert.scratch import Scratch, cannot_write, scratch
 from backend.convert.special import CHAT_TEMPLATE, read_special
@@ -87,6 +88,17 @@ def find_importer(paths: Paths, settings: Settings, environ: Mapping[str, str] =
     return Importer(found.path) if found else None
 
 
+def is_known(folder: ModelFolder) -> bool:
+    """Say whether the import makes a model of the folder that our converter makes none of."""
+    return folder.architecture in KNOWN and is_importable(folder.config or {})
+
+
+def require_importable(folder: Path) -> ModelFolder:
+    """Return the model's folder; RequestError for one whose weights are quantised in a way that the import refuses."""
+    model = ModelFolder(folder, weights=False)
+    return model if method_of(model.config or {}) and is_importable(model.config or {}) else ModelFolder(folder)
+
+
 def require_type(outtype: str, folder: Path) -> None:
     """Raise RequestError for a type that this import does not make of the weights in ``folder``."""
     own = own_type(folder)
@@ -116,14 +128,14 @@ def convert_by_import(
     whole model, and Stopped; nothing is left behind then.
     """
     require_type(outtype, source)
-    folder = ModelFolder(source)
+    folder = require_importable(source)
     version = version_of(importer.path)
     if version is None:
         raise AppError(
             _("Ollama's program cannot be started"), str(importer.path), _("paddock doctor shows what is found now.")
         )
     weights = readable_weights(source)
-    size = sum(weight.size_bytes for weight in weights)
+    size = sum(path.stat().st_size for path in files_of_weights(source))
     with scratch(target) as work:
         require_space(target, 2 * size)
         blobs = work.folder / "models" / "blobs"

@@ -51,7 +51,8 @@ def own_type(source: Path) -> str:
     """
     adapter = source / ADAPTER_WEIGHTS
     try:
-        return guess_outtype(read_file(adapter) if adapter.is_file() else read_weights(ModelFolder(source)))
+        weights = read_file(adapter) if adapter.is_file() else read_weights(ModelFolder(source, weights=False))
+        return guess_outtype(weights)
     except RequestError:
         return "f16"
 

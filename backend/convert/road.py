@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.convert.folder import ModelFolder
-from backend.convert.imported import KNOWN, Importer, find_importer, require_type
+from backend.convert.imported import Importer, find_importer, is_known, require_importable, require_type
 from backend.convert.llama_cpp import SCRIPT, Script, find_script
 from backend.convert.names import FOREIGN, OLLAMA, OURS
 from backend.convert.planning import count_eyes, make_plan
+from backend.convert.quantised import QuantisedError
 from backend.convert.refusal import UnknownHereError
 from backend.convert.weights import read_weights
 from data.errors import RequestError
@@ -79,12 +80,17 @@ def road_of(folder: Path, converter: str, find: Others, *, outtype: str = "auto"
     Raises RequestError where nobody can make ``outtype`` of it, with the remedy.
     """
     if converter in FOREIGN:
-        return Road(asked_for(converter, folder, find, outtype), left_out=_left_out(folder))
+        maker = asked_for(converter, folder, find, outtype)
+        if isinstance(maker, Importer) and not is_base:
+            require_importable(folder)
+        return Road(maker, left_out=_left_out(folder))
     try:
         plan = make_plan(folder)
         if not is_base:
             plan.family.vocabulary(plan.folder, plan.hparams)
     except UnknownHereError as error:
+        if is_base and isinstance(error, QuantisedError):
+            return Road()
         return Road(instead(error, folder, converter, find, outtype), error.title, _left_out(folder))
     except RequestError:
         if is_base:
@@ -133,7 +139,7 @@ def instead(error: UnknownHereError, folder: Path, converter: str, find: Others,
     if converter == OURS:
         raise error
     script = find.script()
-    if script is None and ModelFolder(folder, weights=False).architecture in KNOWN:
+    if script is None and is_known(ModelFolder(folder, weights=False)):
         return _importer(folder, find, outtype)
     if script is None:
         raise error

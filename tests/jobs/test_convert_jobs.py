@@ -6,6 +6,7 @@ import json
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from blake3 import blake3
 
@@ -15,7 +16,8 @@ from data.jobs.spec import JobSpec
 from data.jobs.status import Status
 from tests.support import Yard, wait_until
 from tests.unit.llama_cpp_folder import write_settings, write_unknown_model
-from tests.unit.model_folder import write_model
+from tests.unit.model_folder import write_adapter, write_model
+from tui.commands.root import run as run_command
 
 pytestmark = pytest.mark.slow
 
@@ -174,3 +176,18 @@ def test_a_damaged_record_of_a_run_stops_no_conversion(yard: Yard, tmp_path: Pat
     made = read_sidecar(target)
     assert made is not None
     assert made["run"] is None
+
+
+def test_behind_an_adapter_stands_how_ollama_loads_it(
+    yard: Yard, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PADDOCK_HOME", str(tmp_path / "home"))
+    write_model(tmp_path / "base")
+    shapes = {"model.layers.0.self_attn.v_proj": (16, 32)}
+    write_adapter(tmp_path / "lora", tmp_path / "base", shapes, 4, np.random.default_rng(1))
+    target = tmp_path / "lora.gguf"
+    assert run_command(["convert", str(tmp_path / "lora"), "--adapter", "-o", str(target), "--plain"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert target.is_file()
+    assert f"ADAPTER {target}" in said
+    assert "paddock deploy" not in said

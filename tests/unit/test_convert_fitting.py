@@ -104,6 +104,22 @@ def test_numbers_that_no_model_has_are_refused(tmp_path: Path, entry: str, writt
         convert(tmp_path / "model", tmp_path / "a.gguf")
 
 
+@pytest.mark.parametrize(
+    ("rope", "said"),
+    [
+        ({"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 1e20}, "original_context_length"),
+        ({"rope_type": "llama3", "factor": 0}, "factor"),
+        ({"rope_type": "llama3", "high_freq_factor": 0}, "high_freq_factor"),
+        ({"rope_type": "llama3", "low_freq_factor": math.nan}, "low_freq_factor"),
+        ({"rope_type": "default", "mrope_section": [1e20, 1, 1]}, "mrope_section"),
+    ],
+)
+def test_a_rope_that_no_model_has_is_refused(tmp_path: Path, rope: dict[str, object], said: str) -> None:
+    write_model(tmp_path / "model", config={"rope_scaling": rope})
+    with pytest.raises(RequestError, match=f"no usable .*{said}"):
+        make_plan(tmp_path / "model")
+
+
 def test_a_weight_without_numbers_is_refused(tmp_path: Path) -> None:
     weights = write_model(tmp_path / "model")
     write_weights(tmp_path / "model", weights | {"model.norm.weight": np.ones((2**20, 0), np.float32)})

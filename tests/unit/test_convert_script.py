@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from backend.convert.converter import Overrides, convert
 from backend.convert.digest import digest_of
+from backend.convert.imported import Importer
 from backend.convert.keys import Keys
 from backend.convert.llama_cpp import SCRIPT, Script, find_script
-from backend.convert.names import AUTO, LLAMA_CPP, OURS
+from backend.convert.names import AUTO, LLAMA_CPP, OLLAMA, OURS
 from backend.convert.rekey import rekey
-from backend.convert.road import road_of
+from backend.convert.road import Others, road_of
 from backend.convert.script import convert_by_script
 from backend.convert.sidecar import read_sidecar, write_sidecar
 from backend.convert.stream import Stopped
@@ -108,6 +110,68 @@ def test_code_that_a_folder_brings_runs_only_when_a_person_says_so(tmp_path: Pat
     assert "auto_map" in caught.value.detail.english()
     assert "--converter llama.cpp" in caught.value.hint.english()
     assert road_of(folder, LLAMA_CPP, only(script)).maker == script
+
+
+IMPORTER = Importer(Path("/usr/bin/ollama"))
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+GPT_OSS = "GptOssForCausalLM"
+
+
+def write_quantised(place: Path, architecture: str, settings: Mapping[str, object]) -> Path:
+    write_model(place, config={"architectures": [architecture], "quantization_config": settings})
+    return place
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings", "by_script", "by_import"),
+    [
+        (GPT_OSS, {"quant_method": "mxfp4"}, True, True),
+        ("LlamaForCausalLM", {"quant_method": "mxfp4"}, False, False),
+        ("LlamaForCausalLM", FP8, True, False),
+        ("Qwen3NextForCausalLM", FP8, True, True),
+        ("Qwen3NextForCausalLM", {"quant_method": "fp8"}, True, False),
+        ("LlamaForCausalLM", {"quant_method": "gptq", "bits": 4}, True, False),
+        ("LlamaForCausalLM", {"quant_method": "gptq", "bits": 3}, False, False),
+        ("LlamaForCausalLM", {"quant_method": "compressed-tensors", "format": "pack-quantized"}, True, False),
+        ("LlamaForCausalLM", {"quant_method": "compressed-tensors", "format": "marlin-24"}, False, False),
+        ("LlamaForCausalLM", {"quant_method": "awq"}, False, False),
+        (GPT_OSS, {"quant_method": "bitsandbytes"}, False, False),
+        (GPT_OSS, {}, False, False),
+    ],
+)
+def test_quantised_weights_are_left_to_those_who_take_them(
+    tmp_path: Path,
+    script: Script,
+    architecture: str,
+    settings: Mapping[str, object],
+    by_script: bool,
+    by_import: bool,
+) -> None:
+    folder = write_quantised(tmp_path / "model", architecture, settings)
+    importing = Others(lambda: None, lambda: IMPORTER)
+    for find, maker, takes in ((only(script), script, by_script), (importing, IMPORTER, by_import)):
+        if takes:
+            road = road_of(folder, AUTO, find)
+            assert road.maker == maker
+            assert "quantised already" in road.notes()[0].english()
+        else:
+            with pytest.raises(RequestError, match="quantised already"):
+                road_of(folder, AUTO, find)
+    with pytest.raises(RequestError) as caught:
+        road_of(folder, AUTO, NOBODY)
+    remedy = "paddock setup ollama" if by_import else "llama_cpp_dir" if by_script else "Convert the unquantised model"
+    assert remedy in caught.value.hint.english()
+    assert road_of(folder, AUTO, NOBODY, is_base=True).notes() == ()
+
+
+def test_an_import_that_somebody_asks_for_is_refused_where_it_would_fail(tmp_path: Path) -> None:
+    importing = Others(lambda: None, lambda: IMPORTER)
+    folder = write_quantised(tmp_path / "awq", GPT_OSS, {"quant_method": "awq"})
+    with pytest.raises(RequestError, match="quantised already"):
+        road_of(folder, OLLAMA, importing)
+    assert road_of(folder, OLLAMA, importing, is_base=True).maker == IMPORTER
+    folder = write_quantised(tmp_path / "mxfp4", GPT_OSS, {"quant_method": "mxfp4"})
+    assert road_of(folder, OLLAMA, importing).maker == IMPORTER
 
 
 def test_of_a_base_only_its_kind_counts(tmp_path: Path, script: Script) -> None:

@@ -171,8 +171,16 @@ def convert(
         replace=force,
     )
     status = run_jobs(console, services, [spec], wait=wait)
-    if status == 0 and wait and not adapter:
-        console.say(_("`paddock deploy {file} NAME` puts it into Ollama.", file=shell_word(target)))
+    if status == 0 and wait:
+        console.say(
+            _(
+                "Ollama loads it beside its base: `ollama create NAME -f FILE`, where FILE holds the lines FROM (the "
+                "base: a model of that Ollama, or its GGUF) and ADAPTER {file}.",
+                file=target.absolute(),
+            )
+            if adapter
+            else _("`paddock deploy {file} NAME` puts it into Ollama.", file=shell_word(target))
+        )
     return status
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from backend.convert import tokenizer
 from backend.convert.decoder import ATTENTION, NORMS, Decoder
 from backend.convert.folder import ModelFolder
-from backend.convert.hparams import HParams
+from backend.convert.hparams import MOST_IN_A_HEAD, HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import Part, Tensor
 from backend.convert.vocabulary import Vocabulary
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _CODE_LLAMA_TOKENS: Final = 32016
 _GRANITE_TOKENS: Final = 49152
-_WIDEST_HEAD: Final = 65_536
-"""Far more than any model has"""
 
 
 class Llama(Decoder):
@@ -161,15 +159,15 @@ def rope_factors(hparams: HParams, width: int) -> bytes | None:
     """
     if str(hparams.rope.get("rope_type")).lower() != "llama3":
         return None
-    if width > _WIDEST_HEAD:
+    if width > MOST_IN_A_HEAD:
         raise hparams.wrong("head_dim", width)
     import numpy as np  # noqa: PLC0415 - loaded only when tensors are worked on
 
     single_precision = np.float32
-    base = hparams.rope_real("rope_theta", 10_000.0)
-    factor = hparams.rope_real("factor", 8.0)
-    low, high = hparams.rope_real("low_freq_factor", 1.0), hparams.rope_real("high_freq_factor", 4.0)
-    context = hparams.rope_real("original_max_position_embeddings", 8192)
+    base = hparams.rope_positive("rope_theta", 10_000.0)
+    factor = hparams.rope_positive("factor", 8.0)
+    low, high = hparams.rope_positive("low_freq_factor", 1.0), hparams.rope_positive("high_freq_factor", 4.0)
+    context = hparams.rope_positive("original_max_position_embeddings", 8192)
     exponents = np.arange(0, width, 2, dtype=single_precision) / single_precision(width)
     frequencies = single_precision(1.0) / np.power(single_precision(base), exponents)
     factors: list[float] = []

@@ -106,7 +106,10 @@ class Phi3(Decoder):
 
 
 def _original_context(hparams: HParams) -> int:
-    return hparams.whole("original_max_position_embeddings")
+    context = hparams.whole("original_max_position_embeddings")
+    if context == 1:  # its logarithm divides
+        raise hparams.wrong("original_max_position_embeddings", context)
+    return context
 
 
 def _rope_width(hparams: HParams) -> int:
