@@ -21,6 +21,7 @@ from backend.export.caution import warnings
 from backend.export.forecast import FileSystem
 from backend.export.plan import ExportPlan, Step
 from backend.export.source import Checkpoint, Run, Source
+from backend.lf.find import LlamaFactory
 from backend.train.record import RunFacts
 from data.errors import RequestError
 from data.i18n import _
@@ -149,8 +150,11 @@ class Written(Exports):
             disks=made.disks[:1] if self.unseen else made.disks,
             unseen=self.unseen,
             plan=plan,
-            warnings=(*self.road.notes(), *warnings(plan, None, has_gpu=True)),
+            warnings=(*self.road.notes(), *warnings(plan, FACTORY, has_gpu=True)),
         )
+
+
+FACTORY: Final = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings")
 
 
 def export(*names: str) -> Walk:
