@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from backend.convert.folder import unusable
 from backend.convert.hparams import EXPERT_COUNTS, HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import FILE_TYPES, Tensor
@@ -63,7 +64,7 @@ def misplaced_of(family: Family, hparams: HParams, tensors: Iterable[Tensor]) ->
     family.add_keys(keys, hparams, FILE_TYPES["f16"])
     values = keys.values()
     for key, number in impossible_numbers(family.arch, values):
-        raise hparams.wrong(_entries(key.removeprefix(f"{family.arch}."), hparams)[0], number)
+        raise unusable(_entries(key.removeprefix(f"{family.arch}."), hparams)[0], number)
     made = {tensor.name: tensor for tensor in tensors if tensor.parts}
     misfit = next(misfits(family.arch, values, ((name, tensor.shape[::-1]) for name, tensor in made.items())), None)
     if misfit is None:

@@ -115,6 +115,15 @@ class ModelFolder:
         )
 
 
+def unusable(name: str, value: object) -> RequestError:
+    """Return the refusal of an entry of config.json."""
+    return RequestError(
+        _("config.json of the model has no usable {name}", name=name),
+        _("It is {value}.", value=repr(value)),
+        _("Export or download the model again, or correct config.json."),
+    )
+
+
 def read_text(file: Path) -> str:
     """Return a model's text file; RequestError where it cannot be read or is longer than any such file should be."""
     try:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, cast
 
-from backend.convert.folder import Json
+from backend.convert.folder import Json, unusable
 from backend.convert.keys import LARGEST_REAL, Keys
 from backend.convert.refusal import UnknownHereError
-from data.errors import RequestError
 from data.gguf.shapes import MAX_LAYERS
 from data.i18n import _
 
@@ -52,7 +51,7 @@ class HParams:
         """Return a positive whole number."""
         value = self.find(*names)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**32:
-            raise self.wrong(names[0], value)
+            raise unusable(names[0], value)
         return value
 
     @property
@@ -60,7 +59,7 @@ class HParams:
         """How many layers the model has; RequestError for more than any model."""
         count = self.whole("num_hidden_layers")
         if count > MAX_LAYERS:
-            raise self.wrong("num_hidden_layers", count)
+            raise unusable("num_hidden_layers", count)
         return count
 
     def whole_or_none(self, *names: str) -> int | None:
@@ -95,14 +94,14 @@ class HParams:
     def _number(self, name: str, value: object) -> float:
         """Return a number of config.json, which Python reads with NaN, Infinity and 1e400 in it."""
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST_REAL <= value <= LARGEST_REAL:
-            raise self.wrong(name, value)
+            raise unusable(name, value)
         return float(value)
 
     def rope_positive(self, name: str, default: float) -> float:
         """Return a number of the rope parameters that is above zero."""
         value = self.rope_real(name, default)
         if value <= 0:
-            raise self.wrong("rope_parameters." + name, value)
+            raise unusable("rope_parameters." + name, value)
         return value
 
     def rope_reals(self, name: str) -> list[float]:
@@ -119,7 +118,7 @@ class HParams:
         older = self.find("rope_scaling")
         for name, value in (("rope_parameters", given), ("rope_scaling", older)):
             if value is not None and not isinstance(value, dict):
-                raise self.wrong(name, value)
+                raise unusable(name, value)
         nested = cast("dict[str, object]", given or {})
         local = self.find("rope_local_base_freq")
         if local is None and "full_attention" not in nested and "sliding_attention" not in nested:
@@ -146,15 +145,6 @@ class HParams:
             else:
                 rope.setdefault("original_max_position_embeddings", self._values.get("max_position_embeddings"))
         return rope
-
-    @staticmethod
-    def wrong(name: str, value: object) -> RequestError:
-        """Return the refusal of an entry of config.json."""
-        return RequestError(
-            _("config.json of the model has no usable {name}", name=name),
-            _("It is {value}.", value=repr(value)),
-            _("Export or download the model again, or correct config.json."),
-        )
 
 
 def add_common(keys: Keys, arch: str, hparams: HParams, file_type: int) -> None:
@@ -241,7 +231,7 @@ def _add_rope(keys: Keys, arch: str, hparams: HParams) -> None:
         )
     sections = [int(number) for number in hparams.rope_reals("mrope_section")]
     if not all(0 <= number <= MOST_IN_A_HEAD for number in sections):
-        raise hparams.wrong("rope_parameters.mrope_section", sections)
+        raise unusable("rope_parameters.mrope_section", sections)
     if sections:  # of time, height, width, and a fourth
         keys.array(f"{arch}.rope.dimension_sections", [*sections, 0, 0, 0, 0][:4])
     if rope.get("rope_theta") is not None:

@@ -9,9 +9,8 @@ from typing import Final, cast
 
 import numpy as np
 
-from data.errors import RequestError
+from backend.convert.folder import unusable
 from data.gguf import layout
-from data.i18n import _
 
 _UINT8, _UINT32, _INT32, _FLOAT32 = 0, 4, 5, 6
 _LENGTH = struct.Struct("<Q")
@@ -55,11 +54,7 @@ class Keys:
     def whole(self, name: str, value: int) -> None:
         """Set an unsigned number of 32 bits; RequestError for another, which only an absurd config.json asks for."""
         if not 0 <= value < 2**32:
-            raise RequestError(
-                _("config.json of the model has no usable {name}", name=name),
-                _("It is {value}.", value=str(value)),
-                _("Export or download the model again, or correct config.json."),
-            )
+            raise unusable(name, value)
         self._entries[name] = _Entry(_UINT32, value)
 
     def signed(self, name: str, value: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from backend.convert import tokenizer
 from backend.convert.decoder import ATTENTION, NORMS, Decoder
-from backend.convert.folder import ModelFolder
+from backend.convert.folder import ModelFolder, unusable
 from backend.convert.hparams import MOST_IN_A_HEAD, HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import Part, Tensor
@@ -160,7 +160,7 @@ def rope_factors(hparams: HParams, width: int) -> bytes | None:
     if str(hparams.rope.get("rope_type")).lower() != "llama3":
         return None
     if width > MOST_IN_A_HEAD:
-        raise hparams.wrong("head_dim", width)
+        raise unusable("head_dim", width)
     import numpy as np  # noqa: PLC0415 - loaded only when tensors are worked on
 
     single_precision = np.float32

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from backend.convert import sentencepiece, tokenizer
 from backend.convert.decoder import FUSED_MLP, NORMS, Decoder
-from backend.convert.folder import ModelFolder
+from backend.convert.folder import ModelFolder, unusable
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import Tensor
@@ -108,7 +108,7 @@ class Phi3(Decoder):
 def _original_context(hparams: HParams) -> int:
     context = hparams.whole("original_max_position_embeddings")
     if context == 1:  # its logarithm divides
-        raise hparams.wrong("original_max_position_embeddings", context)
+        raise unusable("original_max_position_embeddings", context)
     return context
 
 
