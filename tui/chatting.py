@@ -83,23 +83,9 @@ async def gguf_of(offer: ModelOffer) -> Path:
 def engine(paths: Paths, settings: Settings, environ: Mapping[str, str], host: str) -> ChatEngine:
     """Return the engine that talks with models of ``host``; it finds the private server again after an idle end."""
     from backend.chat.ollama import OllamaEngine  # noqa: PLC0415 - not needed for the first frame
+    from backend.deploy.server import ensure_server  # noqa: PLC0415 - as above
 
     async def locate() -> str:
-        return (await server_for(paths, settings, environ, host)).host
+        return (await ensure_server(paths, settings, host=host, environ=environ)).host
 
     return OllamaEngine(locate)
-
-
-async def server_for(paths: Paths, settings: Settings, environ: Mapping[str, str], host: str) -> Server:
-    """Return the server at ``host``; where none answers there, it was the private one, which gets a new port."""
-    from backend.deploy.server import Server, ensure_server  # noqa: PLC0415 - not needed for the first frame
-    from backend.ollama.address import parse_address  # noqa: PLC0415 - as above
-    from backend.ollama.probe import version_at  # noqa: PLC0415 - as above
-
-    if host:
-        address = parse_address(host)
-        version = await asyncio.to_thread(version_at, address)
-        if version is not None:
-            return Server(address.url, private=False, version=version)
-        return await ensure_server(paths, settings, want_private=address.is_loopback, environ=environ)
-    return await ensure_server(paths, settings, environ=environ)
