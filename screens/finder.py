@@ -28,6 +28,16 @@ def matches(needle: str, text: str) -> bool:
     return all(word in folded for word in needle.casefold().split())
 
 
+def rank(needle: str, name: str) -> int:
+    """Return how near a name is to what was typed, 0 the nearest: that very name, one that begins so, one with it."""
+    typed, folded = needle.strip().casefold(), name.strip().casefold()
+    if folded.removesuffix(":latest") == typed.removesuffix(":latest"):
+        return 0
+    if folded.startswith(typed):
+        return 1
+    return 2 if matches(needle, name) else 3
+
+
 def title_of(row: Row) -> str:
     """Return the name of what a row offers."""
     return "".join(text for text, _role in row.cells[0])
@@ -84,7 +94,7 @@ class Finder(ModalScreen[str]):
             return  # the field's own first word, which must not take the cursor from what is in use
         table.cursor = 0
         found = [row for row in self._rows if matches(event.value, row.text)]
-        found.sort(key=lambda row: not matches(event.value, title_of(row)))  # what is called so goes first
+        found.sort(key=lambda row: rank(event.value, title_of(row)))
         table.show(found)
         self._show_meaning()
 

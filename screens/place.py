@@ -96,6 +96,8 @@ class Place(Screen[None]):
 
     def language_changed(self) -> None:
         """Say everything again, in the other language."""
+        for table in self.query(Table):
+            table.refresh()  # its heads are no rows, which it draws again by itself where they have changed
         self.show_places()
         self.show(self.paddock.snapshot)
         self.refresh_keys()

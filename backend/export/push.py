@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from backend.export.reading import watching
 from backend.train.pushing import HUB_TOKEN, is_repository, repository_words
 from backend.train.record import RECORD_FILE
 from data.errors import AppError, RequestError
@@ -35,6 +36,8 @@ _MODEL_FILES: Final = (*_WEIGHTS, ".json", ".jinja", ".model", ".tiktoken", ".tx
 _SIDECAR: Final = ".gguf.json"
 _SHARD: Final = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 """The names that transformers looks for, and which it prefers: one file before an index with its shards"""
+_REFUSED_BY_XET: Final = re.compile(r"HTTP status (?:client|server) error \(\d+")
+"""In what hf-xet raises, as a ConnectionError, when an answer was no; it leaves out what the server said"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +100,24 @@ def main(reporter: Reporter, params: Mapping[str, object]) -> None:
     sizes = {file: file.stat().st_size for file in files}
     reporter.stage("push", _("Asking the hub for {name}", name=request.repository))
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TQDM_POSITION", "-1")  # its bars go into the log; without a terminal it would draw none
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they are for a terminal that moves its cursor
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi  # noqa: PLC0415 - reads the above
 
     hub = HfApi(token=os.environ.get(HUB_TOKEN))
     with _told(request.repository, hub.endpoint):
         repository = hub.create_repo(request.repository, exist_ok=True).repo_id
         stale = _stale(hub.list_repo_files(repository), files)
-        done, sent = 0, list[CommitOperationAdd]()
+        done, total, sent = 0, sum(sizes.values()), list[CommitOperationAdd]()
         for file in files:
             reporter.stage("push", _("Sending {file} to {name}", file=file.name, name=repository))
-            reporter.progress(done, sum(sizes.values()), "bytes")
+            reporter.progress(done, total, "bytes")
             sent.append(CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=file))
-            hub.preupload_lfs_files(repository, sent[-1:])
+            before = done
+            with watching(file, lambda read, before=before: reporter.progress(before + read, total, "bytes")):
+                hub.preupload_lfs_files(repository, sent[-1:])
             done += sizes[file]
-        reporter.progress(done, done, "bytes")
+            sys.stdout.write(f"{file.name}: {sizes[file]} bytes\n")
+        reporter.progress(done, total, "bytes")
         reporter.stage("push", _("Publishing {name}", name=repository))
         removed = [CommitOperationDelete(path_in_repo=name) for name in stale]
         commit = hub.create_commit(repository, [*sent, *removed], commit_message=f"Upload {request.folder.name}")
@@ -159,6 +165,16 @@ def _told(repository: str, endpoint: str) -> Generator[None]:
             _("Resume later: what was sent is not sent again."),
         ) from error
     except (OSError, http_error, RuntimeError, ValueError) as error:
+        if _REFUSED_BY_XET.search(_said(error)):
+            raise AppError(
+                _("The hub's storage refuses the push to {name}", name=repository),
+                _("{endpoint}: {detail}", endpoint=endpoint, detail=_said(error)),
+                _(
+                    "See that the token may write there, and that the account has room. With {variable}=1 set, files "
+                    "go by git-lfs: a mirror without xet storage takes them, and a hub says more. Resume then.",
+                    variable="HF_HUB_DISABLE_XET",
+                ),
+            ) from error
         raise AppError(
             _("The push to {name} broke off", name=repository),
             _("{endpoint}: {detail}", endpoint=endpoint, detail=_said(error)),

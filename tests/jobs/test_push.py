@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "merged"
     folder.mkdir()
     for number in (1, 2):
-        (folder / f"model-0000{number}-of-00002.safetensors").write_bytes(bytes([number]) * 300_000)
+        (folder / f"model-0000{number}-of-00002.safetensors").write_bytes(random.Random(number).randbytes(300_000))
     for name in ("config.json", "model.safetensors.index.json", "tokenizer.json", "chat_template.jinja"):
         (folder / name).write_text("{}")
     for name in ("paddock.json", "model-F16.gguf", "model-F16.gguf.json", "Modelfile", ".hidden.json"):
@@ -41,14 +42,15 @@ PUSHED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("is_xet", [True, False])
 def test_a_model_is_on_the_hub_whole_although_the_line_breaks_and_a_later_one_takes_its_place(
-    yard: Yard, model: Path, tmp_path: Path
+    yard: Yard, model: Path, tmp_path: Path, *, is_xet: bool
 ) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
-    (whole / "model.safetensors").write_bytes(bytes(100))
+    (whole / "model.safetensors").write_bytes(random.Random(3).randbytes(100))
     (whole / "config.json").write_text("{}")
-    with serving(tmp_path, "cut") as hub:
+    with serving(tmp_path, "cut", is_xet=is_xet) as hub:
         job = push(hub, yard, model)
         assert job.status is Status.SUCCEEDED, job.state
         assert hub.seen() == {"files": {"me/model": digests(model, PUSHED)}, "uploads": 2, "commits": 1}
@@ -79,13 +81,22 @@ def test_a_token_that_may_not_write_is_named_and_a_resume_with_another_goes_on(
         assert not file.is_file() or b"good" not in file.read_bytes(), file
 
 
+@pytest.mark.parametrize(
+    ("mode", "is_xet", "said"),
+    [
+        ("full", False, "storage limit reached"),
+        ("full", True, "403 Forbidden"),
+        ("plain", True, "404 Not Found"),  # a mirror without xet storage
+    ],
+)
 def test_what_the_hub_refuses_is_said_in_its_words_and_nothing_is_half_there(
-    yard: Yard, model: Path, tmp_path: Path
+    yard: Yard, model: Path, tmp_path: Path, mode: str, said: str, *, is_xet: bool
 ) -> None:
-    with serving(tmp_path, "full") as hub:
+    with serving(tmp_path, mode, is_xet=is_xet) as hub:
         job = push(hub, yard, model)
         assert job.status is Status.FAILED
-        assert "storage limit reached" in str(job.state.detail)
+        assert said in str(job.state.detail)
+        assert ("HF_HUB_DISABLE_XET" in str(job.state.hint)) is is_xet
         assert hub.seen() == {"files": {"me/model": {}}, "uploads": 0, "commits": 0}
 
 

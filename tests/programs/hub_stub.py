@@ -2,11 +2,13 @@
 
     python hub_stub.py FILE [MODE]        listens at a free port and writes its address into FILE
 
-MODE: ok, cut (closes the connection in the second upload, once), full (the disk of the hub is full).
+MODE: ok, cut (closes the connection in the second upload, once), full (the disk of the hub is full), plain (a mirror
+that has no xet storage).
 Tokens: "good" may write; every other one may not. ``GET /stub/seen`` tells what is there now, as JSON: ``files`` (a
 SHA-256 a path, of the last commit of each repository), ``uploads`` (how often bytes came), ``commits``.
 
-Source of the protocol: huggingface_hub 2.4, `hf_api.py` and `lfs.py`; git-lfs `docs/api/batch.md`.
+Source of the protocol: huggingface_hub 2.4, `hf_api.py` and `lfs.py`; git-lfs `docs/api/batch.md`; of the xet storage
+https://huggingface.co/docs/xet, "Upload Protocol", "CAS API" and "Xorb format" (version 1 of its addresses).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import base64
 import hashlib
 import json
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -42,12 +45,20 @@ class Handler(BaseHTTPRequestHandler):
         if "/tree/" in self.path:
             files = REPOSITORIES[self.path.split("/tree/")[0].removeprefix("/api/models/")]
             return self.answer([{"type": "file", "path": name, "size": 1, "oid": "b" * 40} for name in files])
+        if "/xet-write-token/" in self.path and self.mode != "plain" and self.has_token("good"):
+            return self.answer({"casUrl": self.endpoint, "accessToken": "cas", "exp": int(time.time()) + 3600})
         return self.answer({"error": "not here"}, 404)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Authorization") != "Bearer good":
-            return self.answer({"error": "Invalid username or password."}, 401)
+        if self.has_token("cas"):
+            self.storage(body)
+        elif self.has_token("good"):
+            self.hub(body)
+        else:
+            self.answer({"error": "Invalid username or password."}, 401)
+
+    def hub(self, body: bytes) -> None:
         if self.path == "/api/repos/create":
             asked = json.loads(body)
             name = f"{asked.get('organization') or ACCOUNT}/{asked['name']}"
@@ -68,12 +79,44 @@ class Handler(BaseHTTPRequestHandler):
             return self.commit(self.path.split("/commit/")[0].removeprefix("/api/models/"), body)
         return self.answer({"error": f"not here: {self.path}"}, 404)
 
+    def has_token(self, wanted: str) -> bool:
+        return self.headers.get("Authorization") == f"Bearer {wanted}"
+
+    def cuts(self) -> bool:
+        """Close the connection where it is time to."""
+        if self.mode != "cut" or SEEN["uploads"] != 1 or Handler.has_cut:
+            return False
+        Handler.has_cut = self.close_connection = True
+        self.connection.close()
+        return True
+
+    def storage(self, body: bytes) -> None:
+        if self.path.startswith("/v1/xorbs/"):
+            return self.xorb(body)
+        if self.path == "/v1/shards":
+            return self.answer({"result": 1})
+        return self.answer({"error": "of a later version"}, 404)
+
+    def xorb(self, body: bytes) -> None:
+        """Take the chunks of a file that shares none with another, and does not shrink when it is packed."""
+        if self.cuts():
+            return None
+        if self.mode == "full":
+            return self.answer({"error": "Private repository storage limit reached"}, 403)
+        content, at = hashlib.sha256(), 0
+        while at < len(body):
+            version, packing = body[at], body[at + 4]
+            size = int.from_bytes(body[at + 1 : at + 4], "little")
+            assert (version, packing) == (0, 0)
+            content.update(body[at + 8 : at + 8 + size])
+            at += 8 + size
+        SEEN["uploads"] += 1
+        BLOBS.add(content.hexdigest())
+        return self.answer({"was_inserted": True})
+
     def do_PUT(self) -> None:
-        if self.mode == "cut" and SEEN["uploads"] == 1 and not Handler.has_cut:
-            Handler.has_cut = True
-            self.rfile.read(1)
-            self.close_connection = True
-            return self.connection.close()
+        if self.cuts():
+            return None
         digest = hashlib.sha256(self.rfile.read(int(self.headers["Content-Length"]))).hexdigest()
         if digest != self.path.removeprefix("/lfs/"):
             return self.answer({"error": "other bytes than were told"}, 400)

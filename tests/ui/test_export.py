@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from textual.strip import Strip
 
 from backend.export.plan import ExportPlan
 from backend.train.record import RunFacts
@@ -200,6 +201,25 @@ async def test_the_room_is_said_in_the_language_that_is_chosen(make: folders.Sta
         app.action_other_language()
         await until(pilot, shows(pilot, "可用"))
         assert "GB free" not in screen_text(app)
+
+
+async def test_the_heads_of_a_table_are_painted_again_in_the_language_that_is_chosen(
+    make: folders.Stable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = PaddockApp(Scene("export", exports=Written()).services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=NARROW) as pilot:
+        await pilot.press("4")
+        await until(pilot, shows(pilot, "GB free", "size"))
+        paint, painted = Table.render_line, list[str]()
+
+        def painting(table: Table, y: int) -> Strip:
+            strip = paint(table, y)
+            painted.append(strip.text)
+            return strip
+
+        monkeypatch.setattr(Table, "render_line", painting)
+        app.action_other_language()
+        await until(pilot, lambda: any("大小" in line for line in painted))
 
 
 async def test_weights_are_opened_though_the_runs_are_read_again_meanwhile(

@@ -47,6 +47,11 @@ def test_every_decision_is_in_the_list_and_every_number_is_used_once() -> None:
         assert (folder / name).read_text(encoding="utf-8").startswith(f"# {int(name[:4])}. ")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_holds_what_a_merge_left(page: Path) -> None:
+    assert re.findall(r"^(?:<{7}|>{7}) .*$", page.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("page", OUR_TREE, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_file_of_the_tree_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
