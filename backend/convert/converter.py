@@ -16,6 +16,7 @@ from backend.convert.digest import SourceDigests
 from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
 from backend.convert.names import LLAMA_CPP, OLLAMA, OURS
+from backend.convert.overwrite import refuse_own_files
 from backend.convert.plan import FILE_TYPES, QUANTIZATION_VERSION
 from backend.convert.planning import Plan, make_plan
 from backend.convert.special import CHAT_TEMPLATE, ID_KEYS
@@ -190,6 +191,7 @@ def convert_adapter(
     ``base`` is the folder of its base model, of which config.json is enough; by default what the adapter names.
     """
     found = adapter.read_adapter(source, base)
+    refuse_own_files(target, (found.base.path,))
     plan = adapter.plan_adapter(found, outtype)
     keys, warnings = adapter.adapter_keys(found, plan, name)
     head = writer.header(keys, plan.tensors, plan.outtype)

@@ -102,20 +102,35 @@ def _version() -> str:
 
 def read_sidecar(gguf: Path) -> Mapping[str, object] | None:
     """Return what the sidecar of ``gguf`` says; None where there is none, or where it is not about this file."""
+    value = _read(sidecar_of(gguf))
     try:
-        with sidecar_of(gguf).open("rb") as stream:
-            raw = stream.read(_LIMITS.size_bytes + 1)
-        if _LIMITS.exceeded_by(raw):
-            return None
-        value: object = json.loads(raw)
         size = gguf.stat().st_size
-    except (OSError, ValueError, RecursionError):
+    except OSError:
         return None
     match value:
         case {"version": 1, "gguf": {"bytes": int(found)}} if found == size:
             return cast("Mapping[str, object]", value)
         case _:
             return None
+
+
+def is_sidecar(file: Path) -> bool:
+    """Say whether ``file`` is a sidecar of Paddock's, of whichever GGUF and version."""
+    match _read(file):
+        case {"version": int(), "made_by": {"program": "paddock"}, "gguf": {}}:
+            return True
+        case _:
+            return False
+
+
+def _read(file: Path) -> object:
+    """Return the JSON in ``file``; None where there is none, and where it is more than a sidecar."""
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(_LIMITS.size_bytes + 1)
+        return None if _LIMITS.exceeded_by(raw) else json.loads(raw)
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _size_bytes(file: Path) -> int | None:

@@ -104,6 +104,7 @@ def main(reporter: Reporter) -> None:
     reporter.stage("convert", _("Convert to GGUF"))
     # numpy takes a while; the stage is shown before. What only some conversions need is imported by those alone: a
     # small model is converted in the time that it takes.
+    from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files  # noqa: PLC0415
     from backend.convert.room import room_of  # noqa: PLC0415
     from backend.convert.sidecar import write_sidecar  # noqa: PLC0415
     from backend.convert.stream import Stopped  # noqa: PLC0415
@@ -114,6 +115,9 @@ def main(reporter: Reporter) -> None:
     job = _Job(params, Path(spec.workspace), paths, settings, reporter, stop)
     target = real_target(Path(_text(params, "target")))
     job = replace(job, replaces=_replaces(folder, params, target))
+    refuse_own_files(target, (job.source,))
+    if params.get("replace") is False:
+        refuse_foreign_sidecar(target)
     if not job.replaces:
         refuse_taken(target)
     room = room_of(job.source, outtype, converter=job.converter, is_changed=bool(params.get("training")))

@@ -10,6 +10,7 @@ import click
 from backend.convert.llama_cpp import quantizer_for
 from backend.convert.names import AUTO, CONVERTERS, FOREIGN
 from backend.convert.naming import counts_of, file_name, title_of
+from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files
 from backend.convert.quants import BITS
 from backend.convert.target import real_target, refuse_narrow, refuse_taken
 from backend.export.plan import OWN_TYPE
@@ -135,7 +136,7 @@ def convert(
     target = (
         services.workspace / output.expanduser() if output else default_target(source, outtype, base, adapter=adapter)
     )
-    check_target(target, replace=force)
+    check_target(target, source, replace=force)
     matrix = (services.workspace / imatrix.expanduser()).absolute() if imatrix else None
     if adapter and outtype in BITS:
         raise RequestError(
@@ -259,16 +260,22 @@ def default_target(source: Path, outtype: str, base: Path | None = None, *, adap
     return source / file_name(title_of(source), outtype, counts_of(source))
 
 
-def check_target(target: Path, *, replace: bool) -> None:
-    """Raise RequestError where no conversion may write ``target``: it is a folder, or a file and no ``replace``."""
+def check_target(target: Path, source: Path, *, replace: bool) -> None:
+    """Raise RequestError where no conversion of ``source`` may write ``target``, and what lies beside it.
+
+    That is where it is a folder or a file of the model, and, without ``replace``, where another file is in its way.
+    """
     if target.is_dir():
         raise RequestError(
             _("The target is a directory"),
             str(target),
             _("Name a file: -o {file}", file=shell_word(target / "model.gguf")),
         )
+    real = real_target(target)
+    refuse_own_files(real, (source,))
     if not replace:
-        refuse_taken(real_target(target))
+        refuse_taken(real)
+        refuse_foreign_sidecar(real)
 
 
 def check_room(source: Path, target: Path, outtype: str, converter: str, *, is_changed: bool) -> None:
@@ -284,7 +291,9 @@ def check_adapter(source: Path, base: Path | None, target: Path, outtype: str) -
     """Raise RequestError for an adapter that cannot become one of GGUF, or has no room there; reads headers only."""
     from backend.convert.adapter import plan_adapter, read_adapter  # noqa: PLC0415 - numpy comes with it
 
-    refuse_narrow(real_target(target), plan_adapter(read_adapter(source, base), outtype).data_bytes)
+    adapter, real = read_adapter(source, base), real_target(target)
+    refuse_own_files(real, (adapter.base.path,))
+    refuse_narrow(real, plan_adapter(adapter, outtype).data_bytes)
 
 
 def check_adapter_folder(folder: Path) -> Path:
