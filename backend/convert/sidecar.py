@@ -37,10 +37,13 @@ def sidecar_of(gguf: Path) -> Path:
     return real.with_name(real.name + _SUFFIX)
 
 
-def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: datetime) -> Path:
+def write_sidecar(
+    report: ConvertReport, *, changed: Sequence[str], moment: datetime, training: Mapping[str, object] | None = None
+) -> Path:
     """Write the sidecar of a GGUF that was just made; ``changed`` names the keys that were given, not read.
 
-    Raises AppError where it cannot be written.
+    ``training`` holds the params of the job by that name, which need not be what the run recorded. Raises AppError
+    where the file cannot be written.
     """
     path = sidecar_of(report.target)
     value = {
@@ -66,6 +69,7 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
             ],
         },
         "run": _run(report.source),
+        "training": dict(training) if training else None,
         "changed_keys": sorted(changed),
     }
     try:
@@ -79,10 +83,11 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
     return path
 
 
-def description_of(folder: Path) -> str | None:
+def description_of(folder: Path, told: str = "") -> str | None:
     """Return the training that the weights in ``folder`` come from, in a line; None where nobody recorded one.
 
-    A base on this machine is named without its place: the file may go out into the world.
+    ``told`` is the template that the GGUF is made with, named beside another one that was recorded. A base on this
+    machine is named without its place: the file may go out into the world.
     """
     run = _run(folder)
     job, base = (run or {}).get("job"), (run or {}).get("model")
@@ -91,8 +96,11 @@ def description_of(folder: Path) -> str | None:
     said = [f"run {job}"]
     if isinstance(base, str) and base:
         said.append(f"base {Path(base).name if Path(base).is_absolute() else base}")
-    if isinstance(template := run.get("template"), str):
-        said.append(f"template {template}")
+    trained = run.get("template")
+    if told and isinstance(trained, str) and told != trained:
+        said.append(f"template {told}, not {trained} as trained")
+    elif told or isinstance(trained, str):
+        said.append(f"template {told or trained}")
     return f"Fine-tuned with LLaMA-Factory by Paddock {_version()}: {', '.join(said)}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from backend.convert.sidecar import sidecar_of
+from backend.convert.sidecar import read_sidecar, sidecar_of
+from data.gguf import read_header
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
 from data.paths import HOME_VARIABLE
+from screens.gguf.rows import rows
 from tests.unit.model_folder import write_model
+from tui.commands.root import run as run_command
+from tui.inspecting import inspect
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +59,32 @@ def test_the_model_and_a_file_of_others_beside_the_gguf_are_kept(
     assert said in done.stderr
     assert {file: file.read_bytes() for file in model.iterdir()} == before
     assert work(tmp_path / "home", model, model / "own.gguf").returncode == 0  # which may replace what is there
+
+
+def test_a_template_against_the_record_is_written_down_and_shown(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = {"version": 1, "job": "20260101-000000-train-abcd", "model": "base", "template": "qwen"}
+    (model / "paddock.json").write_text(json.dumps(record))
+    target, training = tmp_path / "a.gguf", {"template": "chatml", "cutoff_len": 512}
+    done = work(tmp_path / "home", model, target, training=training)
+    assert done.returncode == 0, done.stderr
+    made = read_sidecar(target)
+    assert made is not None
+    assert (made["run"], made["training"]) == (record, training)
+    assert "template chatml, not qwen as trained" in read_header(target).text("general.description")
+    assert run_command(["gguf", "show", str(target)]) == 0
+    assert "chatml, not qwen as trained" in capsys.readouterr().out
+    inspection = inspect(target)
+    assert "chatml, not qwen as trained" in str(rows(inspection))
+
+
+def test_the_command_says_so_before_the_start(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    (model / "paddock.json").write_text(json.dumps({"version": 1, "job": "j", "template": "qwen"}))
+    for template, is_said in (("chatml", True), ("qwen", False)):
+        words = ["convert", str(model), "--template", template, "--converter", "ollama", "--outtype", "f32"]
+        assert run_command(words) == 2  # of a type that Ollama does not make
+        assert ("Not as it was trained: template (qwen → chatml)" in "".join(capsys.readouterr())) == is_said

@@ -21,7 +21,7 @@ from backend.parity.template import templates_for
 from backend.parity.training import Training
 from backend.train.record import read_facts
 from data.errors import RequestError
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs.spec import Chain, JobSpec
 from data.text import shell_word
 from tui.commands.form import Option, argument, command, flag, option, plain_option, wait_option
@@ -152,6 +152,8 @@ def convert(
             _("Leave --converter out, or merge the adapter first (paddock export)."),
         )
     training = None if adapter else recorded_training(source, template, services)
+    if training is not None and (note := departure(source, training)) is not None:
+        console.tell(f"{console.paint('!', 'warn')} {note}")
     if adapter:
         check_adapter(source, services.workspace / base.expanduser() if base else None, target, outtype)
     else:
@@ -243,6 +245,17 @@ def recorded_training(folder: Path, template: str | None, services: Services) ->
     lf = find(services.settings, services.paths, services.workspace, services.environ)
     training.of(templates_for(lf, services.paths))
     return training
+
+
+def departure(folder: Path, training: Training) -> Message | None:
+    """Return that the template of ``training`` is not the one that ``folder`` was trained with; None where it is."""
+    trained = read_facts(folder).template
+    if trained in (None, training.template):
+        return None
+    return _(
+        "Not as it was trained: {names}. The model will answer worse.",
+        names=f"template ({trained} → {training.template})",
+    )
 
 
 def chosen_type(source: Path, outtype: str) -> str:

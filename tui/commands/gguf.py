@@ -176,6 +176,13 @@ def _origin(made: Mapping[str, object]) -> list[tuple[str, str]]:
             rows.append((str(_("Trained by")), job))
         case _:
             pass
+    match made:
+        case {"training": {"template": str(told)}, "run": {"template": str(trained)}} if told != trained:
+            rows.append((str(_("Template")), str(_("{used}, not {trained} as trained", used=told, trained=trained))))
+        case {"training": {"template": str(told)}, "run": None}:
+            rows.append((str(_("Template")), told))
+        case _:
+            pass
     return rows
 
 
