@@ -68,6 +68,7 @@ def write_sidecar(
                 for file, blake3 in report.digests.sources.items()
             ],
         },
+        "base": report.base.as_json() if report.base else None,
         "run": _run(report.source),
         "training": dict(training) if training else None,
         "changed_keys": sorted(changed),
@@ -157,8 +158,13 @@ def _quantised(made: Quantised | None) -> Mapping[str, object] | None:
 
 
 def _run(folder: Path) -> Mapping[str, object] | None:
-    """Return the record of the training that the weights come from; None where the folder has no good one."""
+    """Return the record of the training that the weights come from; None where there is no good one.
+
+    That of a checkpoint lies in the output_dir above it.
+    """
     try:
-        return read_json(folder / RUN_FILE, limits=_LIMITS)
+        found = read_json(folder / RUN_FILE, limits=_LIMITS)
     except RequestError:
         return None
+    is_checkpoint = found is None and folder.name.startswith("checkpoint-")
+    return _run(folder.parent) if is_checkpoint else found

@@ -79,6 +79,10 @@ class _Job:
         return Path(_text(self.params, "source"))
 
     @property
+    def is_adapter(self) -> bool:
+        return self.params.get("adapter") is True
+
+    @property
     def name(self) -> str | None:
         return _text_or_none(self.params, "name")
 
@@ -91,7 +95,9 @@ class _Job:
         """The training, for those who get the GGUF alone; None where the job knows of none."""
         from backend.convert.sidecar import description_of  # noqa: PLC0415 - as in main
 
-        return description_of(self.source, self.training.template) if self.training else None
+        if self.training is not None:
+            return description_of(self.source, self.training.template)
+        return description_of(self.source) if self.is_adapter else None
 
     def progress(self, done: int, total: int) -> None:
         self.reporter.progress(done, total, "bytes")
@@ -224,7 +230,7 @@ def _by_another(job: _Job, target: Path, outtype: str, maker: Script | Importer)
 def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
     from backend.convert.converter import convert, convert_adapter  # noqa: PLC0415 - as in main
 
-    if job.params.get("adapter") is True:
+    if job.is_adapter:
         base = _text_or_none(job.params, "base")
         return convert_adapter(
             job.source,
@@ -232,6 +238,7 @@ def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
             base=Path(base) if base else None,
             outtype=outtype,
             name=job.name,
+            description=job.description,
             replace=job.replaces,
             progress=job.progress,
             stop_requested=job.stop,

@@ -88,6 +88,11 @@ def _origin(made: Mapping[str, object]) -> Iterator[tuple[Message, str]]:
         case _:
             pass
     match made:
+        case {"base": {"name": str(base)}} | {"base": {"folder": str(base)}}:
+            yield _("Base model"), base
+        case _:
+            pass
+    match made:
         case {"run": {"job": str(job)}}:
             yield _("Trained by"), job
         case _:

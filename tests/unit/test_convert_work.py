@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backend.convert.sidecar import read_sidecar, sidecar_of
@@ -16,7 +17,7 @@ from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
 from data.paths import HOME_VARIABLE
 from screens.gguf.rows import rows
-from tests.unit.model_folder import write_model
+from tests.unit.model_folder import write_adapter, write_model
 from tui.commands.root import run as run_command
 from tui.inspecting import inspect
 
@@ -77,6 +78,20 @@ def test_a_template_against_the_record_is_written_down_and_shown(
     assert "chatml, not qwen as trained" in capsys.readouterr().out
     inspection = inspect(target)
     assert "chatml, not qwen as trained" in str(rows(inspection))
+
+
+def test_an_adapter_of_a_recorded_run_says_that_run(model: Path, tmp_path: Path) -> None:
+    lora, target = tmp_path / "run" / "checkpoint-5", tmp_path / "lora.gguf"
+    shapes = {"model.layers.0.self_attn.v_proj": (16, 32)}
+    write_adapter(lora, model, shapes, 4, np.random.default_rng(1))
+    record = {"version": 1, "job": "20260101-000000-train-abcd", "model": "base", "template": "qwen"}
+    (lora.parent / "paddock.json").write_text(json.dumps(record))
+    done = work(tmp_path / "home", lora, target, adapter=True)
+    assert done.returncode == 0, done.stderr
+    made = read_sidecar(target)
+    assert made is not None
+    assert (made["run"], made["changed_keys"]) == (record, ["general.description"])
+    assert "20260101-000000-train-abcd, base base, template qwen." in read_header(target).text("general.description")
 
 
 def test_the_command_says_so_before_the_start(

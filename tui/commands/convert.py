@@ -155,11 +155,12 @@ def convert(
     if training is not None and (note := departure(source, training)) is not None:
         console.tell(f"{console.paint('!', 'warn')} {note}")
     if adapter:
-        check_adapter(source, services.workspace / base.expanduser() if base else None, target, outtype)
+        road = check_adapter(source, services.workspace / base.expanduser() if base else None, target, outtype)
     else:
-        for note in foresee(source, converter, outtype, services).notes():
-            console.tell(f"{console.paint('!', 'warn')} {note}")
+        road = foresee(source, converter, outtype, services)
         check_room(source, target, outtype, converter, is_changed=training is not None)
+    for note in road.notes():
+        console.tell(f"{console.paint('!', 'warn')} {note}")
     spec = conversion(
         source,
         target,
@@ -300,13 +301,19 @@ def check_room(source: Path, target: Path, outtype: str, converter: str, *, is_c
         refuse_narrow(real_target(target), room.peak_bytes)
 
 
-def check_adapter(source: Path, base: Path | None, target: Path, outtype: str) -> None:
-    """Raise RequestError for an adapter that cannot become one of GGUF, or has no room there; reads headers only."""
+def check_adapter(source: Path, base: Path | None, target: Path, outtype: str) -> Road:
+    """Say what the GGUF of an adapter will lack; reads headers only.
+
+    Raises RequestError for an adapter that cannot become one of GGUF, or has no room there.
+    """
     from backend.convert.adapter import plan_adapter, read_adapter  # noqa: PLC0415 - numpy comes with it
+    from backend.convert.road import Road  # noqa: PLC0415 - as above
 
     adapter, real = read_adapter(source, base), real_target(target)
     refuse_own_files(real, (adapter.base.path,))
-    refuse_narrow(real, plan_adapter(adapter, outtype).data_bytes)
+    plan = plan_adapter(adapter, outtype)
+    refuse_narrow(real, plan.data_bytes)
+    return Road(left_out=plan.left_out)
 
 
 def check_adapter_folder(folder: Path) -> Path:

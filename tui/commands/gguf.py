@@ -170,6 +170,11 @@ def _origin(made: Mapping[str, object]) -> list[tuple[str, str]]:
         case _:
             pass
     match made:
+        case {"base": {"name": str(base)}} | {"base": {"folder": str(base)}}:
+            rows.append((str(_("Base model")), base))
+        case _:
+            pass
+    match made:
         case {"run": {"job": str(job), "template": str(template)}}:
             rows.append((str(_("Trained by")), f"{job}  {template}"))
         case {"run": {"job": str(job)}}:
