@@ -8,12 +8,16 @@ from backend.convert.names import FOREIGN
 from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files
 from backend.convert.road import Others, Road, asked_for, road_of
 from backend.convert.target import real_target
-from backend.export.plan import ExportPlan, base_folder
+from backend.export.plan import ExportPlan, base_folder, training_params
+from backend.parity.template import Templates
+from backend.parity.training import Training, gguf_facts
 
 
-def foresee(plan: ExportPlan, find: Others) -> Road:
+def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> Road:
     """Look at the model that is here now, which the merged one will be like.
 
+    ``known`` are LLaMA-Factory's templates, where a job would take these: a model that is not merged must have the
+    tokens of its own.
     Raises RequestError where nobody can convert it, and where a file that is no GGUF would be overwritten. Where it is
     not here yet, the conversion itself decides.
     """
@@ -25,7 +29,10 @@ def foresee(plan: ExportPlan, find: Others) -> Road:
     if folder is None:
         is_named = plan.converter in FOREIGN
         return Road(asked_for(plan.converter, None, find, plan.outtype) if is_named else None)
-    return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=plan.merge is not None)
+    is_base = plan.merge is not None
+    training = Training.read(training_params(plan)) if known is not None and known.exact and not is_base else None
+    facts = gguf_facts(training.of(known), folder) if known is not None and training is not None else None
+    return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=is_base, facts=facts)
 
 
 def _refuse_overwriting(target: Path, model: Path, base: Path | None) -> None:

@@ -94,6 +94,15 @@ def test_an_adapter_of_a_recorded_run_says_that_run(model: Path, tmp_path: Path)
     assert "20260101-000000-train-abcd, base base, template qwen." in read_header(target).text("general.description")
 
 
+def test_a_template_whose_tokens_the_model_lacks_is_refused_before_the_start(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    assert run_command(["convert", str(model), "--template", "llama3"]) == 2
+    assert "The model has no token <|eot_id|>" in capsys.readouterr().err
+    assert not (tmp_path / "home" / "state" / "jobs").exists()
+
+
 def test_the_command_says_so_before_the_start(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

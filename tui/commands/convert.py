@@ -18,7 +18,7 @@ from backend.export.source import base_of, training_of
 from backend.lf.find import find
 from backend.lf.peft import ADAPTER_CONFIG
 from backend.parity.template import templates_for
-from backend.parity.training import Training
+from backend.parity.training import Training, gguf_facts
 from backend.train.record import read_facts
 from data.errors import RequestError
 from data.i18n import Message, _
@@ -157,7 +157,7 @@ def convert(
     if adapter:
         road = check_adapter(source, services.workspace / base.expanduser() if base else None, target, outtype)
     else:
-        road = foresee(source, converter, outtype, services)
+        road = foresee(source, converter, outtype, services, training)
         check_room(source, target, outtype, converter, is_changed=training is not None)
     for note in road.notes():
         console.tell(f"{console.paint('!', 'warn')} {note}")
@@ -227,12 +227,15 @@ def conversion(
     return JobSpec.new("convert", source.name, workspace=str(workspace), params=params, chain=chain)
 
 
-def foresee(source: Path, converter: str, outtype: str, services: Services) -> Road:
-    """Say who will make the GGUF; raises RequestError where nobody can."""
+def foresee(source: Path, converter: str, outtype: str, services: Services, training: Training | None) -> Road:
+    """Say who will make the GGUF; raises RequestError where nobody can, or the model lacks what ``training`` had."""
     from backend.convert.road import others, road_of  # noqa: PLC0415 - all families come with it
 
-    find = others(services.paths, services.settings, services.workspace, services.environ)
-    return road_of(source, converter, find, outtype=outtype)
+    around = services.workspace, services.environ
+    known = templates_for(find(services.settings, services.paths, *around), services.paths)
+    facts = gguf_facts(training.of(known), source) if training is not None and known.exact else None
+    elsewhere = others(services.paths, services.settings, *around)
+    return road_of(source, converter, elsewhere, outtype=outtype, facts=facts)
 
 
 def recorded_training(folder: Path, template: str | None, services: Services) -> Training | None:
