@@ -148,10 +148,11 @@ def look_ahead(
     wanted = settle(wanted)
     if "convert" in wanted.steps:
         quantizer_for(wanted.outtype, wanted.imatrix, paths, settings, environ)
-    road = foresee(wanted, others(paths, settings, wanted.workspace, environ))
     lf = find(settings, paths, wanted.workspace, environ)
-    if wanted.template and (known := templates_for(lf, paths)).exact:
+    known = templates_for(lf, paths)
+    if wanted.template and known.exact:
         known.get(wanted.template)
+    road = foresee(wanted, others(paths, settings, wanted.workspace, environ), known)
     specs = chain(wanted, lf=lf, schema=schema_for(lf, paths), environ=environ)
     disks = forecast(needs(wanted, stored.folder if stored else None))
     unseen = stored.host if stored and stored.folder is None else ""

@@ -20,7 +20,7 @@ from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
 from backend.convert.plan import QUANTIZATION_VERSION, Part, Tensor, guess_outtype
-from backend.convert.planning import Plan, check_outtype, check_vocabulary, refuse_types
+from backend.convert.planning import Plan, check_outtype, check_vocabulary, count_eyes, refuse_types
 from backend.convert.refusal import UnknownHereError
 from backend.convert.weights import Weight, read_file
 from backend.lf.peft import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -28,6 +28,7 @@ from data.errors import RequestError
 from data.i18n import Message, _, lines_of
 
 _PAIR: Final = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.(?:default\.)?weight")
+_MERGE: Final = _("Merge it first: paddock export, then convert the merged folder.")
 # Ways to begin a LoRA that leave the base changed, so that the adapter fits another model than the one it names.
 _CHANGED_BASE: Final = ("pissa", "olora", "corda", "loftq")
 
@@ -39,8 +40,10 @@ class Adapter:
     path: Path
     base: ModelFolder
     own_base: str
-    """What adapter_config.json names as its base"""
+    """What adapter_config.json names as its base; empty for nothing"""
     alpha: float
+    invocation: tuple[int, ...]
+    """The tokens from which on an aLoRA acts; none for a plain LoRA, which acts on every token"""
     weights: tuple[Weight, ...]
 
 
@@ -79,8 +82,10 @@ def read_adapter(folder: Path, base: Path | None) -> Adapter:
     _refuse_unsayable(config)
     weights = tuple(sorted(read_file(folder / ADAPTER_WEIGHTS), key=lambda weight: weight.offset))
     refuse_types(weights)
-    own_base = str(config.get("base_model_name_or_path") or "?")
-    return Adapter(folder, ModelFolder(_base(config, base), weights=False), own_base, _alpha(config), weights)
+    own_base = str(config.get("base_model_name_or_path") or "")
+    return Adapter(
+        folder, ModelFolder(_base(config, base), weights=False), own_base, _alpha(config), _invocation(config), weights
+    )
 
 
 def plan_adapter(adapter: Adapter, outtype: str) -> Plan:
@@ -97,7 +102,10 @@ def plan_adapter(adapter: Adapter, outtype: str) -> Plan:
     dropped = next((change for change in changes if family.is_dropped(change.name, hparams)), None)
     if dropped is not None:
         raise _unsayable(_("It changes {name}, which the base model takes from its embedding.", name=dropped.name))
+    eyes = count_eyes(adapter.weights)
     tensors = tuple(half for tensor in _placed(adapter, family, hparams, changes) for half in _halves(tensor))
+    if eyes and not tensors:
+        raise _unsayable(_("All that it changes belongs to the model's eyes; a GGUF holds the text."))
     source_bytes = sum(weight.size_bytes for weight in adapter.weights)
     return Plan(
         adapter.base,
@@ -107,6 +115,7 @@ def plan_adapter(adapter: Adapter, outtype: str) -> Plan:
         tensors,
         source_bytes,
         sum(tensor.size_bytes(chosen) for tensor in tensors),
+        eyes,
     )
 
 
@@ -139,20 +148,24 @@ def _misfit(adapter: Adapter, reason: Message) -> RequestError:
         reason,
         _(
             "Name the model that it was trained on with --base DIR. Its adapter_config.json says: {name}",
-            name=adapter.own_base,
+            name=adapter.own_base or "?",
         ),
     )
 
 
-def adapter_keys(adapter: Adapter, plan: Plan, name: str | None) -> tuple[Keys, tuple[Message, ...]]:
-    """Return all keys of the GGUF, in llama.cpp's order; and what was left out."""
+def adapter_keys(
+    adapter: Adapter, plan: Plan, name: str | None, description: str | None
+) -> tuple[Keys, tuple[Message, ...]]:
+    """Return all keys of the GGUF, in llama.cpp's order, then ``description`` where given; and what was left out."""
     keys = Keys()
     keys.text("general.architecture", plan.family.arch)
     keys.text("general.type", "adapter")
     keys.text("adapter.type", "lora")
     warnings = add_metadata(keys, adapter.path, plan.family.arch, plan.tensors, name)
     keys.real("adapter.lora.alpha", adapter.alpha)
+    keys.wholes("adapter.alora.invocation_tokens", adapter.invocation)
     keys.whole("general.quantization_version", QUANTIZATION_VERSION)
+    keys.text("general.description", description or "")
     return keys, warnings
 
 
@@ -182,6 +195,27 @@ def _alpha(config: Json) -> float:
     return alpha * math.sqrt(rank) if config.get("use_rslora") is True else float(alpha)
 
 
+def _invocation(config: Json) -> tuple[int, ...]:
+    """Return the tokens of an aLoRA; llama.cpp's script can also make them of the text that older ones name."""
+    tokens = config.get("alora_invocation_tokens")
+    if not tokens:
+        if config.get("invocation_string"):
+            raise _unsayable(
+                _("It begins to act at a text (invocation_string), and does not name the tokens of that text."),
+                _("Write their ids into its adapter_config.json, as peft does: alora_invocation_tokens."),
+            )
+        return ()
+    known = cast("list[object]", tokens) if isinstance(tokens, list) else []
+    ids = tuple(token for token in known if type(token) is int and 0 <= token < 2**32)
+    if not ids or len(ids) != len(known):
+        raise RequestError(
+            _("adapter_config.json of the adapter has no usable {name}", name="alora_invocation_tokens"),
+            repr(config["alora_invocation_tokens"]),
+            _("Save the adapter again with peft's save_pretrained."),
+        )
+    return ids
+
+
 def _refuse_unsayable(config: Json) -> None:
     kind = config.get("peft_type")
     if kind is None:
@@ -195,6 +229,11 @@ def _refuse_unsayable(config: Json) -> None:
         raise _unsayable(
             _("It begins from a changed base ({start}), so it does not fit the original one.", start=start)
         )
+    if config.get("layer_replication"):
+        raise _unsayable(
+            _("It acts in a model that has some layers several times over (layer_replication)."),
+            _("It cannot be merged either: train without layer_replication."),
+        )
     if config.get("modules_to_save"):
         raise _unsayable(_("It has whole weights of its own: {names}", names=_listed(config["modules_to_save"])))
     if config.get("alpha_pattern") or (config.get("use_rslora") is True and config.get("rank_pattern")):
@@ -205,12 +244,8 @@ def _listed(value: object) -> str:
     return ", ".join(str(item) for item in cast("Sequence[object]", value)) if isinstance(value, list) else str(value)
 
 
-def _unsayable(reason: Message) -> RequestError:
-    return RequestError(
-        _("This adapter cannot be written as a GGUF adapter"),
-        reason,
-        _("Merge it first: paddock export, then convert the merged folder."),
-    )
+def _unsayable(reason: Message, remedy: Message = _MERGE) -> RequestError:
+    return RequestError(_("This adapter cannot be written as a GGUF adapter"), reason, remedy)
 
 
 def _changes(weights: Sequence[Weight]) -> Iterator[_Change]:

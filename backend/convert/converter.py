@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from backend.convert.digest import SourceDigests
 from backend.convert.keys import Keys
 from backend.convert.metadata import add_metadata
 from backend.convert.names import LLAMA_CPP, OLLAMA, OURS
+from backend.convert.overwrite import refuse_own_files
 from backend.convert.plan import FILE_TYPES, QUANTIZATION_VERSION
 from backend.convert.planning import Plan, make_plan
 from backend.convert.special import CHAT_TEMPLATE, ID_KEYS
@@ -92,6 +94,20 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """The model that an adapter goes with."""
+
+    name: str
+    """What the adapter calls it: a folder, or owner/name on a hub; empty where it names none"""
+    folder: Path
+    """Where its config.json was read"""
+
+    def as_json(self) -> dict[str, object]:
+        """Return what the sidecar says of it."""
+        return {"name": self.name or None, "folder": str(self.folder.absolute())}
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertReport:
     """What a conversion made."""
 
@@ -114,6 +130,8 @@ class ConvertReport:
     made_by: Scripted | Imported | None = None
     """None for this converter"""
     quantised: Quantised | None = None
+    base: Base | None = None
+    """Of an adapter"""
     warnings: tuple[Message, ...] = ()
     """What is odd, and no failure"""
 
@@ -181,6 +199,7 @@ def convert_adapter(
     base: Path | None = None,
     outtype: str = "auto",
     name: str | None = None,
+    description: str | None = None,
     replace: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -190,12 +209,14 @@ def convert_adapter(
     ``base`` is the folder of its base model, of which config.json is enough; by default what the adapter names.
     """
     found = adapter.read_adapter(source, base)
+    refuse_own_files(target, (found.base.path,))
     plan = adapter.plan_adapter(found, outtype)
-    keys, warnings = adapter.adapter_keys(found, plan, name)
+    keys, warnings = adapter.adapter_keys(found, plan, name, description)
     head = writer.header(keys, plan.tensors, plan.outtype)
     with SourceDigests() as passed:
         told = _Told(warnings=warnings)
-        return _written(plan, head, told, source, target, passed, progress, stop_requested, replace=replace)
+        report = _written(plan, head, told, source, target, passed, progress, stop_requested, replace=replace)
+    return dataclasses.replace(report, base=Base(found.own_base, found.base.path))
 
 
 def _written(

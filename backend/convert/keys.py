@@ -24,6 +24,8 @@ Item = int | float | bool | str | bytes
 class _Entry:
     kind: int
     value: Item | Sequence[Item]
+    item_kind: int | None = None
+    """Of an array, where its items do not say it"""
 
 
 class Keys:
@@ -79,6 +81,11 @@ class Keys:
         if values:
             self._entries[name] = _Entry(layout.ARRAY, values)
 
+    def wholes(self, name: str, values: Sequence[int]) -> None:
+        """Set an array of unsigned numbers of 32 bits; not an empty one."""
+        if values:
+            self._entries[name] = _Entry(layout.ARRAY, values, _UINT32)
+
     def blob(self, name: str, value: bytes) -> None:
         """Set an array of bytes (uint8); not an empty one."""
         if value:
@@ -106,17 +113,18 @@ def _pack(entry: _Entry) -> bytes:
         case int() | float() as number:
             return head + layout.SCALARS[entry.kind].pack(number)
         case values:
-            return head + _pack_array(values)
+            return head + _pack_array(values, entry.item_kind)
 
 
-def _pack_array(values: Sequence[Item]) -> bytes:
+def _pack_array(values: Sequence[Item], kind: int | None) -> bytes:
     first = values[0]
     head = _LENGTH.pack(len(values))
     if isinstance(values, bytearray):
         return _TYPE.pack(_UINT8) + head + bytes(values)
     if isinstance(first, (str, bytes)):
         return _TYPE.pack(layout.STRING) + head + _packed_strings(cast("Sequence[str | bytes]", values))
-    kind = layout.BOOL if isinstance(first, bool) else _FLOAT32 if isinstance(first, float) else _INT32
+    if kind is None:
+        kind = layout.BOOL if isinstance(first, bool) else _FLOAT32 if isinstance(first, float) else _INT32
     code = layout.SCALARS[kind].format.lstrip("<")
     return _TYPE.pack(kind) + head + struct.pack(f"<{len(values)}{code}", *values)
 

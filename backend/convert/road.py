@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.convert.converter import Overrides, override
 from backend.convert.folder import ModelFolder
 from backend.convert.imported import Importer, find_importer, is_known, require_importable, require_type
+from backend.convert.keys import Keys
 from backend.convert.llama_cpp import SCRIPT, Script, find_script
 from backend.convert.names import FOREIGN, OLLAMA, OURS
 from backend.convert.planning import count_eyes, make_plan
 from backend.convert.quantised import QuantisedError
 from backend.convert.refusal import UnknownHereError
 from backend.convert.weights import read_weights
+from backend.parity.training import GgufFacts
 from data.errors import RequestError
 from data.i18n import Message, _
 from data.paths import Paths
@@ -73,11 +76,20 @@ class Road:
         return tuple(found)
 
 
-def road_of(folder: Path, converter: str, find: Others, *, outtype: str = "auto", is_base: bool = False) -> Road:
+def road_of(
+    folder: Path,
+    converter: str,
+    find: Others,
+    *,
+    outtype: str = "auto",
+    is_base: bool = False,
+    facts: GgufFacts | None = None,
+) -> Road:
     """Say who would make a GGUF of the model in ``folder``; reads headers and the tokenizer only.
 
     Of ``is_base``, a model to be merged into, only the kind counts: its files are not those that will be converted.
-    Raises RequestError where nobody can make ``outtype`` of it, with the remedy.
+    Raises RequestError where nobody can make ``outtype`` of it, and where our converter would miss a token of the
+    training's ``facts``, with the remedy.
     """
     if converter in FOREIGN:
         maker = asked_for(converter, folder, find, outtype)
@@ -87,7 +99,8 @@ def road_of(folder: Path, converter: str, find: Others, *, outtype: str = "auto"
     try:
         plan = make_plan(folder)
         if not is_base:
-            plan.family.vocabulary(plan.folder, plan.hparams)
+            vocabulary = plan.family.vocabulary(plan.folder, plan.hparams)
+            override(Keys(), Overrides(eos=facts and facts.eos, eot=facts and facts.eot), vocabulary.id_of)
     except UnknownHereError as error:
         if is_base and isinstance(error, QuantisedError):
             return Road()

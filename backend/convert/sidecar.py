@@ -37,10 +37,13 @@ def sidecar_of(gguf: Path) -> Path:
     return real.with_name(real.name + _SUFFIX)
 
 
-def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: datetime) -> Path:
+def write_sidecar(
+    report: ConvertReport, *, changed: Sequence[str], moment: datetime, training: Mapping[str, object] | None = None
+) -> Path:
     """Write the sidecar of a GGUF that was just made; ``changed`` names the keys that were given, not read.
 
-    Raises AppError where it cannot be written.
+    ``training`` holds the params of the job by that name, which need not be what the run recorded. Raises AppError
+    where the file cannot be written.
     """
     path = sidecar_of(report.target)
     value = {
@@ -65,7 +68,9 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
                 for file, blake3 in report.digests.sources.items()
             ],
         },
+        "base": report.base.as_json() if report.base else None,
         "run": _run(report.source),
+        "training": dict(training) if training else None,
         "changed_keys": sorted(changed),
     }
     try:
@@ -79,10 +84,11 @@ def write_sidecar(report: ConvertReport, *, changed: Sequence[str], moment: date
     return path
 
 
-def description_of(folder: Path) -> str | None:
+def description_of(folder: Path, told: str = "") -> str | None:
     """Return the training that the weights in ``folder`` come from, in a line; None where nobody recorded one.
 
-    A base on this machine is named without its place: the file may go out into the world.
+    ``told`` is the template that the GGUF is made with, named beside another one that was recorded. A base on this
+    machine is named without its place: the file may go out into the world.
     """
     run = _run(folder)
     job, base = (run or {}).get("job"), (run or {}).get("model")
@@ -91,8 +97,11 @@ def description_of(folder: Path) -> str | None:
     said = [f"run {job}"]
     if isinstance(base, str) and base:
         said.append(f"base {Path(base).name if Path(base).is_absolute() else base}")
-    if isinstance(template := run.get("template"), str):
-        said.append(f"template {template}")
+    trained = run.get("template")
+    if told and isinstance(trained, str) and told != trained:
+        said.append(f"template {told}, not {trained} as trained")
+    elif told or isinstance(trained, str):
+        said.append(f"template {told or trained}")
     return f"Fine-tuned with LLaMA-Factory by Paddock {_version()}: {', '.join(said)}."
 
 
@@ -102,20 +111,35 @@ def _version() -> str:
 
 def read_sidecar(gguf: Path) -> Mapping[str, object] | None:
     """Return what the sidecar of ``gguf`` says; None where there is none, or where it is not about this file."""
+    value = _read(sidecar_of(gguf))
     try:
-        with sidecar_of(gguf).open("rb") as stream:
-            raw = stream.read(_LIMITS.size_bytes + 1)
-        if _LIMITS.exceeded_by(raw):
-            return None
-        value: object = json.loads(raw)
         size = gguf.stat().st_size
-    except (OSError, ValueError, RecursionError):
+    except OSError:
         return None
     match value:
         case {"version": 1, "gguf": {"bytes": int(found)}} if found == size:
             return cast("Mapping[str, object]", value)
         case _:
             return None
+
+
+def is_sidecar(file: Path) -> bool:
+    """Say whether ``file`` is a sidecar of Paddock's, of whichever GGUF and version."""
+    match _read(file):
+        case {"version": int(), "made_by": {"program": "paddock"}, "gguf": {}}:
+            return True
+        case _:
+            return False
+
+
+def _read(file: Path) -> object:
+    """Return the JSON in ``file``; None where there is none, and where it is more than a sidecar."""
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(_LIMITS.size_bytes + 1)
+        return None if _LIMITS.exceeded_by(raw) else json.loads(raw)
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _size_bytes(file: Path) -> int | None:
@@ -134,8 +158,13 @@ def _quantised(made: Quantised | None) -> Mapping[str, object] | None:
 
 
 def _run(folder: Path) -> Mapping[str, object] | None:
-    """Return the record of the training that the weights come from; None where the folder has no good one."""
+    """Return the record of the training that the weights come from; None where there is no good one.
+
+    That of a checkpoint lies in the output_dir above it.
+    """
     try:
-        return read_json(folder / RUN_FILE, limits=_LIMITS)
+        found = read_json(folder / RUN_FILE, limits=_LIMITS)
     except RequestError:
         return None
+    is_checkpoint = found is None and folder.name.startswith("checkpoint-")
+    return _run(folder.parent) if is_checkpoint else found

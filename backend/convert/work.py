@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from backend.convert.converter import ConvertReport
     from backend.convert.imported import Importer
     from backend.convert.llama_cpp import Script
-    from backend.parity.training import GgufFacts
+    from backend.parity.training import GgufFacts, Training
 
 _STOPPED: Final = 128 + signal.SIGTERM
 
@@ -67,13 +67,20 @@ class _Job:
     settings: Settings
     reporter: Reporter
     stop: _StopFlag
+    training: Training | None = None
+    """What a person or a record says of the training; None where nobody does"""
     facts: GgufFacts | None = None
+    """What ``training`` changes of the GGUF"""
     replaces: bool = True
     """Whether a file that has the target's name gives way"""
 
     @property
     def source(self) -> Path:
         return Path(_text(self.params, "source"))
+
+    @property
+    def is_adapter(self) -> bool:
+        return self.params.get("adapter") is True
 
     @property
     def name(self) -> str | None:
@@ -88,7 +95,9 @@ class _Job:
         """The training, for those who get the GGUF alone; None where the job knows of none."""
         from backend.convert.sidecar import description_of  # noqa: PLC0415 - as in main
 
-        return description_of(self.source) if self.facts else None
+        if self.training is not None:
+            return description_of(self.source, self.training.template)
+        return description_of(self.source) if self.is_adapter else None
 
     def progress(self, done: int, total: int) -> None:
         self.reporter.progress(done, total, "bytes")
@@ -104,6 +113,7 @@ def main(reporter: Reporter) -> None:
     reporter.stage("convert", _("Convert to GGUF"))
     # numpy takes a while; the stage is shown before. What only some conversions need is imported by those alone: a
     # small model is converted in the time that it takes.
+    from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files  # noqa: PLC0415
     from backend.convert.room import room_of  # noqa: PLC0415
     from backend.convert.sidecar import write_sidecar  # noqa: PLC0415
     from backend.convert.stream import Stopped  # noqa: PLC0415
@@ -114,12 +124,15 @@ def main(reporter: Reporter) -> None:
     job = _Job(params, Path(spec.workspace), paths, settings, reporter, stop)
     target = real_target(Path(_text(params, "target")))
     job = replace(job, replaces=_replaces(folder, params, target))
+    refuse_own_files(target, (job.source,))
+    if params.get("replace") is False:
+        refuse_foreign_sidecar(target)
     if not job.replaces:
         refuse_taken(target)
     room = room_of(job.source, outtype, converter=job.converter, is_changed=bool(params.get("training")))
     if room is not None:
         require_space(target, room.peak_bytes)
-    job = replace(job, facts=_facts(job))
+    job = _trained(job)
     try:
         is_quantised = outtype in BITS or params.get("imatrix")
         report = _quantised(job, target, outtype) if is_quantised else _convert(job, target, outtype)
@@ -129,19 +142,22 @@ def main(reporter: Reporter) -> None:
     if report.left_out:
         sys.stdout.write(f"The text only: {report.left_out} weights of the model's eyes were left out.\n")
     reporter.artifact(target, "gguf")
-    sidecar = write_sidecar(report, changed=_changed(job), moment=now())
+    told = job.training.as_params() if job.training else None
+    sidecar = write_sidecar(report, changed=_changed(job), moment=now(), training=told)
     reporter.artifact(sidecar, "sidecar")
     reporter.result(**report.as_json(), sidecar=str(sidecar), seconds=round(time.monotonic() - began, 3))
 
 
-def _facts(job: _Job) -> GgufFacts | None:
-    """Return what the training changes of the GGUF; None where the job knows of none."""
+def _trained(job: _Job) -> _Job:
+    """Return ``job`` with its training and what that changes of the GGUF, where the params hold one."""
     if not job.params.get("training"):
-        return None
+        return job
     from backend.parity.training import Training, gguf_facts  # noqa: PLC0415 - as in main
 
     training = Training.read(job.params["training"])
-    return gguf_facts(training.resolve(job.settings, job.paths), job.source) if training is not None else None
+    if training is None:
+        return job
+    return replace(job, training=training, facts=gguf_facts(training.resolve(job.settings, job.paths), job.source))
 
 
 def _quantised(job: _Job, target: Path, outtype: str) -> ConvertReport:
@@ -214,7 +230,7 @@ def _by_another(job: _Job, target: Path, outtype: str, maker: Script | Importer)
 def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
     from backend.convert.converter import convert, convert_adapter  # noqa: PLC0415 - as in main
 
-    if job.params.get("adapter") is True:
+    if job.is_adapter:
         base = _text_or_none(job.params, "base")
         return convert_adapter(
             job.source,
@@ -222,6 +238,7 @@ def _by_ours(job: _Job, target: Path, outtype: str) -> ConvertReport:
             base=Path(base) if base else None,
             outtype=outtype,
             name=job.name,
+            description=job.description,
             replace=job.replaces,
             progress=job.progress,
             stop_requested=job.stop,

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from backend.convert.names import FOREIGN
+from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files
 from backend.convert.road import Others, Road, asked_for, road_of
-from backend.export.plan import ExportPlan, base_folder
+from backend.convert.target import real_target
+from backend.export.plan import ExportPlan, base_folder, training_params
+from backend.parity.template import Templates
+from backend.parity.training import Training, gguf_facts
 
 
-def foresee(plan: ExportPlan, find: Others) -> Road:
+def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> Road:
     """Look at the model that is here now, which the merged one will be like.
 
-    Raises RequestError where nobody can convert it. Where it is not here yet, the conversion itself decides.
+    ``known`` are LLaMA-Factory's templates, where a job would take these: a model that is not merged must have the
+    tokens of its own.
+    Raises RequestError where nobody can convert it, and where a file that is no GGUF would be overwritten. Where it is
+    not here yet, the conversion itself decides.
     """
     if "convert" not in plan.steps:
         return Road()
     folder = base_folder(plan)
+    if plan.gguf is not None:
+        _refuse_overwriting(real_target(plan.gguf), plan.model_folder, folder)
     if folder is None:
         is_named = plan.converter in FOREIGN
         return Road(asked_for(plan.converter, None, find, plan.outtype) if is_named else None)
-    return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=plan.merge is not None)
+    is_base = plan.merge is not None
+    training = Training.read(training_params(plan)) if known is not None and known.exact and not is_base else None
+    facts = gguf_facts(training.of(known), folder) if known is not None and training is not None else None
+    return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=is_base, facts=facts)
+
+
+def _refuse_overwriting(target: Path, model: Path, base: Path | None) -> None:
+    """Look at what is there, and, for a merge that is not, at the names of its base's files."""
+    refuse_own_files(target, (model, *([base] if base else [])))
+    if base is not None and target.parent == model:
+        refuse_own_files(base / target.name, (base,))
+    refuse_foreign_sidecar(target)

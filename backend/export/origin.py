@@ -10,11 +10,11 @@ from backend.convert.target import real_target
 from backend.deploy.request import Deployment
 from backend.deploy.server import is_private
 from backend.export.own_rows import OwnRows, own_rows
-from backend.export.source import gguf_facts, training_of
+from backend.export.source import gguf_facts, told_facts, training_of
 from backend.lf.lists import names_in
 from backend.ollama.name import parse_name
 from backend.parity.training import Trained, Training
-from backend.train.record import read_data, read_facts
+from backend.train.record import RunFacts, read_data, read_facts
 from data.errors import RequestError
 from data.i18n import _
 from data.jobs.library import Job, Library
@@ -28,18 +28,19 @@ def trained_of(library: Library, deployment: Deployment | None) -> Trained | Non
     """Return what the training of a deployed model recorded, else what its deployment was told; None for neither."""
     if deployment is None:
         return None
-    recorded = trained_of_gguf(library, Path(deployment.gguf))
-    told = Training.read(deployment.training) if recorded is None else None
-    return Trained.by(told, "asked") if told is not None else recorded
+    found = trained_of_gguf(library, Path(deployment.gguf))
+    told = Training.read(deployment.training) if found is None or found.source != "record" else None
+    return Trained.by(told, "asked") if told is not None else found
 
 
 def trained_of_gguf(library: Library, gguf: Path) -> Trained | None:
-    """Return what the training that ``gguf`` comes from recorded; None where no record leads to one."""
+    """Return what the training that ``gguf`` comes from recorded, else what its conversion was told."""
     for facts in (gguf_facts(gguf), *(read_facts(folder) for folder in _folders(library.list(), gguf))):
         training = training_of(facts)
         if training is not None:
             return Trained.by(training, "record")
-    return None
+    told = training_of(told_facts(gguf) or RunFacts())
+    return Trained.by(told, "asked") if told is not None else None
 
 
 def judged_by(library: Library, gguf: Path, training: Training) -> Trained:

@@ -119,7 +119,7 @@ class ExportPlan:
     @property
     def default_system(self) -> str | None:
         """The system prompt of the training; None for the template's own, empty for a run that had none at all."""
-        return self.system or ("" if self.source.facts.default_system == "" else None)
+        return self.system or ("" if self.source.prompt.default_system == "" else None)
 
     @property
     def model_folder(self) -> Path:
@@ -132,7 +132,7 @@ def draft(source: Source, workspace: Path, *, name: str = "") -> ExportPlan:
 
     Everything can be changed with ``dataclasses.replace``. ``name`` is that of the model; it names folders, too.
     """
-    facts = source.facts
+    facts = source.prompt
     title = name or (source.path.stem if source.kind == "gguf" else title_of(source.path, source.base))
     plan = ExportPlan(
         source=source,
@@ -383,7 +383,7 @@ def convert_params(plan: ExportPlan) -> dict[str, object]:
 
 def training_params(plan: ExportPlan) -> dict[str, object]:
     """Return what the GGUF and the Modelfile take over of the run; empty where its template is not known."""
-    recorded = training_of(plan.source.facts, plan.template) if plan.template else None
+    recorded = training_of(plan.source.prompt, plan.template) if plan.template else None
     if recorded is None:
         return {}
     return dataclasses.replace(

@@ -66,6 +66,13 @@ class Source:
     """How large its GGUF will be; None where its weights, or those under an adapter, cannot be read here"""
     own_type: str = ""
     """What the GGUF's type ``auto`` stands for; empty where nobody can tell yet"""
+    told: RunFacts | None = None
+    """What the conversion of a GGUF was told of its training; None where nobody told it anything"""
+
+    @property
+    def prompt(self) -> RunFacts:
+        """What it is deployed as, unless a person says otherwise: what its GGUF says, else what was recorded."""
+        return self.told or self.facts
 
 
 def find_runs(workspace: Path, output_dirs: Iterable[Path] = ()) -> list[Run]:
@@ -100,7 +107,7 @@ def read_source(path: Path) -> Source:
     if path.is_file():
         with path.open("rb") as stream:
             if stream.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC:
-                return Source("gguf", path, gguf_facts(path))
+                return Source("gguf", path, gguf_facts(path), told=told_facts(path))
         raise RequestError(
             _("{path} is no GGUF", path=str(path)),
             _("A GGUF begins with the letters GGUF."),
@@ -120,6 +127,25 @@ def gguf_facts(gguf: Path) -> RunFacts:
     sidecar = read_sidecar(gguf)
     facts = facts_in(sidecar.get("run"), sidecar_of(gguf)) if sidecar is not None else RunFacts()
     return facts if facts.origin else read_facts(gguf.parent)
+
+
+def told_facts(gguf: Path) -> RunFacts | None:
+    """Return what the conversion to a GGUF was told of the training, by its sidecar; None where it was told nothing."""
+    try:
+        training = Training.read((read_sidecar(gguf) or {}).get("training"))
+    except RequestError:
+        return None
+    if training is None:
+        return None
+    return RunFacts(
+        training.template,
+        training.enable_thinking,
+        training.default_system,
+        training.cutoff_len or None,
+        training.tool_format,
+        str(sidecar_of(gguf)),
+        training.preserve_thinking,
+    )
 
 
 def base_of(adapter: Path) -> str:

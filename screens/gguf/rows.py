@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from data.gguf import facts
@@ -62,21 +62,7 @@ def _summary(seen: Inspection) -> Iterator[Row]:
     ]
     if not seen.problems:
         about.append((_("Check"), str(_("✓ The file agrees with itself."))))
-    match seen.made:
-        case {"source": {"folder": str(folder)}}:
-            about.append((_("Made from"), folder))
-        case _:
-            pass
-    match seen.made:
-        case {"script": {"program": str(program)}} | {"ollama": {"program": str(program)}}:
-            about.append((_("Converted by"), program))
-        case _:
-            pass
-    match seen.made:
-        case {"run": {"job": str(job)}}:
-            about.append((_("Trained by"), job))
-        case _:
-            pass
+    about += _origin(seen.made)
     for name, text in about:
         yield _row(f"summary:{name.english()}", str(name), "", part(inert(text), "text"))
     for share in shares:
@@ -87,6 +73,37 @@ def _summary(seen: Inspection) -> Iterator[Row]:
         key = f"{KEY}tokenizer.chat_template{'.' + name if name else ''}"
         # Another key than the row below Metadata keys, where it stands as well: a table's rows are known by their keys.
         yield _row(f"template:{key}", f"{_('Chat template')} {name}".rstrip(), "", part(str(words), "accent"))
+
+
+def _origin(made: Mapping[str, object]) -> Iterator[tuple[Message, str]]:
+    """Yield what the sidecar says about where the file comes from."""
+    match made:
+        case {"source": {"folder": str(folder)}}:
+            yield _("Made from"), folder
+        case _:
+            pass
+    match made:
+        case {"script": {"program": str(program)}} | {"ollama": {"program": str(program)}}:
+            yield _("Converted by"), program
+        case _:
+            pass
+    match made:
+        case {"base": {"name": str(base)}} | {"base": {"folder": str(base)}}:
+            yield _("Base model"), base
+        case _:
+            pass
+    match made:
+        case {"run": {"job": str(job)}}:
+            yield _("Trained by"), job
+        case _:
+            pass
+    match made:
+        case {"training": {"template": str(told)}, "run": {"template": str(trained)}} if told != trained:
+            yield _("Template"), str(_("{used}, not {trained} as trained", used=told, trained=trained))
+        case {"training": {"template": str(told)}, "run": None}:
+            yield _("Template"), told
+        case _:
+            pass
 
 
 def _tokenizer(seen: Inspection) -> Iterator[Row]:

@@ -34,6 +34,8 @@ ADAPTED = {
     "internlm2": r"wqkv|wo|w[123]",
     "granite": r"(q|k)_proj",
 }
+CHANGES = {"granite": {"alora_invocation_tokens": [1, 2, 3]}}
+"""Of adapter_config.json"""
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,7 @@ def made(lf: LlamaFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
             for weight in read_weights(ModelFolder(root / name))
             if adapted.fullmatch(weight.name)
         }
-        write_adapter(root / f"{name}-lora", root / name, shapes, RANK, random)
+        write_adapter(root / f"{name}-lora", root / name, shapes, RANK, random, CHANGES.get(name))
     oracle.convert_adapters(
         lf.python,
         [

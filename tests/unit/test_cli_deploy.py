@@ -92,17 +92,19 @@ def test_what_a_training_left_goes_the_whole_road(place: Path, say: Say) -> None
 
 
 def test_a_model_is_converted_and_a_gguf_is_not(place: Path, say: Say, yard: Yard) -> None:
-    said = say("base", "me/robin:v2", "--dry-run", "--template", "llama3", "--system", "S", "-p", "top_k=3")
+    said = say("base", "me/robin:v2", "--dry-run", "--template", "qwen", "--system", "S", "-p", "top_k=3")
     assert [step["kind"] for step in said["steps"]] == ["convert", "deploy"]
     made, wanted = params(said, "convert"), params(said, "deploy")
     assert made["outtype"] == "f16", "the weights' own"
     assert made["target"] == wanted["gguf"] == str(place / "base" / "base-35K-F16.gguf")
-    training = {"template": "llama3", "default_system": "S"}
+    training = {"template": "qwen", "default_system": "S"}
     assert made["training"] == wanted["training"] == training
     assert (wanted["name"], wanted["parameters"]) == ("me/robin:v2", {"top_k": 3})
     assert "system" not in wanted, "the training's, so that the proof expects it"
     assert said["ok"]
     assert said["disks"][0]["needed_bytes"] > 0
+    other = say("base", "robin", "--template", "llama3", status=2)
+    assert other["error"]["title"] == "The model has no token <|eot_id|>"
     assert not yard.library.list(), "nothing was started"
     said = say("x.gguf", "robin", "--dry-run")
     assert [step["kind"] for step in said["steps"]] == ["deploy"]
@@ -117,7 +119,7 @@ def test_what_the_words_say_of_the_conversion_is_in_its_job(place: Path, say: Sa
     quantize.chmod(0o755)
     os.environ["PADDOCK_LLAMA_CPP_DIR"] = str(quantize.parent)
     words = ["--outtype", "IQ2_XXS", "--imatrix", "imatrix.gguf", "--converter", "paddock"]
-    made = params(say("base", "robin", "--dry-run", "--template", "llama3", *words), "convert")
+    made = params(say("base", "robin", "--dry-run", "--template", "qwen", *words), "convert")
     assert made["target"] == str(place / "base" / "base-35K-IQ2_XXS.gguf")
     assert (made["outtype"], made["imatrix"]) == ("iq2_xxs", str(place / "imatrix.gguf"))
     assert made["converter"] == "paddock"
@@ -169,7 +171,7 @@ def test_the_modelfile_of_an_export_counts_where_the_training_is_not_known(place
     (place / "base" / "Modelfile").write_text('FROM .\nTEMPLATE """{{ foo }}"""\n')
     said = say("base", "m", "--dry-run", status=2)
     assert said["error"]["detail"] == f"{place}/base/Modelfile:2:16: There is no function foo."
-    say("base", "m", "--dry-run", "--template", "llama3")
+    say("base", "m", "--dry-run", "--template", "qwen")
     (place / "base" / "Modelfile").write_text('FROM .\nTEMPLATE """{{ .Prompt }}"""\n')
     say("base", "m", "--dry-run")
     say("base", "m", "--dry-run", "--modelfile", "base")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gguf.constants import GGUFValueType
+from gguf.gguf_writer import GGUFValue, GGUFWriter
 
 from backend.convert.converter import convert_adapter
+from backend.convert.sidecar import read_sidecar, write_sidecar
 from data.errors import RequestError
 from data.gguf import check, read_header
+from data.jobs.spec import now
 from tests.unit.model_folder import write_adapter, write_model
+from tui.commands.convert import check_adapter
 from tui.commands.root import run as run_command
 
 RANK = 4
@@ -66,6 +71,60 @@ def test_rslora_is_written_with_the_alpha_that_gives_its_scale(tmp_path: Path) -
     convert_adapter(adapter(tmp_path, use_rslora=True), tmp_path / "a.gguf")
     alpha = read_header(tmp_path / "a.gguf").keys["adapter.lora.alpha"]
     assert alpha == pytest.approx(2 * RANK * math.sqrt(RANK))
+
+
+def test_an_activated_adapter_says_from_which_tokens_on_it_acts(tmp_path: Path) -> None:
+    source = adapter(tmp_path, alora_invocation_tokens=[1, 2**32 - 1, 3])
+    convert_adapter(source, tmp_path / "a.gguf")
+    header = read_header(tmp_path / "a.gguf")
+    begin, end = header.spans["adapter.alora.invocation_tokens"]
+    writer = GGUFWriter(None, "llama")
+    value = GGUFValue(
+        [1, 2**32 - 1, 3], GGUFValueType.ARRAY, GGUFValueType.UINT32
+    )  # as convert_lora_to_gguf.py sets it
+    packed = writer._pack_val(value.value, value.type, add_vtype=True, sub_type=value.sub_type)
+    assert (tmp_path / "a.gguf").read_bytes()[begin:end].endswith(b"invocation_tokens" + packed)
+    names = list(header.keys)
+    assert names[names.index("adapter.lora.alpha") + 1] == "adapter.alora.invocation_tokens"
+    for nothing in (None, []):
+        convert_adapter(adapter(tmp_path, alora_invocation_tokens=nothing), tmp_path / "b.gguf")
+        assert "adapter.alora.invocation_tokens" not in read_header(tmp_path / "b.gguf").keys
+
+
+@pytest.mark.parametrize("tokens", ["1, 2", [1, -1], [2**32], [True], [1.5], {"1": 2}])
+def test_tokens_of_an_activated_adapter_that_are_none_are_refused(tmp_path: Path, tokens: object) -> None:
+    with pytest.raises(RequestError, match="no usable alora_invocation_tokens"):
+        convert_adapter(adapter(tmp_path, alora_invocation_tokens=tokens), tmp_path / "a.gguf")
+
+
+def with_eyes(place: Path, shapes: Mapping[str, Sequence[int]]) -> Path:
+    """Write an adapter that changes matrices of the text and two of the eyes."""
+    write_model(place / "base", config={"architectures": ["Qwen2VLForConditionalGeneration"]})
+    eyes = {f"visual.blocks.{number}.attn.qkv": (48, 16) for number in (0, 1)}
+    write_adapter(place / "lora", place / "base", {**shapes, **eyes}, RANK, np.random.default_rng(1))
+    return place / "lora"
+
+
+def test_what_an_adapter_changes_of_the_eyes_is_counted_and_said(tmp_path: Path) -> None:
+    source = with_eyes(tmp_path, SHAPES)
+    report = convert_adapter(source, tmp_path / "a.gguf")
+    assert (report.tensors, report.left_out) == (6, 4)
+    (note,) = check_adapter(source, None, tmp_path / "b.gguf", "f16").notes()
+    assert note.english() == "The GGUF will hold the model's text only: 4 weights of its eyes are left out."
+    with pytest.raises(RequestError, match="cannot be written as a GGUF adapter"):
+        convert_adapter(with_eyes(tmp_path, {}), tmp_path / "b.gguf")
+
+
+def test_an_adapter_says_its_base_and_its_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = adapter(tmp_path, base_model_name_or_path="owner/base"), tmp_path / "a.gguf"
+    report = convert_adapter(source, target, base=tmp_path / "base", description="Fine-tuned.")
+    write_sidecar(report, changed=[], moment=now())
+    made = read_sidecar(target)
+    assert made is not None
+    assert made["base"] == {"name": "owner/base", "folder": str(tmp_path / "base")}
+    assert read_header(target).text("general.description") == "Fine-tuned."
+    assert run_command(["gguf", "show", str(target)]) == 0
+    assert "owner/base" in capsys.readouterr().out
 
 
 def nothing_there(folder: Path) -> None:
@@ -158,6 +217,8 @@ def test_a_base_that_the_adapter_does_not_fit_is_refused_by_its_name(
     "changes",
     [
         {"peft_type": "LOHA"},
+        {"layer_replication": [[0, 2], [1, 2]]},
+        {"invocation_string": "<|start_of_role|>"},
         {"use_dora": True},
         {"init_lora_weights": "pissa_niter_4"},
         {"modules_to_save": ["embed_tokens"]},
@@ -168,7 +229,8 @@ def test_a_base_that_the_adapter_does_not_fit_is_refused_by_its_name(
 def test_what_a_gguf_adapter_cannot_say_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(RequestError, match="cannot be written as a GGUF adapter") as caught:
         convert_adapter(adapter(tmp_path, **changes), tmp_path / "a.gguf")
-    assert "Merge it first" in caught.value.hint.english()
+    is_mergeable = not {"layer_replication", "invocation_string"} & changes.keys()
+    assert ("Merge it first" in caught.value.hint.english()) == is_mergeable
 
 
 def test_the_command_refuses_it_before_anything_starts(

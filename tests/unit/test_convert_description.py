@@ -21,16 +21,20 @@ RUN: dict[str, object] = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "told", "said"),
     [
-        ({}, "run 20260101-000000-train-abcd, base qwen, template qwen."),
-        ({"model": "Qwen/Qwen3-4B"}, "base Qwen/Qwen3-4B, template qwen."),
-        ({"template": None}, "base qwen."),
+        ({}, "", "run 20260101-000000-train-abcd, base qwen, template qwen."),
+        ({"model": "Qwen/Qwen3-4B"}, "qwen", "base Qwen/Qwen3-4B, template qwen."),
+        ({"template": None}, "", "base qwen."),
+        ({"template": None}, "chatml", "base qwen, template chatml."),
+        ({}, "chatml", "base qwen, template chatml, not qwen as trained."),
     ],
 )
-def test_the_run_is_named_and_no_place_on_this_machine(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+def test_the_run_is_named_and_no_place_on_this_machine(
+    tmp_path: Path, changes: dict[str, object], told: str, said: str
+) -> None:
     (tmp_path / "paddock.json").write_text(json.dumps({**RUN, **changes}))
-    found = description_of(tmp_path)
+    found = description_of(tmp_path, told)
     assert found is not None
     assert found.endswith(said)
     assert "/models" not in found

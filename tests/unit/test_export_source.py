@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from backend.export.caution import warnings
 from backend.export.forecast import Need, forecast
 from backend.export.origin import trained_of_gguf
+from backend.export.plan import ExportPlan, draft, training_params
 from backend.export.source import find_runs, read_run, read_source
+from backend.lf.find import LlamaFactory
 from backend.lf.hub import local_model
+from backend.parity.training import Trained
 from backend.train.record import RunFacts, copy_record, read_facts
 from data.errors import RequestError
 from data.jobs.library import Library
+
+LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {})
 
 
 def write_adapter(folder: Path, *, base: str = "owner/base") -> Path:
@@ -128,6 +134,32 @@ def test_the_forecast_counts_what_earlier_steps_keep(tmp_path: Path) -> None:
     (full,) = forecast([*needs, Need("copy", tmp_path, 9 * 10**14, 0)])
     assert not full.has_room
     assert "900 TB are needed while the step copy runs" in full.shortage.english()
+
+
+def test_a_gguf_is_deployed_as_it_was_converted_and_against_its_record_that_is_said(tmp_path: Path) -> None:
+    gguf, library = tmp_path / "x.gguf", Library(tmp_path / "jobs")
+    gguf.write_bytes(b"GGUF....")
+    recorded = {"version": 1, "job": "j", "template": "qwen", "enable_thinking": False, "cutoff_len": 512}
+    as_recorded = {"template": "qwen", "enable_thinking": False, "cutoff_len": 512}
+    told = {"template": "chatml", "enable_thinking": False, "default_system": "", "cutoff_len": 512}
+
+    def planned(training: object, run: object) -> ExportPlan:
+        sidecar = {"version": 1, "gguf": {"bytes": 8}, "run": run, "training": training}
+        gguf.with_name("x.gguf.json").write_text(json.dumps(sidecar))
+        return draft(read_source(gguf), tmp_path)
+
+    plan = planned(told, recorded)
+    assert training_params(plan) == told
+    (note,) = [str(note) for note in warnings(plan, LF, has_gpu=False)]
+    assert "Not as it was trained: template, default_system." in note
+    assert trained_of_gguf(library, gguf) == Trained("qwen", None, False, cutoff_len=512, source="record")
+    assert list(warnings(planned(as_recorded, recorded), LF, has_gpu=False)) == []
+    plan = planned(told, None)
+    assert training_params(plan) == told
+    assert list(warnings(plan, LF, has_gpu=False)) == []
+    assert trained_of_gguf(library, gguf) == Trained("chatml", "", False, cutoff_len=512, source="asked")
+    assert planned({"template": 7}, recorded).template == "qwen"
+    assert planned([], None).template == ""
 
 
 def test_a_gguf_that_stands_alone_still_knows_its_training_by_its_sidecar(tmp_path: Path) -> None:

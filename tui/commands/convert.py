@@ -10,6 +10,7 @@ import click
 from backend.convert.llama_cpp import quantizer_for
 from backend.convert.names import AUTO, CONVERTERS, FOREIGN
 from backend.convert.naming import counts_of, file_name, title_of
+from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files
 from backend.convert.quants import BITS
 from backend.convert.target import real_target, refuse_narrow, refuse_taken
 from backend.export.plan import OWN_TYPE
@@ -17,10 +18,10 @@ from backend.export.source import base_of, training_of
 from backend.lf.find import find
 from backend.lf.peft import ADAPTER_CONFIG
 from backend.parity.template import templates_for
-from backend.parity.training import Training
+from backend.parity.training import Training, gguf_facts
 from backend.train.record import read_facts
 from data.errors import RequestError
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs.spec import Chain, JobSpec
 from data.text import shell_word
 from tui.commands.form import Option, argument, command, flag, option, plain_option, wait_option
@@ -135,7 +136,7 @@ def convert(
     target = (
         services.workspace / output.expanduser() if output else default_target(source, outtype, base, adapter=adapter)
     )
-    check_target(target, replace=force)
+    check_target(target, source, replace=force)
     matrix = (services.workspace / imatrix.expanduser()).absolute() if imatrix else None
     if adapter and outtype in BITS:
         raise RequestError(
@@ -151,12 +152,15 @@ def convert(
             _("Leave --converter out, or merge the adapter first (paddock export)."),
         )
     training = None if adapter else recorded_training(source, template, services)
+    if training is not None and (note := departure(source, training)) is not None:
+        console.tell(f"{console.paint('!', 'warn')} {note}")
     if adapter:
-        check_adapter(source, services.workspace / base.expanduser() if base else None, target, outtype)
+        road = check_adapter(source, services.workspace / base.expanduser() if base else None, target, outtype)
     else:
-        for note in foresee(source, converter, outtype, services).notes():
-            console.tell(f"{console.paint('!', 'warn')} {note}")
+        road = foresee(source, converter, outtype, services, training)
         check_room(source, target, outtype, converter, is_changed=training is not None)
+    for note in road.notes():
+        console.tell(f"{console.paint('!', 'warn')} {note}")
     spec = conversion(
         source,
         target,
@@ -223,12 +227,15 @@ def conversion(
     return JobSpec.new("convert", source.name, workspace=str(workspace), params=params, chain=chain)
 
 
-def foresee(source: Path, converter: str, outtype: str, services: Services) -> Road:
-    """Say who will make the GGUF; raises RequestError where nobody can."""
+def foresee(source: Path, converter: str, outtype: str, services: Services, training: Training | None) -> Road:
+    """Say who will make the GGUF; raises RequestError where nobody can, or the model lacks what ``training`` had."""
     from backend.convert.road import others, road_of  # noqa: PLC0415 - all families come with it
 
-    find = others(services.paths, services.settings, services.workspace, services.environ)
-    return road_of(source, converter, find, outtype=outtype)
+    around = services.workspace, services.environ
+    known = templates_for(find(services.settings, services.paths, *around), services.paths)
+    facts = gguf_facts(training.of(known), source) if training is not None and known.exact else None
+    elsewhere = others(services.paths, services.settings, *around)
+    return road_of(source, converter, elsewhere, outtype=outtype, facts=facts)
 
 
 def recorded_training(folder: Path, template: str | None, services: Services) -> Training | None:
@@ -242,6 +249,17 @@ def recorded_training(folder: Path, template: str | None, services: Services) ->
     lf = find(services.settings, services.paths, services.workspace, services.environ)
     training.of(templates_for(lf, services.paths))
     return training
+
+
+def departure(folder: Path, training: Training) -> Message | None:
+    """Return that the template of ``training`` is not the one that ``folder`` was trained with; None where it is."""
+    trained = read_facts(folder).template
+    if trained in (None, training.template):
+        return None
+    return _(
+        "Not as it was trained: {names}. The model will answer worse.",
+        names=f"template ({trained} → {training.template})",
+    )
 
 
 def chosen_type(source: Path, outtype: str) -> str:
@@ -259,16 +277,22 @@ def default_target(source: Path, outtype: str, base: Path | None = None, *, adap
     return source / file_name(title_of(source), outtype, counts_of(source))
 
 
-def check_target(target: Path, *, replace: bool) -> None:
-    """Raise RequestError where no conversion may write ``target``: it is a folder, or a file and no ``replace``."""
+def check_target(target: Path, source: Path, *, replace: bool) -> None:
+    """Raise RequestError where no conversion of ``source`` may write ``target``, and what lies beside it.
+
+    That is where it is a folder or a file of the model, and, without ``replace``, where another file is in its way.
+    """
     if target.is_dir():
         raise RequestError(
             _("The target is a directory"),
             str(target),
             _("Name a file: -o {file}", file=shell_word(target / "model.gguf")),
         )
+    real = real_target(target)
+    refuse_own_files(real, (source,))
     if not replace:
-        refuse_taken(real_target(target))
+        refuse_taken(real)
+        refuse_foreign_sidecar(real)
 
 
 def check_room(source: Path, target: Path, outtype: str, converter: str, *, is_changed: bool) -> None:
@@ -280,11 +304,19 @@ def check_room(source: Path, target: Path, outtype: str, converter: str, *, is_c
         refuse_narrow(real_target(target), room.peak_bytes)
 
 
-def check_adapter(source: Path, base: Path | None, target: Path, outtype: str) -> None:
-    """Raise RequestError for an adapter that cannot become one of GGUF, or has no room there; reads headers only."""
-    from backend.convert.adapter import plan_adapter, read_adapter  # noqa: PLC0415 - numpy comes with it
+def check_adapter(source: Path, base: Path | None, target: Path, outtype: str) -> Road:
+    """Say what the GGUF of an adapter will lack; reads headers only.
 
-    refuse_narrow(real_target(target), plan_adapter(read_adapter(source, base), outtype).data_bytes)
+    Raises RequestError for an adapter that cannot become one of GGUF, or has no room there.
+    """
+    from backend.convert.adapter import plan_adapter, read_adapter  # noqa: PLC0415 - numpy comes with it
+    from backend.convert.road import Road  # noqa: PLC0415 - as above
+
+    adapter, real = read_adapter(source, base), real_target(target)
+    refuse_own_files(real, (adapter.base.path,))
+    plan = plan_adapter(adapter, outtype)
+    refuse_narrow(real, plan.data_bytes)
+    return Road(left_out=plan.left_out)
 
 
 def check_adapter_folder(folder: Path) -> Path:

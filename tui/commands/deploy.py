@@ -204,10 +204,9 @@ def _gguf_in(path: Path) -> Path:
 
 
 def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
-    """Return the plan's facts of the training: the words win over its record."""
-    facts = source.facts
+    """Return the plan's facts of the training: the words win over its record, and over what the GGUF was made with."""
     template = None if _template_file(wish, services) else wish.template
-    training = training_of(facts, template)
+    training = training_of(source.prompt, template)
     if training is None:
         return {}
     if template:

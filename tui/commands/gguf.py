@@ -170,10 +170,22 @@ def _origin(made: Mapping[str, object]) -> list[tuple[str, str]]:
         case _:
             pass
     match made:
+        case {"base": {"name": str(base)}} | {"base": {"folder": str(base)}}:
+            rows.append((str(_("Base model")), base))
+        case _:
+            pass
+    match made:
         case {"run": {"job": str(job), "template": str(template)}}:
             rows.append((str(_("Trained by")), f"{job}  {template}"))
         case {"run": {"job": str(job)}}:
             rows.append((str(_("Trained by")), job))
+        case _:
+            pass
+    match made:
+        case {"training": {"template": str(told)}, "run": {"template": str(trained)}} if told != trained:
+            rows.append((str(_("Template")), str(_("{used}, not {trained} as trained", used=told, trained=trained))))
+        case {"training": {"template": str(told)}, "run": None}:
+            rows.append((str(_("Template")), told))
         case _:
             pass
     return rows
