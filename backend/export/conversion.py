@@ -18,4 +18,4 @@ def foresee(plan: ExportPlan, find: Others) -> Road:
     if folder is None:
         is_named = plan.converter in FOREIGN
         return Road(asked_for(plan.converter, None, find, plan.outtype) if is_named else None)
-    return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=plan.merge is not None)
+    return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base="export" in plan.steps)

@@ -249,12 +249,11 @@ def _model(args: Mapping[str, object], *, pending: bool) -> Iterable[Check]:
             _("Set model_name_or_path to a folder or to owner/name on the hub."),
         )
     elif not pending and _is_local(str(model)) and not (Path(str(model)) / "config.json").is_file():
-        yield Check(
-            "model.folder",
-            "error",
-            _("{path} is no model: it has no config.json", path=str(model)),
-            _("Correct model_name_or_path."),
-        )
+        lacks = _("There is no folder {path}", path=str(model))
+        if Path(str(model)).is_dir():
+            lacks = _("{path} is no model: it has no config.json", path=str(model))
+        remedy = _("Correct model_name_or_path, the base model: a folder with config.json, or owner/name on a hub.")
+        yield Check("model.folder", "error", lacks, remedy)
     for adapter in () if pending else names_in(args.get("adapter_name_or_path")):
         remedy = _("Correct adapter_name_or_path: an output_dir of a LoRA training, or a checkpoint in it.")
         if not _is_local(adapter):
