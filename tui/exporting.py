@@ -133,6 +133,7 @@ def look_ahead(
     """
     from backend.convert.llama_cpp import quantizer_for  # noqa: PLC0415
     from backend.convert.road import others  # noqa: PLC0415
+    from backend.deploy.server import own_instead  # noqa: PLC0415
     from backend.export.caution import warnings  # noqa: PLC0415
     from backend.export.conversion import foresee  # noqa: PLC0415
     from backend.export.forecast import forecast  # noqa: PLC0415
@@ -158,17 +159,18 @@ def look_ahead(
     unseen = stored.host if stored and stored.folder is None else ""
     against = warnings(wanted, lf, has_gpu=wanted.gptq is None or sees_gpu())
     lacks = unprovable(has_training=bool(wanted.template), has_lf=lf is not None) if wanted.deployment else ""
-    unserved = _unserved(paths, settings, environ) if stored is not None and not stored.host else None
-    notes = (*note(wanted), *road.notes(), *against)
+    unserved = _unserved(paths, settings, environ, stored) if stored is not None and not stored.host else None
+    passed = stored.instead_of if stored is not None and unserved is None else None
+    notes = (*note(wanted), *road.notes(), *([own_instead(passed)] if passed else ()), *against)
     return Prospect(tuple(specs), disks, replaces, notes, unseen, wanted, lacks, unserved)
 
 
-def _unserved(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> AppError | None:
+def _unserved(paths: Paths, settings: Settings, environ: Mapping[str, str], stored: Storage) -> AppError | None:
     """Return why the private server could not be started."""
     from backend.ollama.discover import usable_program  # noqa: PLC0415
 
     try:
-        usable_program(paths, settings, environ)
+        usable_program(paths, settings, environ, instead_of=stored.instead_of)
     except AppError as error:
         return error
     return None

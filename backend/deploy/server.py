@@ -6,20 +6,20 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from backend.jobs.launch import launch
 from backend.ollama import failure
 from backend.ollama.address import Address, parse_address
-from backend.ollama.discover import find_server, person_address, usable_binary
+from backend.ollama.discover import find_server, passed_over, person_address, usable_binary
 from backend.ollama.private import lock_file, models_folder
 from backend.ollama.probe import version_at
 from backend.ollama.version import OLDEST, is_new_enough
 from data.errors import AppError
 from data.files import open_lock, try_lock
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs import process
 from data.jobs.library import Job, Library
 from data.jobs.spec import JobSpec
@@ -28,6 +28,13 @@ from data.paths import Paths
 from data.settings import Settings
 
 KIND: Final = "serve"
+_NAMED_BY_WORD: Final = _(
+    "Without --host (in Export: with an empty field Server) Paddock takes the server that runs here, else its own."
+)
+_NAMED_BY_SETTING: Final = _(
+    "The setting ollama_host (or PADDOCK_OLLAMA_HOST) names it; where that is empty, Paddock takes the server that "
+    "runs here, else its own."
+)
 _WAIT_S: Final = 150.0
 _POLL_S: Final = 0.1
 
@@ -43,6 +50,8 @@ class Server:
     version: str
     job: str | None = None
     """The ``serve`` job of the private server"""
+    instead_of: Message | None = field(default=None, compare=False)
+    """Of the private one: why a person's own was passed over; None where none was"""
 
 
 async def ensure_server(
@@ -62,14 +71,21 @@ async def ensure_server(
     """
     was_private = bool(host) and is_private(await asyncio.to_thread(Library(paths.jobs).list), host)
     if host and not was_private:
-        return await _named(parse_address(host))
+        return await _named(parse_address(host), _NAMED_BY_WORD)
+    instead_of = None
     if not want_private and not was_private:
         if settings.ollama_host:
-            return await _named(person_address(settings, environ)[0])
+            return await _named(person_address(settings, environ)[0], _NAMED_BY_SETTING)
         found = await find_server(settings, environ)
         if found is not None and found.is_new_enough:
             return Server(found.address.url, private=False, version=found.version)
-    return await _private(paths, settings, environ)
+        instead_of = passed_over(found, settings, environ)
+    return await _private(paths, settings, environ, instead_of)
+
+
+def own_instead(why: Message) -> Message:
+    """Return what to tell of a private server that is used ``instead_of`` a person's own, for the reason ``why``."""
+    return _("{why} Paddock's own server is used.", why=why)
 
 
 def is_private(jobs: Iterable[Job], host: str) -> bool:
@@ -85,7 +101,10 @@ async def running_server(
     found = await find_server(settings, environ)
     if found is not None and found.is_new_enough:
         return Server(found.address.url, private=False, version=found.version)
-    return None if settings.ollama_host else await private_server(library or Library(paths.jobs), ask=False)
+    if settings.ollama_host:
+        return None
+    server = await private_server(library or Library(paths.jobs), ask=False)
+    return server and replace(server, instead_of=passed_over(found, settings, environ))
 
 
 async def private_server(library: Library, *, ask: bool = True) -> Server | None:
@@ -100,7 +119,16 @@ async def private_server(library: Library, *, ask: bool = True) -> Server | None
     return None
 
 
-async def _named(address: Address) -> Server:
+async def _named(address: Address, origin: Message) -> Server:
+    """Return the server at ``address``; raises AppError that says by ``origin`` who named it."""
+    try:
+        return Server(address.url, private=False, version=await _version(address))
+    except AppError as error:
+        hint = _("{remedy} {origin}", remedy=error.hint, origin=origin)
+        raise type(error)(error.title, error.detail, hint) from error
+
+
+async def _version(address: Address) -> str:
     version = await asyncio.to_thread(version_at, address, timeout_s=10.0)
     if version is None:
         # The client knows the reasons; the probe does not say why nothing came.
@@ -110,10 +138,10 @@ async def _named(address: Address) -> Server:
             version = await client.version()
     if not is_new_enough(version):
         raise failure.too_old(address, version, OLDEST)
-    return Server(address.url, private=False, version=version)
+    return version
 
 
-async def _private(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> Server:
+async def _private(paths: Paths, settings: Settings, environ: Mapping[str, str], instead_of: Message | None) -> Server:
     library = Library(paths.jobs)
     deadline = asyncio.get_running_loop().time() + _WAIT_S
     launched = ""
@@ -122,11 +150,11 @@ async def _private(paths: Paths, settings: Settings, environ: Mapping[str, str])
             server = await private_server(library)
             if server is not None:
                 os.utime(lock_file(paths))  # it must not end for idleness before it is used
-                return server
+                return replace(server, instead_of=instead_of)
             live = _serve_jobs(library)
             if not live:
                 _raise_ending(library, launched)
-                launched = await _launch(paths, settings, environ)
+                launched = await _launch(paths, settings, environ, instead_of)
         await asyncio.sleep(_POLL_S)
     raise AppError(
         _("The private Ollama server does not answer"),
@@ -170,8 +198,8 @@ def _raise_ending(library: Library, job_id: str) -> None:
     )
 
 
-async def _launch(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> str:
-    binary = await usable_binary(paths, settings, environ)
+async def _launch(paths: Paths, settings: Settings, environ: Mapping[str, str], instead_of: Message | None) -> str:
+    binary = await usable_binary(paths, settings, environ, instead_of=instead_of)
     spec = serve_spec(paths, settings, binary.path)
     return launch(paths.jobs, [spec], keep=settings.environment_keep, environ=environ)[0]
 

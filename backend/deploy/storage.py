@@ -6,16 +6,17 @@ import asyncio
 import os
 import pwd
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from backend.deploy.server import private_server, running_server
+from backend.deploy.server import private_server
 from backend.ollama.address import Address, parse_address
-from backend.ollama.discover import person_address
+from backend.ollama.discover import find_server, passed_over, person_address
 from backend.ollama.private import models_folder
+from data.i18n import Message
 from data.jobs.library import Library
 from data.paths import Paths
 from data.settings import Settings
@@ -34,6 +35,8 @@ class Storage:
     """Empty for the private one, which need not run"""
     folder: Path | None
     """None where it is on another machine, or where nobody here can tell"""
+    instead_of: Message | None = None
+    """Of the private one: why a person's own was passed over; None where none was"""
 
 
 async def storage(
@@ -54,10 +57,10 @@ async def storage(
     if host or settings.ollama_host:
         address = parse_address(host) if host else person_address(settings, environ)[0]
     else:
-        found = await running_server(paths, settings, environ=environ)
-        if found is None or found.private:
-            return private
-        address = parse_address(found.host)
+        found = await find_server(settings, environ)
+        if found is None or not found.is_new_enough:
+            return replace(private, instead_of=passed_over(found, settings, environ))
+        address = found.address
     own = await private_server(Library(paths.jobs), ask=False)
     if own is not None and parse_address(own.host) == address:
         return private

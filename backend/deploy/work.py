@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from backend.deploy.create import Deployed, Gate, Maker, check_gguf, check_space, digest_of
+from backend.deploy.leftover import remove_leftovers
 from backend.deploy.request import Deployment
 from backend.deploy.server import Server, ensure_server
 from backend.ollama.blob import size_bytes
@@ -20,6 +21,7 @@ from backend.ollama.private import models_folder
 from backend.parity.training import Prompt, Training, prompt
 from data.gguf import read_header
 from data.i18n import _
+from data.jobs.library import Library
 from data.jobs.report import Reporter
 from data.paths import Paths
 from data.settings import load_settings
@@ -80,4 +82,6 @@ async def _on(
             uploaded = await client.has_blob(digest)
             check_space(models_folder(paths), size_bytes(path), uploaded=uploaded, quantize=bool(deployment.quantize))
         maker = Maker(client, parse_name(deployment.name), around.reporter, around.token, around.gate)
-        return await maker.make(path, digest, values, deployment.quantize)
+        made = await maker.make(path, digest, values, deployment.quantize)
+        await remove_leftovers(client, Library(paths.jobs), around.reporter, is_private=server.private)
+        return made

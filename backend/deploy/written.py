@@ -6,22 +6,19 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from backend.gotemplate import TemplateError
-from backend.ollama.modelfile import Modelfile, mistake
+from backend.ollama.modelfile import NOT_TAKEN, Modelfile, mistake
 from backend.parity.gochat import GoChat
 from data.errors import RequestError
 from data.i18n import _
-
-_NOT_TAKEN: Final = frozenset({"adapter", "draft", "renderer", "parser", "requires"})
 
 
 def check_written(written: Modelfile, name: str) -> None:
     """Raise RequestError with the place in the Modelfile ``name`` of the first thing that cannot be deployed."""
     if not written.commands:
         raise mistake(name, 1, 1, _("There is no command in it."), _("Write one, or leave the Modelfile out."))
-    wrong = next((command for command in written.commands if command.name in _NOT_TAKEN), None)
+    wrong = next((command for command in written.commands if command.name in NOT_TAKEN), None)
     if wrong is not None:
         raise mistake(
             name,

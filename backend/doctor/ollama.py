@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from backend.doctor.report import Check, Level, of_error
-from backend.ollama.discover import engine_folder, person_address
+from backend.ollama.discover import engine_folder, person_address, unusable
 from backend.ollama.probe import version_at
-from backend.ollama.version import OLDEST, is_new_enough
+from backend.ollama.version import is_new_enough
 from backend.setup import ollama
 from backend.setup.release import BASE_VARIABLE
 from backend.telemetry.gpus import GpuReading
@@ -95,7 +95,7 @@ def _check_server(host: str, server: str | None, *, wished: bool) -> Check:
         return Check(
             "ollama-server",
             Level.WARNING,
-            _("The server at {host} is Ollama {version}, older than {least}.", host=host, version=server, least=OLDEST),
+            unusable(host, server),
             _("Update it (https://ollama.com/download); until then Paddock starts a private one."),
         )
     if server is not None:
@@ -104,7 +104,7 @@ def _check_server(host: str, server: str | None, *, wished: bool) -> Check:
         return Check(
             "ollama-server",
             Level.WARNING,
-            _("No Ollama answers at {host}, which OLLAMA_HOST or the setting ollama_host names.", host=host),
+            unusable(host, None),
             _("Start it there (ollama serve), or unset the name: Paddock then starts a private one."),
         )
     message = _("No Ollama server is running; Paddock starts a private one when it is needed.")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from backend.export.plan import ExportPlan, training_params
 from backend.export.proving import UNPROVEN
-from backend.export.source import base_of
 from backend.lf.find import LlamaFactory
-from backend.lf.hub import local_model
+from backend.train.departure import other_bases, other_prompt
 from backend.train.gptq import lacks
 from backend.train.pushing import push_words
 from data.i18n import Message, _
@@ -19,7 +17,7 @@ def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Ite
     """Yield what speaks against ``plan``; ``has_gpu`` counts for GPTQ only."""
     if plan.merge is not None and plan.merge.export_hub_model_id:
         yield push_words(plan.merge.export_hub_model_id)
-    yield from _bases(plan)
+    yield from other_bases(plan.adapters, plan.base, plan.workspace)
     yield from _prompt(plan)
     yield from _deployment(plan)
     if plan.deployment is not None and plan.template and lf is None:
@@ -29,46 +27,16 @@ def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Ite
             yield _("{what}. {remedy}", what=check.message, remedy=check.remedy)
 
 
-def _bases(plan: ExportPlan) -> Iterator[Message]:
-    """Yield each adapter whose training had another base: one of the same shapes takes it, and nothing tells later."""
-    for adapter in plan.adapters if plan.base else ():
-        trained_on = plan.source.base if adapter == plan.source.path else base_of(adapter)
-        if trained_on and not _is_same(trained_on, plan.base, plan.workspace):
-            yield _(
-                "{adapter} was trained on {trained}, and is merged into {base}. In another model than its own an "
-                "adapter does harm.",
-                adapter=_short(adapter),
-                trained=trained_on,
-                base=plan.base,
-            )
-
-
-def _is_same(one: str, other: str, workspace: Path) -> bool:
-    folders = [local_model(str(workspace / name)) or local_model(name) for name in (one, other)]
-    if None in folders:  # not both are here: only their names can be compared
-        return one.rstrip("/") == other.rstrip("/")
-    first, second = (folder.resolve() for folder in folders if folder is not None)
-    return first == second
-
-
-def _short(adapter: Path) -> str:
-    """Return the end of an adapter's path that tells it from the others of its run, or of the run from other runs."""
-    return "/".join(adapter.parts[-2:])
-
-
 def _prompt(plan: ExportPlan) -> Iterator[Message]:
     facts = plan.source.facts
-    changed = [
-        name
-        for name, recorded, now in (
-            ("template", facts.template, plan.template or None),
-            ("enable_thinking", facts.enable_thinking, plan.thinking),
-            ("default_system", facts.default_system, plan.default_system),
-        )
-        if facts.origin and recorded != now
-    ]
-    if changed:
-        yield _("Not as it was trained: {names}. The model will answer worse.", names=", ".join(changed))
+    yield from other_prompt(
+        facts,
+        {
+            "template": plan.template or None,
+            "enable_thinking": plan.thinking,
+            "default_system": plan.default_system,
+        },
+    )
     if facts.origin and facts.cutoff_len and plan.cutoff_len != facts.cutoff_len:
         yield _length(facts.cutoff_len, plan.cutoff_len)
 

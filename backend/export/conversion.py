@@ -29,7 +29,7 @@ def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> R
     if folder is None:
         is_named = plan.converter in FOREIGN
         return Road(asked_for(plan.converter, None, find, plan.outtype) if is_named else None)
-    is_base = plan.merge is not None
+    is_base = "export" in plan.steps
     training = Training.read(training_params(plan)) if known is not None and known.exact and not is_base else None
     facts = gguf_facts(training.of(known), folder) if known is not None and training is not None else None
     return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=is_base, facts=facts)

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.deploy.leftover import token_of
 from backend.deploy.request import Deployment
 from backend.deploy.work import deploy
 from backend.export import proving
@@ -49,7 +50,7 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
     settings = load_settings(paths.settings).values
     lf = await asyncio.to_thread(find, settings, paths, Path(spec.workspace))
     gate = ProofGate(deployment, folder, reporter, paths, lf)
-    await deploy(deployment, paths, reporter, token=folder.id.rpartition("-")[2], gate=gate)
+    await deploy(deployment, paths, reporter, token=token_of(folder.id), gate=gate)
 
 
 @dataclass(frozen=True, slots=True)

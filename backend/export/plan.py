@@ -53,6 +53,8 @@ class Merge:
     """A person chose the folder: another is not taken instead"""
     is_there: bool = False
     """This very merge lies in the folder already: it is used again"""
+    lacks_base: bool = False
+    """It is there, and the base to compare it with is not on this machine any more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class ExportPlan:
         """The steps, in the order in which they run."""
         wanted: dict[Step, bool] = {
             "export": self.merge is not None and not self.merge.is_there,
-            "check": self.merge is not None and bool(self.adapters),
+            "check": bool(self.adapters) and self.merge is not None and not self.merge.lacks_base,
             "push": self.merge is not None and bool(self.merge.export_hub_model_id),
             "gptq": self.gptq is not None,
             "convert": self.gguf is not None and self.source.kind != "gguf",
@@ -392,5 +394,7 @@ def training_params(plan: ExportPlan) -> dict[str, object]:
 
 
 def base_folder(plan: ExportPlan) -> Path | None:
-    """Return where the model's weights lie now, whose shapes the merged one will have; None where they are not here."""
+    """Return where the weights lie now whose shapes the GGUF will have: the merge where it is there, else its base."""
+    if plan.merge is not None and plan.merge.is_there:
+        return plan.merge.export_dir
     return local_model(plan.base) if plan.adapters else plan.source.path

@@ -212,10 +212,13 @@ def first_difference(found: Proof) -> Verdict | None:
 
 
 def remedy_of(found: Proof, otherwise: Message) -> Message:
-    """Return the remedy of what no Modelfile can mend; ``otherwise`` where one can."""
+    """Return the remedy of what was asked for against the record, or no Modelfile can mend; else ``otherwise``."""
     if not found.verdicts:
         needed = found.needed
         return found.problems()[0][1] if needed is None else _("Give it a num_ctx of {needed}.", needed=str(needed))
+    departs = [name for name in found.trained.departs if name != "cutoff_len"]  # that is about room alone
+    if departs:
+        return _("Leave out what the training recorded otherwise: {names}.", names=", ".join(departs))
     first = first_difference(found)
     if not found.can_be_mended and first is not None and first.cause is not None:
         return first.cause.remedy

@@ -9,6 +9,7 @@ from typing import Final
 
 from backend.export.plan import ExportPlan, merge_args, usual_folder, usual_gptq_folder, with_folder
 from backend.export.source import weight_bytes
+from backend.lf.hub import local_model
 from backend.train.record import merge_of, read_record
 from backend.train.spec import normal_export
 from data.i18n import Message, _
@@ -42,8 +43,10 @@ def _settle_merge(plan: ExportPlan) -> ExportPlan:
         if is_there or not _is_used(folder):
             moved = plan if folder == current else with_folder(plan, folder)
             assert moved.merge is not None  # noqa: S101 - as in the plan
-            return dataclasses.replace(moved, merge=dataclasses.replace(moved.merge, is_there=is_there))
-    return dataclasses.replace(plan, merge=dataclasses.replace(plan.merge, is_there=False))
+            lacks_base = is_there and _is_gone(plan.base, plan.workspace)
+            merge = dataclasses.replace(moved.merge, is_there=is_there, lacks_base=lacks_base)
+            return dataclasses.replace(moved, merge=merge)
+    return dataclasses.replace(plan, merge=dataclasses.replace(plan.merge, is_there=False, lacks_base=False))
 
 
 def note(plan: ExportPlan) -> Iterator[Message]:
@@ -52,6 +55,8 @@ def note(plan: ExportPlan) -> Iterator[Message]:
         return
     if plan.merge.is_there:
         yield _("This very merge is in {folder} already: it is used again.", folder=plan.merge.export_dir.name)
+        if plan.merge.lacks_base:
+            yield _("It is not checked: its base, {base}, is not on this machine any more.", base=plan.base)
     elif not plan.adapters and not plan.merge.is_named and plan.merge.export_dir.name != plan.gguf_name:
         yield _(
             "{used} holds something else: the model is saved in {folder}.",
@@ -77,6 +82,10 @@ def _is_used(folder: Path) -> bool:
         return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError:  # closed to us: not a place to write to
         return True
+
+
+def _is_gone(base: str, workspace: Path) -> bool:
+    return local_model(str(workspace / base)) is None and local_model(base) is None
 
 
 def _holds(folder: Path, plan: ExportPlan) -> bool:

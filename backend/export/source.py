@@ -10,7 +10,7 @@ from typing import Final, Literal, cast
 
 from backend.convert.plan import Counts
 from backend.convert.sidecar import read_sidecar, sidecar_of
-from backend.lf.peft import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from backend.lf.peft import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_of
 from backend.parity.training import Training
 from backend.train import checkpoint
 from backend.train.record import RunFacts, facts_in, read_facts
@@ -146,16 +146,6 @@ def told_facts(gguf: Path) -> RunFacts | None:
         str(sidecar_of(gguf)),
         training.preserve_thinking,
     )
-
-
-def base_of(adapter: Path) -> str:
-    """Return the base model that the adapter names, as the training had it; empty where it names none."""
-    try:
-        value: object = parse_json((adapter / ADAPTER_CONFIG).read_bytes())
-    except (OSError, ValueError):
-        return ""
-    name = cast("dict[str, object]", value).get("base_model_name_or_path") if isinstance(value, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def weight_bytes(folder: Path) -> int:

@@ -18,7 +18,7 @@ from backend.ollama.probe import version_at
 from backend.ollama.version import OLDEST, is_new_enough, version_key
 from data.errors import AppError, RequestError
 from data.files import is_program
-from data.i18n import _
+from data.i18n import Message, _, lines_of
 from data.paths import Paths
 from data.settings import Settings
 
@@ -72,6 +72,26 @@ async def find_server(
     return None if version is None else FoundServer(address, version, origin)
 
 
+def unusable(url: str, version: str | None) -> Message:
+    """Say why a server that was named cannot be used: it does not answer (None), or is too old."""
+    if version is None:
+        return _("No Ollama answers at {host}, which OLLAMA_HOST or the setting ollama_host names.", host=url)
+    return _("The server at {host} is Ollama {version}, older than {least}.", host=url, version=version, least=OLDEST)
+
+
+def passed_over(
+    found: FoundServer | None, settings: Settings, environ: Mapping[str, str] = os.environ
+) -> Message | None:
+    """Say why a person's own server, as ``find_server`` has ``found`` it, is not used; None where nobody expects it to.
+
+    Raises RequestError as ``person_address``.
+    """
+    if found is not None:
+        return None if found.is_new_enough else unusable(found.address.url, found.version)
+    address, origin = person_address(settings, environ)
+    return None if origin == "default" else unusable(address.url, None)
+
+
 def find_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary | None:
     """Return the program for a private server: that of the setting, on PATH, else the newest complete managed one.
 
@@ -80,15 +100,19 @@ def find_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = o
     return next(_candidates(paths, settings, environ), None)
 
 
-async def usable_binary(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary:
+async def usable_binary(
+    paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ, *, instead_of: Message | None = None
+) -> FoundBinary:
     """Do as ``usable_program``, in a thread."""
-    return await asyncio.to_thread(usable_program, paths, settings, environ)
+    return await asyncio.to_thread(usable_program, paths, settings, environ, instead_of=instead_of)
 
 
-def usable_program(paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ) -> FoundBinary:
+def usable_program(
+    paths: Paths, settings: Settings, environ: Mapping[str, str] = os.environ, *, instead_of: Message | None = None
+) -> FoundBinary:
     """Return the first program in the order of ``find_binary`` that runs and is new enough; raises AppError.
 
-    Asks each for its version, which takes some tens of milliseconds.
+    Asks each for its version, which takes tens of milliseconds. ``instead_of`` is why a server was ``passed_over``.
     """
     refused: list[tuple[FoundBinary, str | None]] = []
     for candidate in _candidates(paths, settings, environ):
@@ -99,7 +123,12 @@ def usable_program(paths: Paths, settings: Settings, environ: Mapping[str, str] 
     if not refused:
         raise AppError(
             _("There is no Ollama on this machine"),
-            _("No server answers, and no ollama program was found: not in settings, PATH or Paddock's own folders."),
+            lines_of(
+                [
+                    instead_of or _("No server answers."),
+                    _("No ollama program was found: not in settings, PATH or Paddock's own folders."),
+                ]
+            ),
             _("`paddock setup ollama` fetches or builds one in Paddock's own folders, without root."),
         )
     raise AppError(

@@ -29,7 +29,7 @@ def unreachable(address: Address, why: str) -> UnreachableError:
     return UnreachableError(
         _("No Ollama server answers at {url}", url=address.url),
         why,
-        _("Start it (`ollama serve`), correct OLLAMA_HOST, or leave both empty: Paddock then starts its own."),
+        _("Start it (`ollama serve`), or correct its address."),
     )
 
 
@@ -59,7 +59,7 @@ def not_ollama(address: Address, got: Message | str) -> AppError:
     return AppError(
         _("What answers at {url} is not an Ollama server", url=address.url),
         got[:_SHOWN_CHARACTERS] if isinstance(got, str) else got,
-        _("Check OLLAMA_HOST: the port may belong to another program, or a proxy may answer in its place."),
+        _("Check the address: the port may belong to another program, or a proxy may answer in its place."),
     )
 
 
@@ -68,7 +68,7 @@ def too_old(address: Address, version: str, oldest: str = OLDEST) -> AppError:
     return AppError(
         _("The Ollama server at {url} is too old", url=address.url),
         _("It is version {version}; Paddock needs {oldest} or later.", version=version, oldest=oldest),
-        _("Update it, or leave OLLAMA_HOST empty: Paddock then starts its own (`paddock setup ollama`)."),
+        _("Update it (https://ollama.com/download), or name another server."),
     )
 
 

@@ -7,17 +7,30 @@ There are no escapes.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from backend.ollama.parameter import DEPRECATED, KNOWN, LISTS, read_parameter, write_parameter
+from backend.ollama.parameter import (
+    DEPRECATED,
+    INTEGERS,
+    KNOWN,
+    LISTS,
+    SWITCHES,
+    read_parameter,
+    write_parameter,
+)
 from data.errors import AppError, RequestError
 from data.i18n import Message, _
 
-TEXT_COMMANDS: Final = ("license", "template", "system", "adapter", "draft", "renderer", "parser", "requires")
-COMMANDS: Final = frozenset({"from", "parameter", "message", *TEXT_COMMANDS})
+TAKEN: Final = ("from", "license", "message", "parameter", "system", "template")
+"""Commands that go with the weights of a deployment, in the order in which they are named to a person"""
+NOT_TAKEN: Final = ("adapter", "draft", "renderer", "parser", "requires")
+COMMANDS: Final = frozenset({*TAKEN, *NOT_TAKEN})
 ROLES: Final = ("system", "user", "assistant")
+_MESSAGE_FORM: Final = _("Write it as MESSAGE user TEXT.")
+_COMMAND_FORM: Final = _("A command is a word, a blank and its value, as SYSTEM TEXT or PARAMETER top_k 40.")
 _TRIPLE: Final = '"""'
 _NEWLINES: Final = "\r\n"
 _BLANKS: Final = " \t"
@@ -159,31 +172,53 @@ def parse(text: str, *, name: str = "Modelfile", needs_source: bool = True) -> M
     for command in commands:
         _check(command, name)
     if needs_source and not any(command.name == "from" for command in commands):
-        raise _wrong(name, 1, 1, _("There is no FROM."))
+        raise _wrong(name, 1, 1, _("There is no FROM."), _("Name a model, or its weights, after FROM."))
     return Modelfile(commands)
 
 
 def _check(command: Command, name: str = "Modelfile") -> None:
     if command.name == "message" and command.key not in ROLES:
         why = _("{role} is not a role: {roles}.", role=repr(command.key), roles=", ".join(ROLES))
-        raise _wrong(name, command.line, command.column, why)
+        raise _wrong(name, command.line, command.column, why, _MESSAGE_FORM)
     if command.name != "parameter" or command.key in DEPRECATED:
         return
     if command.key not in KNOWN:
         why = _("Ollama knows no parameter {key}.", key=repr(command.key))
-        raise _wrong(name, command.line, command.column, why)
+        raise _wrong(name, command.line, command.column, why, _parameter_hint(command.key))
     try:
         read_parameter(command.key, command.value)
     except ValueError as error:
         why = _("{value} is no value for {key}.", value=repr(command.value), key=command.key)
-        raise _wrong(name, command.line, command.column, why) from error
+        raise _wrong(name, command.line, command.column, why, _value_hint(command.key)) from error
 
 
-def _wrong(name: str, line: int, column: int, why: Message) -> RequestError:
+def _wrong(name: str, line: int, column: int, why: Message, hint: Message) -> RequestError:
     if not line:  # a value that stands in no Modelfile yet
-        names = ", ".join(sorted(KNOWN))
-        return RequestError(_("This cannot stand in a Modelfile"), why, _("Parameters are {names}.", names=names))
-    return mistake(name, line, column, why, _("Commands are {commands}.", commands=", ".join(sorted(COMMANDS)).upper()))
+        return RequestError(_("This cannot stand in a Modelfile"), why, hint)
+    return mistake(name, line, column, why, hint)
+
+
+def _parameter_hint(key: str) -> Message:
+    near = difflib.get_close_matches(key.lower(), sorted(KNOWN), n=1)
+    return _("Did you mean {name}?", name=near[0]) if near else _("Parameters are {names}.", names=_names(KNOWN))
+
+
+def _value_hint(key: str) -> Message:
+    """Return what a value of the parameter ``key`` looks like."""
+    if key in SWITCHES:
+        return _("It is true or false.")
+    return _("It is a whole number.") if key in INTEGERS else _("It is a number, as 0.7.")
+
+
+def _command_hint(word: str) -> Message:
+    near = difflib.get_close_matches(word.lower(), TAKEN, n=1)
+    if near:
+        return _("Did you mean {name}?", name=near[0].upper())
+    return _("Commands are {commands}.", commands=", ".join(TAKEN).upper())
+
+
+def _names(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
 
 
 def mistake(name: str, line: int, column: int, why: Message, hint: Message | str) -> RequestError:
@@ -232,16 +267,19 @@ class _Reader:
         word = self._word(_is_letter)
         name = word.lower()
         if name not in COMMANDS:
-            raise self._wrong(start, _("{word} is no command.", word=repr(word or self._text[start : start + 1])))
+            shown = repr(word or self._text[start : start + 1])
+            raise self._wrong(start, _("{word} is no command.", word=shown), _command_hint(word))
         key = ""
         if name in ("parameter", "message"):
             self._blanks(start)
             at = self._at
             key = self._word(_is_letter if name == "message" else _is_key)
             if name == "message" and key not in ROLES:
-                raise self._wrong(at, _("{role} is not a role: {roles}.", role=repr(key), roles=", ".join(ROLES)))
+                why = _("{role} is not a role: {roles}.", role=repr(key), roles=", ".join(ROLES))
+                raise self._wrong(at, why, _MESSAGE_FORM)
             if not key:
-                raise self._wrong(at, _("The parameter's name is missing."))
+                why = _("The parameter's name is missing.")
+                raise self._wrong(at, why, _("Parameters are {names}.", names=_names(KNOWN)))
         self._blanks(start)
         line, column = self._place(start)
         begins = self._at
@@ -260,9 +298,10 @@ class _Reader:
     def _blanks(self, start: int) -> None:
         """Skip the blanks between two words of the command at ``start``; at least one is needed."""
         if self._at >= len(self._text) or self._text[self._at] in _NEWLINES:
-            raise self._wrong(start, _("The value is missing."))
+            raise self._wrong(start, _("The value is missing."), _COMMAND_FORM)
         if self._text[self._at] not in _BLANKS:
-            raise self._wrong(self._at, _("A blank is missing before {char}.", char=repr(self._text[self._at])))
+            why = _("A blank is missing before {char}.", char=repr(self._text[self._at]))
+            raise self._wrong(self._at, why, _COMMAND_FORM)
         while self._at < len(self._text) and self._text[self._at] in _BLANKS:
             self._at += 1
 
@@ -276,7 +315,8 @@ class _Reader:
                 self._at = end
                 return value
             if end >= len(self._text):
-                raise self._wrong(start, _("The quote that opens here is not closed at the end of a line."))
+                why = _("The quote that opens here is not closed at the end of a line.")
+                raise self._wrong(start, why, _("Close it with the same quote, behind which the line ends."))
             end += 1
 
     def _line_end(self, at: int) -> int:
@@ -288,8 +328,8 @@ class _Reader:
         before = self._text[:at].replace("\r\n", "\n").replace("\r", "\n")
         return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
-    def _wrong(self, at: int, why: Message) -> RequestError:
-        return _wrong(self._name, *self._place(at), why)
+    def _wrong(self, at: int, why: Message, hint: Message) -> RequestError:
+        return _wrong(self._name, *self._place(at), why, hint)
 
 
 def _quote(text: str) -> str:

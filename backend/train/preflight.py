@@ -17,6 +17,7 @@ from backend.lf.peft import ADAPTER_CONFIG
 from backend.lf.schema import Schema, template_remedy
 from backend.lf.versions import breaks_lora, torch_mismatches
 from backend.train import checkpoint, gptq
+from backend.train.departure import departures
 from backend.train.export_follower import weight_bytes
 from backend.train.pushing import is_repository, push_checks
 from backend.train.stopping import JIT_CHECKPOINT, can_resume
@@ -79,7 +80,6 @@ def export_checks(
     environ: Mapping[str, str] = os.environ,
 ) -> list[Check]:
     """Return the findings for the arguments of an export, errors first; ``after`` as for a training."""
-    del workspace
     found = [
         *_installation(lf),
         *(_lora(lf, args) if args.get("adapter_name_or_path") else ()),
@@ -90,6 +90,7 @@ def export_checks(
         *_template(args, schema),
         *_trust(args),
         *push_checks(args.get("export_hub_model_id"), environ),
+        *departures(args, workspace),
     ]
     text = args.get("export_dir")
     if isinstance(text, str) and text:
@@ -248,12 +249,11 @@ def _model(args: Mapping[str, object], *, pending: bool) -> Iterable[Check]:
             _("Set model_name_or_path to a folder or to owner/name on the hub."),
         )
     elif not pending and _is_local(str(model)) and not (Path(str(model)) / "config.json").is_file():
-        yield Check(
-            "model.folder",
-            "error",
-            _("{path} is no model: it has no config.json", path=str(model)),
-            _("Correct model_name_or_path."),
-        )
+        lacks = _("There is no folder {path}", path=str(model))
+        if Path(str(model)).is_dir():
+            lacks = _("{path} is no model: it has no config.json", path=str(model))
+        remedy = _("Correct model_name_or_path, the base model: a folder with config.json, or owner/name on a hub.")
+        yield Check("model.folder", "error", lacks, remedy)
     for adapter in () if pending else names_in(args.get("adapter_name_or_path")):
         remedy = _("Correct adapter_name_or_path: an output_dir of a LoRA training, or a checkpoint in it.")
         if not _is_local(adapter):

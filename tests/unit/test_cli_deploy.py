@@ -16,6 +16,8 @@ from backend.deploy.request import Deployment
 from backend.ollama.client import Client, Creation
 from backend.ollama.name import parse_name
 from backend.ollama.private import has_manifest, models_folder
+from backend.ollama.serve import free_port
+from backend.ollama.version import OLDEST
 from data.jobs.status import Status
 from data.paths import HOME_VARIABLE, Paths
 from tests import tiny_gguf
@@ -67,6 +69,15 @@ def host(place: Path, tmp_path: Path) -> Iterator[str]:
     yield url
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def old_server() -> Iterator[str]:
+    """A server that Paddock cannot work with."""
+    with subprocess.Popen(program("ollama_server.py", "0.5.0"), stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        yield f"127.0.0.1:{server.stdout.readline().decode().strip()}"
+        server.kill()
 
 
 @pytest.fixture
@@ -269,6 +280,26 @@ def test_a_dry_run_is_refused_for_what_would_keep_the_start_from_starting(
     assert "✗ There is no Ollama on this machine" in said
     assert "paddock setup ollama" in said
     assert not yard.library.list()
+
+
+def test_a_server_that_was_named_and_is_not_used_is_told(
+    place: Path, say: Say, old_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = f"127.0.0.1:{free_port()}"
+    reasons = {
+        silent: f"No Ollama answers at http://{silent}, which OLLAMA_HOST or the setting ollama_host names.",
+        old_server: f"The server at http://{old_server} is Ollama 0.5.0, older than {OLDEST}.",
+    }
+    words = ["x.gguf", "robin", "--template", "chatml", "--dry-run"]
+    for server, why in reasons.items():
+        monkeypatch.setenv("OLLAMA_HOST", server)
+        assert f"{why} Paddock's own server is used." in say(*words)["warnings"]
+    (place.parent / "bin" / "ollama").unlink()
+    for server, why in reasons.items():
+        monkeypatch.setenv("OLLAMA_HOST", server)
+        none = say(*words, status=2)
+        assert none["refused"]["title"] == "There is no Ollama on this machine"
+        assert none["refused"]["detail"].startswith(f"{why}\nNo ollama program was found"), none["refused"]
 
 
 def test_a_dry_run_says_that_a_name_would_be_lost(place: Path, host: str, say: Say) -> None:

@@ -20,8 +20,10 @@ from backend.ollama import blob
 from backend.ollama.client import Client, Creation
 from backend.ollama.reply import LoadedModel, Progress
 from backend.ollama.serve import free_port
+from data.jobs import process
 from data.paths import HOME_VARIABLE
 from tests.support import Yard, program, wait_until
+from tests.ui.folders import Stable
 from tui.commands.console import Console
 from tui.commands.model_changes import _Course
 from tui.commands.models import place, stays
@@ -169,6 +171,23 @@ def test_stop_unloads_and_says_where(host: str, say: Say) -> None:
     assert answer(say("ps", "--json"))["models"] == []
     assert names(say) == ["robin:latest"]
     assert answer(say("stop", "nobody", "--json", status=1))["error"]["title"] == "There is no model nobody:latest"  # type: ignore[index]
+
+
+def test_where_a_server_that_was_named_is_not_used_it_is_told(
+    host: str, say: Say, yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = os.environ["OLLAMA_HOST"] = f"http://127.0.0.1:{free_port()}"
+    stable = Stable(yard.paths.jobs)
+    serve_job = stable.job("serve", "ollama", ago_s=9).start(host=process.host())
+    serve_job.event("result", values={"host": host, "version": "0.32.7"})
+    why = f"No Ollama answers at {silent}, which OLLAMA_HOST or the setting ollama_host names."
+    assert run(["models", "list", "--json"]) == 0
+    said = capsys.readouterr()
+    assert said.err == f"! {why} Paddock's own server is used.\n"
+    assert [server["host"] for server in answer(said.out)["servers"]] == [host]  # type: ignore[attr-defined] - a list
+    nobody = answer(say("stop", "nobody", "--json", status=1))["error"]
+    assert nobody["detail"] == f"Asked: {host}\n{why}"  # type: ignore[index] - an object
+    stable.close()
 
 
 def test_pull_tells_its_bytes_and_what_came(host: str, say: Say, capsys: pytest.CaptureFixture[str]) -> None:

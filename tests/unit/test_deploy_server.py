@@ -152,10 +152,12 @@ async def test_a_persons_own_server_is_used_when_it_is_new_enough(yard: Yard, se
 
 async def test_a_server_that_was_named_is_never_replaced(yard: Yard, settings: Settings) -> None:
     nobody = f"127.0.0.1:{free_port()}"
-    with pytest.raises(UnreachableError):
-        await ensure_server(yard.paths, settings, host=nobody, environ=environ(yard))
-    with pytest.raises(UnreachableError):
-        await ensure_server(yard.paths, settings._replace(ollama_host=nobody), environ=environ(yard))
+    named = settings._replace(ollama_host=nobody)
+    for asked, host, origin in ((settings, nobody, "--host"), (named, "", "ollama_host")):
+        with pytest.raises(UnreachableError) as caught:
+            await ensure_server(yard.paths, asked, host=host, environ=environ(yard))
+        assert origin in str(caught.value.hint)
+        assert "OLLAMA_HOST, or" not in str(caught.value.hint), "nobody has used it"
     assert serve_jobs(yard) == []
 
 

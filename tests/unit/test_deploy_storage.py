@@ -71,7 +71,9 @@ def test_a_persons_own_server_is_asked_for_its_folder(own: str, tmp_path: Path) 
 def test_without_a_server_it_is_the_private_one(tmp_path: Path) -> None:
     paths = Paths.under(tmp_path / "home")
     nowhere = {"OLLAMA_HOST": f"127.0.0.1:{free_port()}"}
-    assert asked(paths, Settings(), environ=nowhere) == Storage("", models_folder(paths))
+    found = asked(paths, Settings(), environ=nowhere)
+    assert (found.host, found.folder) == ("", models_folder(paths))
+    assert "which OLLAMA_HOST" in str(found.instead_of)
 
 
 def test_the_folder_of_a_server_that_said_none_is_in_its_home(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from backend.convert.llama_cpp import Script
 from backend.convert.road import Road
 from backend.convert.target import SPARE_BYTES
+from backend.export import modelfile
 from backend.export.caution import warnings
 from backend.export.conversion import foresee
 from backend.export.needs import needs
@@ -218,6 +219,31 @@ def test_an_export_that_is_repeated_uses_its_merge_again(plan: ExportPlan, works
     assert [str(one) for one in note(again)] == [f"This very merge is in {folder.name} already: it is used again."]
     anew = settle(apply(again, "export_dir", "models/other", home=""))
     assert anew.steps[0] == "export"
+
+
+def test_a_merge_whose_base_is_gone_is_counted_and_used_and_not_checked(plan: ExportPlan, workspace: Path) -> None:
+    folder = merged(plan)
+    (workspace / "base").rename(workspace / "moved")
+    again = settle(draft(read_source(workspace / CHECKPOINT), workspace))
+    assert again.steps == ("convert", "deploy")
+    assert str(list(note(again))[1]) == (
+        f"It is not checked: its base, {workspace / 'base'}, is not on this machine any more."
+    )
+    assert [need.step for need in needs(again, None)] == ["convert"]
+    assert modelfile.draft(again, Settings(), Paths.under(workspace / "home")).parameters["num_ctx"] == 512
+    assert foresee(again, NOBODY) == Road()
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(RequestError):
+        foresee(again, NOBODY)
+    (workspace / "moved").rename(workspace / "base")
+    assert settle(again).steps == ("check", "convert", "deploy")
+
+
+def test_a_base_folder_that_is_gone_is_said_to_be(plan: ExportPlan, workspace: Path) -> None:
+    (workspace / "base").rename(workspace / "moved")
+    with pytest.raises(RequestError, match=f"There is no folder {workspace / 'base'}") as caught:
+        chain(plan, lf=LF)
+    assert "the base model" in str(caught.value.hint)
 
 
 def test_a_push_comes_after_the_check_and_what_follows_does_not_wait_for_it(plan: ExportPlan) -> None:

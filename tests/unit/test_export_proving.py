@@ -80,6 +80,9 @@ def test_the_result_of_a_job_names_the_first_difference() -> None:
     said = proving.summary(wrong)
     assert (said["ok"], said["holds"], said["same"], said["cause_id"]) == (False, False, 1, "line-too-many")
     assert "line ends more" in Message.from_json(said["cause"]).english()
+    asked = replace(wrong, trained=replace(LLAMA3, departs=("template", "cutoff_len")))
+    assert str(proving.remedy_of(asked, verbatim("Do."))) == "Leave out what the training recorded otherwise: template."
+    assert str(proving.remedy_of(wrong, verbatim("Do."))) == "Do."
     error = proving.refusal(wrong, verbatim("Do."))
     assert error.title.english() == "Ollama does not send m what it was trained on"
     assert error.detail.english().startswith("1 of 2 conversations differ from the training. The server writes 1 line")

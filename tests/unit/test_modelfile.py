@@ -96,6 +96,27 @@ def test_a_mistake_is_shown_with_its_place(text: str, place: str, words: str) ->
     assert words in detail
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("PARAMETER temprature 1", "Did you mean temperature?"),
+        ("PARAMETER foo 1", "Parameters are draft_num_predict, "),
+        ("PARAMETER temperature warm", "It is a number, as 0.7."),
+        ("PARAMETER top_k 1.5", "It is a whole number."),
+        ("PARAMETER use_mmap perhaps", "It is true or false."),
+        ("MESSAGE robot hi", "Write it as MESSAGE user TEXT."),
+        ("FORM y", "Did you mean FROM?"),
+        ("XYZ y", "Commands are FROM, LICENSE, MESSAGE, PARAMETER, SYSTEM, TEMPLATE."),
+        ("SYSTEM", "A command is a word, a blank and its value"),
+        ('SYSTEM "a', "Close it with the same quote"),
+    ],
+)
+def test_the_hint_fits_the_mistake(text: str, hint: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse(text, needs_source=False)
+    assert caught.value.hint.english().startswith(hint)
+
+
 def test_make_refuses_what_ollama_would() -> None:
     with pytest.raises(RequestError):
         make("x", parameters={"colour": "red"})

@@ -19,6 +19,7 @@ from data.errors import RequestError
 from data.jobs.spec import GpuRequest, JobSpec
 from data.paths import Paths
 from tests.support import PROGRAMS
+from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
 
 Args = dict[str, object]
 
@@ -263,3 +264,23 @@ def test_a_push_to_a_hub_is_named_and_refused_where_it_has_to_fail(workspace: Pa
 
 def test_pushing_to_a_hub_needs_the_token_by_name_only(workspace: Path, lf: LlamaFactory) -> None:
     assert train_spec(good(push_to_hub=True), workspace=workspace, lf=lf).needs_env == ("HF_TOKEN",)
+
+
+def test_a_merge_that_departs_from_its_training_is_told_before_the_start(workspace: Path, lf: LlamaFactory) -> None:
+    write_adapter_run(workspace)
+    args = {"adapter_name_or_path": str(CHECKPOINT), "finetuning_type": "lora", "export_dir": "merged"}
+
+    def found(**more: object) -> dict[str, str]:
+        values = normal_export({**args, **more}, workspace=workspace)
+        checks = preflight.export_checks(values, workspace=workspace, lf=lf, schema=snapshot())
+        return {check.id: f"{check.message.english()} {check.remedy.english()}" for check in checks}
+
+    assert found(model_name_or_path="base", template="qwen") == {}
+    assert found(model_name_or_path="base") == {}, "what is left out contradicts nothing"
+    said = found(model_name_or_path="model", template="llama3", enable_thinking=False)
+    assert set(said) == {"adapter.base", "prompt.recorded"}
+    assert f"was trained on {workspace / 'base'}, and is merged into {workspace / 'model'}" in said["adapter.base"]
+    assert said["prompt.recorded"] == (
+        "Not as it was trained: template. The model will answer worse. "
+        f"{workspace / RUN / 'paddock.json'} says: template=qwen."
+    )

@@ -15,7 +15,7 @@ from data.i18n import _
 from data.text import inert
 from tui.commands.console import Console
 from tui.commands.form import argument, command, option, plain_option
-from tui.commands.model_servers import server_with
+from tui.commands.model_servers import server_with, tell_passed_over
 from tui.commands.session import Session
 from tui.services import Services
 
@@ -74,6 +74,7 @@ class _Talk:
         """Answer one message."""
         with asyncio.Runner() as runner:
             server = runner.run(server_with(self._services, self._model, host))
+            tell_passed_over(self._console, [server])
             answer, stats = runner.run(self._answer(server, text))
         self._console.emit(self._as_json(server, answer, stats))
         return 0
@@ -82,6 +83,7 @@ class _Talk:
         """Answer line after line until the input ends; Ctrl-C stops an answer, and at the prompt it leaves."""
         with asyncio.Runner() as runner:
             server = runner.run(server_with(self._services, self._model, host))
+            tell_passed_over(self._console, [server])
             self._console.say(_("{model} on {host}. Ctrl-D ends.", model=self._model, host=server.host))
             while True:
                 try:

@@ -77,6 +77,12 @@ class Console:
         self.side.write(f"{text}\n")
         self.side.flush()
 
+    def warn(self, text: Message | str) -> None:
+        """Print a line that may not be among those of the answer, which goes into a file or a pipe."""
+        self._close_line()
+        self.err.write(f"! {text}\n")
+        self.err.flush()
+
     def update(self, text: str) -> None:
         """Write over the last line, where that can be done; elsewhere nothing."""
         if self.is_live:

@@ -14,9 +14,9 @@ from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files
 from backend.convert.quants import BITS
 from backend.convert.target import real_target, refuse_narrow, refuse_taken
 from backend.export.plan import OWN_TYPE
-from backend.export.source import base_of, training_of
+from backend.export.source import training_of
 from backend.lf.find import find
-from backend.lf.peft import ADAPTER_CONFIG
+from backend.lf.peft import ADAPTER_CONFIG, base_of
 from backend.parity.template import templates_for
 from backend.parity.training import Training, gguf_facts
 from backend.train.record import read_facts

@@ -29,6 +29,7 @@ from data.errors import AppError, RequestError
 from data.i18n import _
 from data.jobs.library import Job
 from data.size import size
+from data.text import shell_word
 from tui import exporting
 from tui.commands.console import Console
 from tui.commands.convert import (
@@ -123,9 +124,16 @@ def deploy(session: Session, **words: object) -> int:
         return 1
     status = run_jobs(console, services, prospect.specs, wait=wish.wait)
     if status == 0 and wish.wait:
-        _say_proof(console, services.job(prospect.specs[-1].id))
-        console.say(_("`paddock chat {model}` talks with it.", model=wish.name))
+        job = services.job(prospect.specs[-1].id)
+        _say_proof(console, job)
+        console.say(_("{model} is on {host}.", model=str(name), host=str(job.state.result.get("host"))))
+        console.say(_("`paddock chat {model}` talks with it.", model=" ".join(_chat_words(wish))))
     return status
+
+
+def _chat_words(wish: Wish) -> list[str]:
+    """Return what follows ``paddock chat``."""
+    return [wish.name, *(["--host", shell_word(wish.host)] if wish.host else [])]
 
 
 def _say_proof(console: Console, job: Job) -> None:

@@ -23,7 +23,7 @@ from data.text import inert
 from tui.commands.console import Console
 from tui.commands.following import PLAIN_EVERY_S
 from tui.commands.form import argument, command, flag, option, plain_option
-from tui.commands.model_servers import no_model, running, server_with
+from tui.commands.model_servers import no_model, running, server_with, tell_passed_over
 from tui.commands.session import Session
 from tui.services import Services
 from tui.wording import amount, clip, clock_span
@@ -70,6 +70,7 @@ def pull(session: Session, model: str, host: str | None) -> int:
 
 async def _pull(console: Console, services: Services, name: ModelName, host: str) -> tuple[Server, ListedModel | None]:
     server = await ensure_server(services.paths, services.settings, host=host, environ=services.environ)
+    tell_passed_over(console, [server])
     course = _Course(console, str(name))
     async with Client(server.host) as client:
         async with aclosing(client.pull(str(name))) as steps:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from backend.deploy.server import Server, ensure_server, private_server, running_server
+from collections.abc import Iterable
+
+from backend.deploy.server import Server, ensure_server, own_instead, private_server, running_server
 from backend.ollama.client import Client
 from data.errors import AppError
-from data.i18n import _
+from data.i18n import Message, _, lines_of
+from tui.commands.console import Console
 from tui.services import Services
 
 
@@ -25,7 +28,21 @@ async def running(services: Services, host: str = "") -> list[Server]:
         return [await ensure_server(services.paths, services.settings, host=host, environ=services.environ)]
     first = await running_server(services.paths, services.settings, environ=services.environ)
     own = await private_server(services.library)
-    return list({server.host: server for server in (first, own) if server is not None}.values())
+    found: dict[str, Server] = {}
+    for server in (first, own):
+        if server is not None:
+            found.setdefault(server.host, server)
+    return list(found.values())
+
+
+def tell_passed_over(console: Console, servers: Iterable[Server]) -> None:
+    """Say why a person's own server is not among ``servers``, where that was to be expected."""
+    for why in _reasons(servers):
+        console.warn(own_instead(why))
+
+
+def _reasons(servers: Iterable[Server]) -> list[Message]:
+    return [server.instead_of for server in servers if server.instead_of is not None]
 
 
 async def server_with(services: Services, model: str, host: str = "") -> Server:
@@ -53,6 +70,6 @@ def no_model(model: str, looked: list[Server]) -> AppError:
     """Return the error for a model that none of ``looked`` has."""
     return AppError(
         _("There is no model {model}", model=model),
-        _("Asked: {hosts}", hosts=", ".join(server.host for server in looked)),
+        lines_of([_("Asked: {hosts}", hosts=", ".join(server.host for server in looked)), *_reasons(looked)]),
         _("`paddock models list` shows what is there; `paddock deploy` adds one, `paddock models pull` fetches one."),
     )

@@ -17,7 +17,7 @@ from data.size import size
 from data.text import inert
 from tui.commands.console import Console, columns
 from tui.commands.form import Group, argument, command, common_options, flag, option
-from tui.commands.model_servers import running, server_with, servers
+from tui.commands.model_servers import running, server_with, servers, tell_passed_over
 from tui.commands.session import Session
 from tui.services import Services
 from tui.wording import age
@@ -41,6 +41,7 @@ def list_models(session: Session, host: str | None) -> int:
             "servers": [_server_json(server) for server, _models in found],
         }
     )
+    tell_passed_over(console, [server for server, _models in found])
     for server, models in found:
         console.say(_server_line(server))
         rows = [(inert(m.name), size(m.size_bytes), m.parameter_size, m.quantization, _age(m)) for m in models]
@@ -99,6 +100,7 @@ def ps(session: Session, host: str | None) -> int:
     )
     if not found:
         console.say(_("No Ollama server runs, so nothing is in memory."))
+    tell_passed_over(console, [server for server, _models in found])
     for server, models in found:
         console.say(_server_line(server))
         rows = [(inert(m.name), size(m.size_bytes), str(place(m)), _context(m), str(stays(m))) for m in models]
@@ -165,6 +167,7 @@ def show(session: Session, model: str, modelfile: bool, host: str | None) -> int
     console, services = session.console, session.services(adopt=True)
     name = str(parse_name(model))
     server, shown = asyncio.run(_show(services, name, host or ""))
+    tell_passed_over(console, [server])
     if modelfile:
         console.emit({"name": name, "host": server.host, "modelfile": shown.modelfile})
         console.say((inert(shown.modelfile) if console.out.isatty() else shown.modelfile).removesuffix("\n"))

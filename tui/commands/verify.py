@@ -34,7 +34,7 @@ from data.gguf import check, read_header
 from data.i18n import Message, _
 from data.text import inert, shell_word
 from tui.commands.form import argument, command, flag, option
-from tui.commands.models import server_with
+from tui.commands.model_servers import server_with, tell_passed_over
 from tui.commands.parting import lines
 from tui.commands.session import Session
 from tui.proving import mend_words
@@ -244,6 +244,7 @@ async def _verify(
 ) -> Outcome:
     console = session.console
     server = await server_with(services, wish.name, wish.host or "")
+    tell_passed_over(console, [server])
 
     def on_case(done: int, total: int, name: str) -> None:
         console.update(str(_("asking the server: {name} ({done} of {total})", name=name, done=done + 1, total=total)))
