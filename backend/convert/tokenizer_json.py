@@ -49,7 +49,7 @@ def _check(model: Json) -> None:
     if merges is not None and not _are_merges(merges):
         raise unreadable(_("Its {name} is malformed.", name="model.merges"))
     affix = next((name for name in _AFFIXES if model.get("type") == "BPE" and model.get(name)), None)
-    if affix is not None:  # the library writes or reads beyond its buffers for some, which ends the program
+    if affix is not None:  # and of some the library cuts a letter in two, which ends the program
         raise RequestError(
             _("llama.cpp cannot cut words as this tokenizer does"),
             _("tokenizer.json marks the parts of a word: its {name} is {value}.", name=affix, value=repr(model[affix])),

@@ -175,7 +175,7 @@ def look_through(place: Path) -> None:
     keys.packed()
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_stands_in_a_small_file_is_converted_or_refused_in_words(whole: Path, data: st.DataObject) -> None:
     file = data.draw(st.sampled_from(sorted(MISSING)))
