@@ -32,10 +32,7 @@ def parse_json(text: str | bytes) -> object:
 
 def json_line(value: Mapping[str, object]) -> str:
     """Return ``value`` as JSON without a blank; NaN and infinities, which JSON has not, become null."""
-    try:
-        return _line_encoder().encode(value)
-    except ValueError:
-        return _line_encoder().encode(_finite(value))
+    return _encoded(_line_encoder(), value)
 
 
 def json_text(value: Mapping[str, object], *, ensure_ascii: bool, indent: int | None = None) -> str:
@@ -44,10 +41,16 @@ def json_text(value: Mapping[str, object], *, ensure_ascii: bool, indent: int | 
 
     separators = (",", ":") if indent is None else None
     encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, allow_nan=False, indent=indent, separators=separators)
+    return _encoded(encoder, value)
+
+
+def _encoded(encoder: json.JSONEncoder, value: Mapping[str, object]) -> str:
+    """Return JSON that UTF-8 can hold: what a file's name has that is no text is escaped, which JSON allows."""
     try:
-        return encoder.encode(value)
+        text = encoder.encode(value)
     except ValueError:
-        return encoder.encode(_finite(value))
+        text = encoder.encode(_finite(value))
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _finite(value: object) -> object:

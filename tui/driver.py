@@ -1,4 +1,7 @@
-"""The terminal as we read and write it: what is pasted is never a key, no byte ends the reading, `2>log` is no harm."""
+"""The terminal as we read and write it: what is pasted is never a key, no byte ends the reading, `2>log` is no harm.
+
+What a library prints past Python, as those in Rust do where they panic, is not drawn over the screen.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ _UNCLEAR: Final = tuple(_BEGIN[:length] for length in range(len(_BEGIN) - 1, 0, 
 _ESCAPE: Final = _BEGIN[0]
 _CHUNK_BYTES: Final = 1 << 16
 _TICK_S: Final = 0.1
+_ERRORS: Final = 2
 
 
 class Pastes:
@@ -72,6 +76,30 @@ class TerminalDriver(LinuxDriver):
         super().__init__(app, debug=debug, mouse=mouse, size=size)  # pyright: ignore[reportUnknownMemberType] - Textual leaves the app's result open
         if not (sys.__stderr__ and sys.__stderr__.isatty()) and sys.__stdout__ and sys.__stdout__.isatty():
             self._file = sys.__stdout__  # Textual draws on the error output, which goes elsewhere: `paddock 2>log`
+        elif sys.__stderr__:
+            own = os.dup(sys.__stderr__.fileno())
+            self._file = os.fdopen(own, "w", encoding=sys.__stderr__.encoding, errors=sys.__stderr__.errors)
+        self._errors: int | None = None
+        """The error output, while the app has the terminal"""
+
+    def start_application_mode(self) -> None:
+        """Take the terminal, for the app alone: what others write to the error output is not seen."""
+        if self._errors is None and os.isatty(_ERRORS):
+            self._errors = os.dup(_ERRORS)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, _ERRORS)
+            os.close(nowhere)
+        super().start_application_mode()
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back."""
+        try:
+            super().stop_application_mode()
+        finally:
+            if self._errors is not None:
+                os.dup2(self._errors, _ERRORS)
+                os.close(self._errors)
+                self._errors = None
 
     def run_input_thread(self) -> None:
         """Read what the terminal sends until the app ends or the terminal is gone."""

@@ -17,7 +17,7 @@ from backend.convert.family import Family, family_of
 from backend.convert.fitting import misplaced_of
 from backend.convert.folder import Json, ModelFolder, read_json
 from backend.convert.hparams import HParams
-from backend.convert.keys import Keys
+from backend.convert.keys import LARGEST_REAL, Keys
 from backend.convert.metadata import add_metadata
 from backend.convert.plan import QUANTIZATION_VERSION, Part, Tensor, guess_outtype
 from backend.convert.planning import Plan, check_outtype, check_vocabulary, count_eyes, refuse_types
@@ -186,13 +186,15 @@ def _base(config: Json, given: Path | None) -> Path:
 def _alpha(config: Json) -> float:
     """Return llama.cpp's alpha, which it divides by the rank; rsLoRA divides by the rank's root."""
     alpha, rank = config.get("lora_alpha"), config.get("r")
-    if not isinstance(alpha, (int, float)) or not isinstance(rank, int) or rank < 1:
-        raise RequestError(
-            _("adapter_config.json of the adapter has no usable {name}", name="lora_alpha, r"),
-            f"{alpha!r}, {rank!r}",
-            _("Save the adapter again with peft's save_pretrained."),
-        )
-    return alpha * math.sqrt(rank) if config.get("use_rslora") is True else float(alpha)
+    if type(alpha) in (int, float) and type(rank) is int and 0 < rank < 2**32:  # True is an int, too
+        scale = math.sqrt(rank) if config.get("use_rslora") is True else 1
+        if abs(cast("float", alpha)) <= LARGEST_REAL / scale:  # NaN is not
+            return float(cast("float", alpha)) * scale
+    raise RequestError(
+        _("adapter_config.json of the adapter has no usable {name}", name="lora_alpha, r"),
+        f"{alpha!r}, {rank!r}",
+        _("Save the adapter again with peft's save_pretrained."),
+    )
 
 
 def _invocation(config: Json) -> tuple[int, ...]:

@@ -5,7 +5,9 @@ Source of the rules: llama.cpp `conversion/base.py` (``get_vocab_base``, ``_set_
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from backend.convert.added import AddedToken, added_tokens
@@ -14,16 +16,15 @@ from backend.convert.folder import Json, ModelFolder
 from backend.convert.pretokenizer import CHECK_TEXT, recognise
 from backend.convert.refusal import UnknownHereError
 from backend.convert.special import read_special
+from backend.convert.tokenizer_json import read_tokenizer_json, unreadable
 from backend.convert.vocabulary import (
-    TOKENIZER_JSON,
     TokenType,
     Vocabulary,
     looks_special,
     no_tokenizer,
-    read_tokenizer_json,
     too_many_tokens,
 )
-from data.errors import RequestError
+from data.errors import AppError
 from data.i18n import _
 
 if TYPE_CHECKING:
@@ -34,23 +35,30 @@ _LARGE: Final = 10_000
 _ROLES: Final = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
-def _load(folder: ModelFolder, description: Json, added: Sequence[str]) -> Tokenizer:
-    """Return the ``tokenizers`` object, good for the check text and ``added``; RequestError where it cannot be read."""
+@contextmanager
+def _library_asked() -> Generator[None]:
+    """Make a RequestError of whatever the library raises: bare Exceptions, and panics, which are none."""
+    try:
+        yield
+    except AppError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise unreadable(str(error)) from error
+
+
+def _load(description: Json, added: Sequence[str]) -> Tokenizer:
+    """Return the ``tokenizers`` object, good for the check text and ``added``."""
     from tokenizers import Tokenizer as Loaded  # noqa: PLC0415 - heavy, and only byte-level BPE needs it
 
+    whole: Json = {**description, "truncation": None, "padding": None}  # the check text counts as it is
     vocab = cast("Json", description["model"]).get("vocab")
-    try:
-        if isinstance(vocab, dict) and len(cast("Json", vocab)) >= _LARGE:
-            found = excerpt(description, CHECK_TEXT, added)
-            if found is not None:
-                return found
-        return Loaded.from_file(str(folder.path / TOKENIZER_JSON))
-    except Exception as error:  # the library raises bare Exceptions
-        raise RequestError(
-            _("tokenizer.json of the model cannot be read"),
-            str(error),
-            _("Copy the tokenizer files of the base model into the folder."),
-        ) from error
+    if isinstance(vocab, dict) and len(cast("Json", vocab)) >= _LARGE:
+        found = excerpt(whole, CHECK_TEXT, added)
+        if found is not None:
+            return found
+    return Loaded.from_str(json.dumps(whole))
 
 
 def read_byte_level(
@@ -74,11 +82,12 @@ def read_byte_level(
             ),
         )
     entries = added_tokens(folder, description)
-    tokenizer = _load(folder, description, [entry.content for entry in entries])
     special = read_special(folder, description, merges=True)
-    pre_tokenizer = recognise(tokenizer, description, special.ids.get("bos"), preferred)
+    with _library_asked():
+        tokenizer = _load(description, [entry.content for entry in entries])
+        pre_tokenizer = recognise(tokenizer, description, special.ids.get("bos"), preferred)
+        added = {entry.id: _typed(tokenizer, entry) for entry in entries}
     vocab = cast("dict[str, int]", cast("Json", model).get("vocab") or {})
-    added = {entry.id: entry for entry in entries}
     highest = max((*vocab.values(), *added), default=-1)
     if highest >= size:
         raise too_many_tokens(highest, size)
@@ -87,8 +96,8 @@ def read_byte_level(
         tokens[number] = token
     for number in set(range(size)).difference(vocab.values()):
         tokens[number], types[number] = f"[PAD{number}]", TokenType.UNUSED
-    for number, entry in added.items():
-        tokens[number], types[number] = _typed(tokenizer, entry)
+    for number, typed in added.items():
+        tokens[number], types[number] = typed
     for text in _role_texts(folder):
         if text in vocab:
             types[vocab[text]] = TokenType.CONTROL

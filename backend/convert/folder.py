@@ -167,9 +167,12 @@ def _parsed(file: Path, limits: Limits) -> object:
             file, _("more than {objects} objects or {values} values", objects=limits.containers, values=limits.values)
         )
     try:
-        return json.loads(raw)
+        value = json.loads(raw.decode("utf-8-sig"))
+        if b"\\ud" in raw or b"\\uD" in raw:  # half of a surrogate pair is no text, and JSON may hold one
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise _unreadable(file, str(error)) from error
+    return value
 
 
 def _bytes(file: Path, limit_bytes: int) -> bytes:

@@ -196,12 +196,12 @@ def _add_gating(keys: Keys, arch: str, hparams: HParams) -> None:
     function = hparams.find("scoring_func", "score_function", "score_func")
     if function is None:
         return
-    if function not in _GATING_FUNCTIONS:
+    if not isinstance(function, str) or function not in _GATING_FUNCTIONS:
         raise UnknownHereError(
             _("The model chooses its experts in an unknown way ({function})", function=str(function)),
             _("Known are: {names}", names=", ".join(_GATING_FUNCTIONS)),
         )
-    keys.whole(f"{arch}.expert_gating_func", _GATING_FUNCTIONS[str(function)])
+    keys.whole(f"{arch}.expert_gating_func", _GATING_FUNCTIONS[function])
 
 
 def _add_rope(keys: Keys, arch: str, hparams: HParams) -> None:

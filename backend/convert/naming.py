@@ -6,6 +6,7 @@ BaseName-SizeLabel-FineTune-Version-Encoding: gguf tells the parts of a name apa
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -57,13 +58,14 @@ def title_of(folder: Path, base: str = "") -> str:
 def name_of(folder: Path) -> str:
     """Return the name of a model's folder; of a snapshot in the Hugging Face cache, which is a hash, its repository's.
 
+    It is text that a GGUF can hold, also where the folder's own is not.
     Source: huggingface_hub `file_download.py` ``repo_folder_name``: ``models--OWNER--NAME/snapshots/HASH``.
     """
     folder = folder.absolute()
     repository = folder.parent.parent.name
     if folder.parent.name == "snapshots" and repository.startswith("models--"):
-        return repository.rpartition("--")[2] or folder.name
-    return folder.name
+        folder = Path(repository.rpartition("--")[2] or folder.name)
+    return os.fsencode(folder.name).decode("utf-8", "replace")
 
 
 def counts_of(folder: Path) -> Counts | None:

@@ -15,13 +15,13 @@ from backend.convert import sentencepiece
 from backend.convert.added import added_tokens
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.special import read_special
+from backend.convert.tokenizer_json import read_tokenizer_json
 from backend.convert.unigram import Unigrams, described
 from backend.convert.vocabulary import (
     UNIGRAMS,
     TokenType,
     Vocabulary,
     looks_special,
-    read_tokenizer_json,
     too_many_tokens,
 )
 

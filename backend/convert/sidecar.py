@@ -20,6 +20,7 @@ from data.errors import AppError, RequestError
 from data.files import write_atomic
 from data.i18n import _
 from data.jobs.spec import rfc3339
+from data.jsontext import json_text
 
 if TYPE_CHECKING:  # numpy is not needed to read a sidecar
     from backend.convert.converter import ConvertReport, Quantised
@@ -74,7 +75,7 @@ def write_sidecar(
         "changed_keys": sorted(changed),
     }
     try:
-        write_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        write_atomic(path, json_text(value, ensure_ascii=False, indent=2) + "\n")
     except OSError as error:
         raise AppError(
             _("{path} cannot be written", path=str(path)),

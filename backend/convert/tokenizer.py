@@ -12,7 +12,8 @@ from backend.convert import pieces, sentencepiece
 from backend.convert.byte_level import read_byte_level
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.pieces import read_internlm2, read_internlm3, read_phi
-from backend.convert.vocabulary import Vocabulary, no_tokenizer, read_tokenizer_json
+from backend.convert.tokenizer_json import read_tokenizer_json
+from backend.convert.vocabulary import Vocabulary, no_tokenizer
 
 __all__ = [
     "has_pieces",

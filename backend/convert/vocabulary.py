@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from backend.convert.folder import Json, Limits, ModelFolder
+from backend.convert.folder import ModelFolder
 from backend.convert.keys import Keys
 from backend.convert.pretokenizer import PreTokenizer
 from backend.convert.special import SpecialTokens
@@ -16,8 +16,6 @@ from data.i18n import Message, _
 
 UNIGRAMS: Final = "t5"
 """llama.cpp's name of vocabularies that are cut by likelihood"""
-TOKENIZER_JSON: Final = "tokenizer.json"
-_TOKENIZER_LIMITS: Final = Limits(64 * 1024 * 1024, 2_000_000, 8_000_000)
 # Added tokens that llama.cpp takes for control tokens although their makers did not mark them.
 _CONTROL_TEXTS: Final = ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
 _CONTROL_FORMS: Final = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))
@@ -89,11 +87,6 @@ class Vocabulary:
 def _add_flags(keys: Keys, flags: Mapping[str, bool]) -> None:
     for name, value in flags.items():
         keys.flag(f"tokenizer.ggml.{name}", value)
-
-
-def read_tokenizer_json(folder: ModelFolder) -> Json | None:
-    """Return tokenizer.json; None where there is none."""
-    return folder.json(TOKENIZER_JSON, limits=_TOKENIZER_LIMITS)
 
 
 def looks_special(token: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from data.jobs.status import Status
 from tests.support import Yard, program, wait_until
 from tests.terminal import Terminal, terminal
+from tests.unit.model_folder import write_model
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +65,21 @@ def test_it_is_drawn_on_the_terminal_where_errors_go_to_a_file(yard: Yard, tmp_p
         opened.press("q")
         assert ended(opened) == 0
     assert errors.read_bytes() == b""
+
+
+def test_what_a_library_prints_past_python_is_not_drawn_over_the_screen(yard: Yard, tmp_path: Path) -> None:
+    start = {"SpecialToken": {"id": "x", "type_id": 0}}  # which the library panics of: it is in no list
+    template = {"type": "TemplateProcessing", "single": [start], "pair": [start], "special_tokens": {}}
+    write_model(tmp_path / "model", tokenizer={"post_processor": template})
+    with terminal(yard, words=[]) as opened:
+        opened.until_drawn("Nothing has been run here yet")
+        opened.press("4")
+        opened.until_drawn("No training has left weights here yet")
+        opened.press("o")
+        opened.until_drawn("Export from elsewhere")
+        opened.press(f"{tmp_path / 'model'}\r")
+        opened.until_drawn("tokenizer.json of the model cannot be read")
+    assert "panicked" not in opened.said
 
 
 @pytest.mark.parametrize("kind", ["xterm", "screen", "linux"])

@@ -127,6 +127,19 @@ def test_an_adapter_says_its_base_and_its_training(tmp_path: Path, capsys: pytes
     assert "owner/base" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"lora_alpha": math.nan}, {"lora_alpha": 1e300}, {"lora_alpha": True}),
+        *({"lora_alpha": 3e38, "use_rslora": True}, {"r": True}, {"r": 2**2000, "use_rslora": True}),
+    ],
+)
+def test_an_alpha_or_a_rank_that_no_training_has_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(RequestError, match="no usable lora_alpha, r"):
+        convert_adapter(adapter(tmp_path, **changes), tmp_path / "a.gguf")
+    assert not (tmp_path / "a.gguf").exists()
+
+
 def nothing_there(folder: Path) -> None:
     (folder / "adapter_config.json").unlink()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.files import append_line
+from data.files import append_line, write_atomic
 from data.jsontext import json_line, json_text, parse_json
 from tui.commands.console import Console
 
@@ -44,6 +45,14 @@ def test_files_and_commands_write_it(tmp_path: Path) -> None:
     console.emit(value)
     assert strict(out.getvalue()) == strict((tmp_path / "events.jsonl").read_text())
     assert strict(out.getvalue()) == {"progress": {"done": None, "total": [None, 1.5]}}
+
+
+def test_a_path_that_is_no_text_comes_back_from_a_file(tmp_path: Path) -> None:
+    value = {"path": os.fsdecode(b"/models/b\xffad"), "\ud800": "学"}
+    append_line(tmp_path / "events.jsonl", value, durable=False)
+    write_atomic(tmp_path / "spec.json", json_text(value, ensure_ascii=False, indent=2))
+    for name in ("events.jsonl", "spec.json"):
+        assert parse_json((tmp_path / name).read_bytes()) == value
 
 
 def test_nesting_without_end_is_one_kind_of_error() -> None:

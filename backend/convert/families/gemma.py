@@ -6,12 +6,12 @@ Source: llama.cpp `conversion/gemma.py` ``GemmaModel``, ``Gemma2Model``, ``Gemma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 from backend.convert import hparams as common
-from backend.convert import sentencepiece, tokenizer, vocabulary
+from backend.convert import tokenizer
 from backend.convert.decoder import ATTENTION, EMBEDDING, MLP, QK_NORMS, Decoder, TextPart
-from backend.convert.folder import Json, ModelFolder
+from backend.convert.folder import ModelFolder
 from backend.convert.hparams import HParams
 from backend.convert.keys import Keys
 from backend.convert.plan import Part, Tensor, single
@@ -141,10 +141,10 @@ class Gemma3(TextPart, Gemma2):
         return name == "lm_head.weight" and hparams.flag("tie_word_embeddings")
 
     def outer_tensor(self, name: str, weight: Weight, folder: ModelFolder, hparams: HParams) -> Tensor:
-        """Return the tensor; the embedding without rows beyond the tokenizer."""
-        rows = len_of_tokenizer(folder) if name == f"{EMBEDDING}.weight" else None
-        if rows is not None and weight.shape and rows < weight.shape[0]:
-            return single(name, weight.rows(0, rows))
+        """Return the tensor; the embedding without rows beyond the vocabulary."""
+        size = hparams.whole("vocab_size")
+        if name == f"{EMBEDDING}.weight" and weight.shape and size < weight.shape[0]:
+            return single(name, weight.rows(0, size))
         return super().outer_tensor(name, weight, folder, hparams)
 
     def add_keys(self, keys: Keys, hparams: HParams, file_type: int) -> None:
@@ -155,18 +155,6 @@ class Gemma3(TextPart, Gemma2):
             keys.real(f"{self.arch}.final_logit_softcapping", cap)
         if hparams.find("sliding_window_pattern") != 1:
             keys.whole(f"{self.arch}.attention.sliding_window", hparams.whole("sliding_window"))
-
-
-def len_of_tokenizer(folder: ModelFolder) -> int | None:
-    """Return how many tokens tokenizer.json counts, twice what is listed twice; None where tokenizer.model is used."""
-    if folder.has(sentencepiece.FILE):
-        return None
-    description = vocabulary.read_tokenizer_json(folder) or {}
-    model, added = description.get("model"), description.get("added_tokens")
-    tokens = cast("Json", model).get("vocab") if isinstance(model, dict) else None
-    if not isinstance(tokens, dict) or not isinstance(added, list):
-        return None
-    return len(cast("Json", tokens)) + len(cast("list[object]", added))
 
 
 def _shifted(name: str, weight: Weight) -> Tensor:
