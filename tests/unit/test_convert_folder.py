@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,3 +27,13 @@ def test_a_template_that_was_saved_on_windows_becomes_the_one_that_was_trained_o
     (tmp_path / "model" / "chat_template.jinja").write_bytes(b"{{ one }}\r\n{{ two }}\r\n")
     convert(tmp_path / "model", tmp_path / "a.gguf")
     assert read_header(tmp_path / "a.gguf").keys["tokenizer.chat_template"] == "{{ one }}\n{{ two }}\n"
+
+
+@pytest.mark.parametrize(
+    "config", [{"quantization_config": {}}, {"quantization_config": None}, {"architectures": ["LLaMAForCausalLM"]}]
+)
+def test_what_means_the_same_gives_the_same_file(tmp_path: Path, config: dict[str, object]) -> None:
+    for name, changes in (("plain", {}), ("other", config)):
+        write_model(tmp_path / name, config=changes)
+        convert(tmp_path / name, tmp_path / f"{name}.gguf", name="Robin")
+    assert (tmp_path / "other.gguf").read_bytes() == (tmp_path / "plain.gguf").read_bytes()

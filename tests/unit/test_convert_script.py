@@ -137,7 +137,7 @@ def write_quantised(place: Path, architecture: str, settings: Mapping[str, objec
         ("LlamaForCausalLM", {"quant_method": "compressed-tensors", "format": "marlin-24"}, False, False),
         ("LlamaForCausalLM", {"quant_method": "awq"}, False, False),
         (GPT_OSS, {"quant_method": "bitsandbytes"}, False, False),
-        (GPT_OSS, {}, False, False),
+        (GPT_OSS, {"bits": 4}, False, False),
     ],
 )
 def test_quantised_weights_are_left_to_those_who_take_them(
