@@ -6,11 +6,11 @@ Source of the rules: llama.cpp `conversion/base.py` (``get_vocab_base``, ``_set_
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
-from backend.convert.added import AddedToken, added_tokens
+from backend.convert.added import AddedToken, trained_tokens
 from backend.convert.excerpt import excerpt
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.pretokenizer import CHECK_TEXT, recognise
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 # A smaller vocabulary loads as fast as an excerpt of it is made.
 _LARGE: Final = 10_000
-_ROLES: Final = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
 @contextmanager
@@ -81,7 +80,7 @@ def read_byte_level(
                 kind=str(cast("Json", model).get("type") if isinstance(model, dict) else None),
             ),
         )
-    entries = added_tokens(folder, description)
+    entries = trained_tokens(folder, description)
     special = read_special(folder, description, merges=True)
     with _library_asked():
         tokenizer = _load(description, [entry.content for entry in entries])
@@ -98,25 +97,14 @@ def read_byte_level(
         tokens[number], types[number] = f"[PAD{number}]", TokenType.UNUSED
     for number, typed in added.items():
         tokens[number], types[number] = typed
-    for text in _role_texts(folder):
-        if text in vocab:
-            types[vocab[text]] = TokenType.CONTROL
     return Vocabulary("gpt2", pre_tokenizer.name, tokens, types, special, pre_tokenizer=pre_tokenizer)
-
-
-def _role_texts(folder: ModelFolder) -> Iterator[str]:
-    """Yield the tokens with a role, which transformers makes special ones even where tokenizer.json does not."""
-    for key, value in (folder.json("tokenizer_config.json") or {}).items():
-        text = cast("Json", value).get("content") if isinstance(value, dict) else value
-        if key in _ROLES and isinstance(text, str):
-            yield text
 
 
 def _typed(tokenizer: Tokenizer, added: AddedToken) -> tuple[str, int]:
     """Return an added token as llama.cpp wants it, with its type: it is expected as it is decoded."""
     token = added.content
-    if not added.normalized:
-        token = tokenizer.decode(tokenizer.encode(token, add_special_tokens=False).ids, skip_special_tokens=False)
+    if not added.normalized and tokenizer.decoder is not None:
+        token = tokenizer.decoder.decode([token])
     if added.special or looks_special(token):
         return token, TokenType.CONTROL
     return token.replace("▁", " "), TokenType.USER_DEFINED

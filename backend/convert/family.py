@@ -66,6 +66,7 @@ class Family(Protocol):
 
 FAMILIES: Final[Mapping[str, Family]] = {
     "LlamaForCausalLM": llama.Llama(),
+    "LLaMAForCausalLM": llama.Llama(),
     "MistralForCausalLM": llama.Mistral(),
     "MixtralForCausalLM": llama.Mixtral(),
     "Mistral3ForConditionalGeneration": llama_text.Mistral3(),

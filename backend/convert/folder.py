@@ -125,11 +125,15 @@ def unusable(name: str, value: object) -> RequestError:
 
 
 def read_text(file: Path) -> str:
-    """Return a model's text file; RequestError where it cannot be read or is longer than any such file should be."""
+    """Return a model's text file; RequestError where it cannot be read or is longer than any such file should be.
+
+    Its lines end as in Python's text mode, by which transformers and llama.cpp's script read it.
+    """
     try:
-        return _bytes(file, CONFIG_LIMITS.size_bytes).decode("utf-8")
+        text = _bytes(file, CONFIG_LIMITS.size_bytes).decode("utf-8")
     except UnicodeDecodeError as error:
         raise _unreadable(file, str(error)) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(file: Path, *, limits: Limits = CONFIG_LIMITS) -> Json | None:

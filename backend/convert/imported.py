@@ -33,6 +33,7 @@ from backend.convert.scratch import Scratch, cannot_write, scratch
 from backend.convert.special import CHAT_TEMPLATE, read_special
 from backend.convert.stream import Stopped
 from backend.convert.target import require_space
+from backend.convert.vocabulary import has_tokenizer, no_tokenizer
 from backend.ollama import blob
 from backend.ollama.address import Address
 from backend.ollama.client import Client, Creation
@@ -94,9 +95,13 @@ def is_known(folder: ModelFolder) -> bool:
 
 
 def require_importable(folder: Path) -> ModelFolder:
-    """Return the model's folder; RequestError for one whose weights are quantised in a way that the import refuses."""
+    """Return the model's folder; RequestError where the import refuses its weights or the form of its tokenizer."""
     model = ModelFolder(folder, weights=False)
-    return model if method_of(model.config or {}) and is_importable(model.config or {}) else ModelFolder(folder)
+    if not (method_of(model.config or {}) and is_importable(model.config or {})):
+        model = ModelFolder(folder)
+    if not has_tokenizer(model):
+        raise no_tokenizer(model)
+    return model
 
 
 def require_type(outtype: str, folder: Path) -> None:

@@ -33,7 +33,7 @@ class QuantisedError(UnknownHereError):
 def method_of(config: Json) -> str:
     """Return how config.json says that the weights are quantised; empty where it does not."""
     settings = config.get("quantization_config")
-    if not isinstance(settings, dict):
+    if not isinstance(settings, dict) or not settings:
         return ""
     return str(cast("Json", settings).get("quant_method") or "unknown")
 

@@ -104,7 +104,10 @@ def road_of(
     except UnknownHereError as error:
         if is_base and isinstance(error, QuantisedError):
             return Road()
-        return Road(instead(error, folder, converter, find, outtype), error.title, _left_out(folder))
+        maker = instead(error, folder, converter, find, outtype)
+        if isinstance(maker, Importer) and not is_base:
+            require_importable(folder)
+        return Road(maker, error.title, _left_out(folder))
     except RequestError:
         if is_base:
             return Road()

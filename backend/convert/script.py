@@ -117,6 +117,8 @@ def _failed(ended: Ended) -> AppError:
     hint = _("The log has all that it said. A more recent llama.cpp may know this model: the setting llama_cpp_dir.")
     if ended.status in (-signal.SIGKILL, 128 + signal.SIGKILL):
         hint = _("It was killed, probably because the memory was full: close other programs, and try again.")
+    elif any("mistral-common" in line for line in ended.last):
+        hint = _("Copy the tokenizer.json of the same model into the folder: no mistral-common is needed then.")
     elif any(line.startswith(("ModuleNotFoundError", "ImportError")) for line in ended.last):
         hint = _(
             "This llama.cpp does not go with LLaMA-Factory's packages. Use another one: the setting llama_cpp_dir."

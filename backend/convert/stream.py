@@ -19,12 +19,12 @@ import numpy as np
 
 from backend.convert.cast import RAW_TYPES, NotFiniteError, Raw, cast
 from backend.convert.digest import SourceDigests, changed, unreadable
-from backend.convert.plan import Part, Tensor
+from backend.convert.plan import BF16, F32, Part, Tensor
 from backend.convert.planning import Plan
 from backend.convert.weights import ITEM_BYTES
 from data.errors import AppError
 from data.gguf.layout import TENSOR_TYPES
-from data.i18n import _
+from data.i18n import Message, _
 
 _CHUNK_BYTES: Final = 2 * 1024 * 1024  # of the source
 _MAX_THREADS: Final = 8
@@ -125,8 +125,25 @@ def _converted(raw: Raw, chunk: Chunk, outtype: str) -> Raw:
         raise AppError(
             _("The weight {name} does not fit the type {type}", name=name, type=TENSOR_TYPES[type_id].name),
             _("It holds numbers beyond the range of that type."),
-            _("Convert with --outtype bf16 or f32."),
+            _remedy(raw, part),
         ) from error
+
+
+def _remedy(raw: Raw, part: Part) -> Message:
+    """Return the advice for numbers beyond a type: the types that hold them, where there are any."""
+    if _fits(raw, part, BF16):
+        return _("Convert with --outtype bf16 or f32.")
+    if _fits(raw, part, F32):
+        return _("Convert with --outtype f32.")
+    return _("No type of a GGUF holds such numbers: convert an earlier checkpoint, or train again.")
+
+
+def _fits(raw: Raw, part: Part, type_id: int) -> bool:
+    try:
+        cast(raw, part.weight.dtype, type_id, shift=part.shift)
+    except NotFiniteError:
+        return False
+    return True
 
 
 def stream(sources: Sources, plan: Plan, stop_requested: Callable[[], bool], digests: SourceDigests) -> Iterator[Raw]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Final
 
 from backend.convert.folder import ModelFolder
 from backend.convert.keys import Keys
 from backend.convert.pretokenizer import PreTokenizer
+from backend.convert.refusal import UnknownHereError
+from backend.convert.sentencepiece import FILE as PIECES
 from backend.convert.special import SpecialTokens
 from data.errors import RequestError
 from data.i18n import Message, _
 
 UNIGRAMS: Final = "t5"
 """llama.cpp's name of vocabularies that are cut by likelihood"""
+TOKENIZER_JSON: Final = "tokenizer.json"
+_SLOW: Final = ("vocab.json", "merges.txt")
+_TEKKEN: Final = "tekken.json"
 # Added tokens that llama.cpp takes for control tokens although their makers did not mark them.
 _CONTROL_TEXTS: Final = ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
 _CONTROL_FORMS: Final = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))
@@ -96,13 +104,57 @@ def looks_special(token: str) -> bool:
     )
 
 
+def has_tokenizer(folder: ModelFolder) -> bool:
+    """Say whether the folder has a tokenizer in one of the two forms that this converter and Ollama's import read."""
+    return folder.has(TOKENIZER_JSON) or folder.has(PIECES)
+
+
 def no_tokenizer(folder: ModelFolder) -> RequestError:
-    """Return the refusal of a folder without tokenizer files."""
+    """Return the refusal of a folder without tokenizer files; UnknownHereError where they have another form."""
+    if all(folder.has(name) for name in _SLOW):
+        return _in_another_form(
+            folder,
+            _SLOW,
+            _(
+                "Let transformers write tokenizer.json. With LLaMA-Factory's Python, whose path `paddock doctor` "
+                "shows: {command}",
+                command=_resave(folder.path),
+            ),
+        )
+    if folder.has(_TEKKEN):
+        return _in_another_form(
+            folder,
+            (_TEKKEN,),
+            _(
+                "Copy the tokenizer.json of the same model into the folder: Mistral publishes one with most models. "
+                "llama.cpp's script (the setting llama_cpp_dir) reads tekken.json where LLaMA-Factory's Python has "
+                "mistral-common."
+            ),
+        )
     return RequestError(
         _("The model has no tokenizer"),
         _("{path} has neither tokenizer.json nor tokenizer.model.", path=str(folder.path)),
         _("Copy the tokenizer files of the base model into the folder."),
     )
+
+
+def _in_another_form(folder: ModelFolder, files: Sequence[str], remedy: Message) -> UnknownHereError:
+    return UnknownHereError(
+        _("The kind of tokenizer is not known to this converter"),
+        _(
+            "{path} has {files}, and neither tokenizer.json nor tokenizer.model.",
+            path=str(folder.path),
+            files=", ".join(files),
+        ),
+        remedy,
+    )
+
+
+def _resave(path: Path) -> str:
+    """Return a command that writes tokenizer.json beside the files that transformers reads in ``path``."""
+    place = json.dumps(str(path.absolute()), ensure_ascii=False)
+    code = f"from transformers import AutoTokenizer as T; T.from_pretrained({place}).save_pretrained({place})"
+    return shlex.join(["python", "-c", code])
 
 
 def too_many_tokens(highest: int, size: int) -> RequestError:

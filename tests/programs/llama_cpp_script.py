@@ -1,6 +1,6 @@
 """Stands in for llama.cpp's convert_hf_to_gguf.py: takes its arguments, and writes ready.gguf of the model's folder.
 
-What it does instead is in config.json under "script": fails, fills, cuts, hangs, dies.
+What it does instead is in config.json under "script": fails, lacks, wants, fills, cuts, hangs, dies.
 """
 
 import argparse
@@ -28,6 +28,8 @@ if does == "fails":
     raise NotImplementedError("BPE pre-tokenizer was not recognized")
 if does == "lacks":
     raise ModuleNotFoundError("No module named 'mistral_common'")
+if does == "wants":
+    raise ImportError("Mistral format requires `mistral-common` to be installed.")
 if does == "fills":
     outfile.write_bytes(b"GGUF")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

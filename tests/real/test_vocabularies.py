@@ -176,3 +176,42 @@ def token_ids(program: Path, model: Path, texts: list[str]) -> list[list[int]]:
         else:
             answers[-1].append(one)
     return answers
+
+
+CONTROL = ("<|begin|>", "<|end|>")
+FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+LATE = {
+    "800": {"content": "<late>", "special": False, **FLAGS},
+    "700": {"content": "<early>", "special": True, **FLAGS},
+}
+ONLY_CONFIGURED: dict[str, dict[str, object]] = {
+    "a role": {"pad_token": "[PAD]"},
+    "a decoder": {"added_tokens_decoder": LATE},
+    "additional ones": {"additional_special_tokens": ["<two>", "<one>", "é"]},
+    "extra ones by name": {"extra_special_tokens": {"image_token": "<image>"}, "audio_token": "<audio>"},
+    "all of them": {
+        "extra_special_tokens": ["<two>", "<one>"],
+        "pad_token": "[PAD]",
+        "sep_token": "[SEP]",
+        "added_tokens_decoder": LATE,
+    },
+    "a class of its own": {"tokenizer_class": "GPT2Tokenizer", "mask_token": "[MASK]", "added_tokens_decoder": LATE},
+}
+
+
+def test_tokens_that_only_tokenizer_config_has_are_those_of_llama_cpp(lf: LlamaFactory, tmp_path: Path) -> None:
+    config = {**CONFIG, "vocab_size": 620, "num_hidden_layers": 1, "bos_token_id": 0, "eos_token_id": 1}
+    for name, settings in ONLY_CONFIGURED.items():
+        vocabularies.write_small(tmp_path / name, "gpt-2", CONTROL, settings)
+        (tmp_path / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        weights = {key: np.zeros(shape, np.float16) for key, shape in shapes(config).items()}
+        write_weights(tmp_path / name, weights, dtype="F16")
+        convert(tmp_path / name, tmp_path / f"{name}.ours.gguf", name="Vocabulary")
+    theirs = [
+        oracle.Conversion(tmp_path / name, tmp_path / f"{name}.theirs.gguf", "auto", "Vocabulary", "gpt-2")
+        for name in ONLY_CONFIGURED
+    ]
+    oracle.convert_all(lf.python, theirs)
+    for name in ONLY_CONFIGURED:
+        ours, expected = (tmp_path / f"{name}.{whose}.gguf" for whose in ("ours", "theirs"))
+        assert tokenizer_keys(read_header(ours)) == tokenizer_keys(read_header(expected)), name

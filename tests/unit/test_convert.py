@@ -397,29 +397,6 @@ def test_what_cannot_be_converted_is_refused_with_a_remedy(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("outtype", ["f32", "f16", "bf16", "q8_0"])
-@pytest.mark.parametrize("dtype", ["F32", "F16"])
-def test_nan_and_inf_are_refused_with_the_name_of_the_weight(
-    tmp_path: Path, number: float, outtype: str, dtype: str
-) -> None:
-    weights = write_model(tmp_path / "model", dtype=dtype)
-    weights["model.layers.1.mlp.up_proj.weight"][3, 4] = number
-    write_weights(tmp_path / "model", weights, dtype=dtype)
-    with pytest.raises(AppError, match=r"layers\.1\.mlp\.up_proj\.weight holds NaN or Inf"):
-        convert(tmp_path / "model", tmp_path / "out" / "model.gguf", outtype=outtype)
-    assert left_in(tmp_path / "out") == []
-
-
-def test_a_number_too_large_for_f16_is_refused_but_fits_bf16(tmp_path: Path) -> None:
-    weights = write_model(tmp_path / "model")
-    weights["lm_head.weight"][0, 0] = 70_000
-    write_weights(tmp_path / "model", weights)
-    with pytest.raises(AppError, match="does not fit the type F16"):
-        convert(tmp_path / "model", tmp_path / "a.gguf", outtype="f16")
-    convert(tmp_path / "model", tmp_path / "a.gguf", outtype="bf16")
-
-
 def test_the_ids_of_a_run_must_be_tokens_of_the_model(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no token <eot>"):
         convert(folder, tmp_path / "a.gguf", eos="<eot>")

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from backend.convert.added import added_tokens
+from backend.convert.added import added_tokens, trained_tokens
 from backend.convert.converter import convert
 from backend.convert.folder import ModelFolder
 from backend.parity.tokenizer import Runner
 from backend.parity.vocabulary import from_header
+from data.errors import RequestError
 from data.gguf import read_header
 from tests.unit.model_folder import byte_letters, write_model
 
@@ -83,7 +84,8 @@ def test_holes_are_closed_as_transformers_closes_them(
     texts = [f"<|t{place}|>" for place in range(len(ids))]
     added = [(len(TOKENS) + number, text) for number, text in zip(ids, texts, strict=True)]
     (folder / "tokenizer.json").write_text(json.dumps(described(TOKENS, added)))
-    config = {"tokenizer_class": tokenizer_class, "eos_token": texts[-1]}
+    roles = ("bos_token", "eos_token", "unk_token", "pad_token")
+    config = {"tokenizer_class": tokenizer_class, **dict.fromkeys(roles, texts[-1])}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     convert(folder, tmp_path / "a.gguf")
     header = read_header(tmp_path / "a.gguf")
@@ -95,3 +97,95 @@ def test_holes_are_closed_as_transformers_closes_them(
     assert found[len(TOKENS) + len(ids) :] == [f"[PAD{number}]" for number in range(len(TOKENS) + len(ids), 270)]
     counted = Runner(from_header(header)).plain("".join(texts))
     assert [number - len(TOKENS) for number in counted] == expected
+
+
+def marked(text: str, *, special: bool) -> dict[str, object]:
+    return {**FLAGS, "content": text, "special": special, "__type": "AddedToken"}
+
+
+FAST = {"tokenizer_class": "PreTrainedTokenizerFast"}
+QWEN = {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<x>", "unk_token": None, "pad_token": "<x>"}
+EXTRA = {"extra_special_tokens": ["<e>", marked("<f>", special=False)]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (FAST, {"<x>": (0, False)}),
+        ({**FAST, "pad_token": "[PAD]"}, {"<x>": (0, False), "[PAD]": (1, True)}),
+        ({**FAST, "pad_token": marked("[PAD]", special=False)}, {"<x>": (0, False), "[PAD]": (1, True)}),
+        ({**FAST, "eos_token": "<x>"}, {"<x>": (0, True)}),
+        ({**FAST, "eos_token": "ab"}, {"<x>": (0, False), "ab": (-1, True)}),
+        ({**FAST, "additional_special_tokens": ["<b>", "<x>"]}, {"<x>": (0, False), "<b>": (1, True)}),
+        ({**FAST, **EXTRA}, {"<x>": (0, False), "<e>": (1, True), "<f>": (2, False)}),
+        (
+            {**FAST, **EXTRA, "additional_special_tokens": ["<b>"]},
+            {"<x>": (0, False), "<e>": (1, True), "<f>": (2, False)},
+        ),
+        ({**FAST, "extra_special_tokens": {"image_token": "<x>"}}, {"<x>": (0, True)}),
+        (
+            {**FAST, "extra_special_tokens": {"image_token": "<i>"}, "audio_token": "<a>", "mask_token": "<m>"},
+            {"<x>": (0, False), "<m>": (1, True), "<a>": (2, True), "<i>": (3, True)},
+        ),
+        (
+            {
+                **FAST,
+                "additional_special_tokens": ["<b>"],
+                "pad_token": "[PAD]",
+                "bos_token": "<s>",
+                "added_tokens_decoder": {"300": marked("<q>", special=False), "290": marked("<p>", special=True)},
+            },
+            {
+                "<x>": (0, False),
+                "<p>": (1, True),
+                "<q>": (2, False),
+                "<s>": (3, True),
+                "[PAD]": (4, True),
+                "<b>": (5, True),
+            },
+        ),
+        (
+            {**QWEN, **EXTRA, "added_tokens_decoder": {"257": marked("<p>", special=False)}},
+            {"<p>": (0, False), "<x>": (1, True), "<e>": (2, True), "<f>": (3, True)},
+        ),
+        ({"tokenizer_class": "GPT2TokenizerFast"}, {"<x>": (0, False), "<|endoftext|>": (1, True)}),
+    ],
+)
+def test_tokens_of_tokenizer_config_get_the_ids_that_transformers_gives_them(
+    folder: Path, settings: dict[str, Any], expected: dict[str, tuple[int, bool]]
+) -> None:
+    """Ids, counted from the vocabulary's end, and marks are those of AutoTokenizer of transformers 5.6."""
+    description = described(TOKENS, [])
+    description["added_tokens"] = [{**FLAGS, "id": len(TOKENS), "content": "<x>", "special": False}]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    found = trained_tokens(ModelFolder(folder), description)
+    assert {token.content: (token.id - len(TOKENS), token.special) for token in found} == expected
+
+
+def test_the_files_of_older_versions_add_tokens_as_well(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({**FAST, "pad_token": "<one>"}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "[PAD]"}))
+    (folder / "added_tokens.json").write_text(json.dumps({"<late>": 300, "<early>": 299}))
+    found = trained_tokens(ModelFolder(folder), described(TOKENS, []))
+    texts = {token.content: (token.id - len(TOKENS), token.special) for token in found}
+    assert texts == {"<early>": (0, False), "<late>": (1, False), "[PAD]": (2, True)}
+
+
+def test_a_token_of_tokenizer_config_alone_reaches_the_gguf(folder: Path, tmp_path: Path) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps(described(TOKENS, [])))
+    (folder / "tokenizer_config.json").write_text(json.dumps({**FAST, "pad_token": "[PAD]"}))
+    convert(folder, tmp_path / "a.gguf")
+    header = read_header(tmp_path / "a.gguf")
+    tokens, types = header.array("tokenizer.ggml.tokens"), header.array("tokenizer.ggml.token_type")
+    assert tokens is not None
+    assert types is not None
+    assert list(tokens.texts())[len(TOKENS) :][:2] == ["[PAD]", f"[PAD{len(TOKENS) + 1}]"]
+    assert list(types.values())[len(TOKENS) :][:2] == [3, 5]
+
+
+def test_a_token_of_tokenizer_config_without_a_row_is_refused(folder: Path, tmp_path: Path) -> None:
+    write_model(folder, config={"vocab_size": len(TOKENS), "bos_token_id": None, "eos_token_id": None})
+    (folder / "tokenizer.json").write_text(json.dumps(described(TOKENS, [])))
+    (folder / "tokenizer_config.json").write_text(json.dumps({**FAST, "pad_token": "[PAD]"}))
+    with pytest.raises(RequestError, match="more tokens than the model has embeddings"):
+        convert(folder, tmp_path / "a.gguf")

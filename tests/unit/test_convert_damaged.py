@@ -171,7 +171,7 @@ def look_through(place: Path) -> None:
     keys, _warnings = build_keys(plan, plan.family.vocabulary(plan.folder, plan.hparams), None, Overrides())
     keys.packed()
     found = adapter.read_adapter(place / "lora", place / "base")
-    keys, _warnings = adapter.adapter_keys(found, adapter.plan_adapter(found, "f16"), None)
+    keys, _warnings = adapter.adapter_keys(found, adapter.plan_adapter(found, "f16"), None, None)
     keys.packed()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,7 +137,7 @@ def write_quantised(place: Path, architecture: str, settings: Mapping[str, objec
         ("LlamaForCausalLM", {"quant_method": "compressed-tensors", "format": "marlin-24"}, False, False),
         ("LlamaForCausalLM", {"quant_method": "awq"}, False, False),
         (GPT_OSS, {"quant_method": "bitsandbytes"}, False, False),
-        (GPT_OSS, {}, False, False),
+        (GPT_OSS, {"bits": 4}, False, False),
     ],
 )
 def test_quantised_weights_are_left_to_those_who_take_them(
@@ -172,6 +173,40 @@ def test_an_import_that_somebody_asks_for_is_refused_where_it_would_fail(tmp_pat
     assert road_of(folder, OLLAMA, importing, is_base=True).maker == IMPORTER
     folder = write_quantised(tmp_path / "mxfp4", GPT_OSS, {"quant_method": "mxfp4"})
     assert road_of(folder, OLLAMA, importing).maker == IMPORTER
+
+
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [(("vocab.json", "merges.txt"), "save_pretrained"), (("tekken.json",), "Copy the tokenizer.json")],
+)
+def test_a_tokenizer_in_another_form_is_left_to_the_script_only(
+    tmp_path: Path, script: Script, files: tuple[str, ...], remedy: str
+) -> None:
+    importing = Others(lambda: None, lambda: IMPORTER)
+    for architecture, converter in (("Qwen2ForCausalLM", OLLAMA), (GPT_OSS, AUTO)):
+        folder = tmp_path / architecture
+        write_model(folder, config={"architectures": [architecture]})
+        (folder / "tokenizer.json").unlink()
+        for name in files:
+            (folder / name).write_text("")
+        assert road_of(folder, AUTO, only(script)).maker == script
+        with pytest.raises(RequestError, match=", ".join(files)) as caught:
+            road_of(folder, converter, importing)
+        assert remedy in caught.value.hint.english()
+
+
+def test_the_remedy_for_an_old_form_of_tokenizer_is_one_command(tmp_path: Path) -> None:
+    folder = tmp_path / "it's one"
+    write_model(folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text("{}")
+    (folder / "merges.txt").write_text("")
+    with pytest.raises(RequestError) as caught:
+        road_of(folder, AUTO, NOBODY)
+    command = shlex.split(caught.value.hint.english().partition("shows: ")[2])
+    assert command[:2] == ["python", "-c"]
+    compile(command[2], "command", "exec")
+    assert command[2].count(f'"{folder}"') == 2
 
 
 def test_of_a_base_only_its_kind_counts(tmp_path: Path, script: Script) -> None:
@@ -301,6 +336,7 @@ def test_changed_keys_keep_their_place_and_new_ones_come_last(tmp_path: Path) ->
     [
         ("fails", f"{SCRIPT} failed", "BPE pre-tokenizer was not recognized"),
         ("lacks", f"{SCRIPT} failed", "does not go with LLaMA-Factory's packages"),
+        ("wants", f"{SCRIPT} failed", "Copy the tokenizer.json"),
         ("dies", f"{SCRIPT} failed", "memory"),
         ("fills", "not enough space", "No space left"),
         ("cuts", "not what was asked for", "cut off"),
