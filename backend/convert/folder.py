@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -33,6 +34,8 @@ class Limits:
 
 CONFIG_LIMITS: Final = Limits(16 * 1024 * 1024, 100_000, 2_000_000)
 GENERATION: Final = "generation_config.json"
+# JSON's escapes, one after the other: group 1 is half of a surrogate pair without its other half.
+_SURROGATES: Final = re.compile(rb"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F]))")
 _PICKLED: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "consolidated*.pth")
 
 
@@ -172,10 +175,10 @@ def _parsed(file: Path, limits: Limits) -> object:
         )
     try:
         value = json.loads(raw.decode("utf-8-sig"))
-        if b"\\ud" in raw or b"\\uD" in raw:  # half of a surrogate pair is no text, and JSON may hold one
-            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise _unreadable(file, str(error)) from error
+    if any(match[1] for match in _SURROGATES.finditer(raw)):
+        raise _unreadable(file, _("half of a surrogate pair is no text"))
     return value
 
 

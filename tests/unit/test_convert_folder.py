@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.convert.converter import convert
-from backend.convert.folder import read_text
+from backend.convert.folder import read_json, read_text
+from data.errors import RequestError
 from data.gguf import read_header
 from tests.unit.model_folder import write_model
 
@@ -37,3 +39,23 @@ def test_what_means_the_same_gives_the_same_file(tmp_path: Path, config: dict[st
         write_model(tmp_path / name, config=changes)
         convert(tmp_path / name, tmp_path / f"{name}.gguf", name="Robin")
     assert (tmp_path / "other.gguf").read_bytes() == (tmp_path / "plain.gguf").read_bytes()
+
+
+ESCAPES = st.lists(
+    st.sampled_from(["\\ud83d", "\\uDE00", "\\\\", "ud83d", "\\n", "\\u0120", "\\ud7ff", "x"]), max_size=6
+)
+
+
+@given(ESCAPES.map("".join))
+def test_half_of_a_surrogate_pair_is_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "surrogates.json"
+    file.write_text(f'{{"a": "{text}"}}')
+    try:
+        json.loads(file.read_text())["a"].encode()
+    except UnicodeEncodeError:
+        with pytest.raises(RequestError, match="cannot be read"):
+            read_json(file)
+    else:
+        assert read_json(file) == json.loads(file.read_text())
