@@ -98,6 +98,9 @@ def test_causes_that_the_server_is_known_by() -> None:
     assert verdict_of("<s>" + USER, USER, ONE, jinja) is None  # it is overridden by what is right
     default = replace(EXPECTED, default_system="You are Qwen.")
     assert verdict_of("<s>You are Qwen." + USER, USER, ONE, SERVED, default) == "no-default-system"
+    built_in = replace(raw, renderer="qwen3-coder")
+    assert verdict_of("<s>" + USER, "<|im_start|>user\nHi", ONE, built_in) == "renderer"
+    assert verdict_of("<s>" + USER, USER, ONE, built_in) is None
     told = replace(SERVED, messages=("Hello.",))
     assert verdict_of("<s>" + USER, "Hello." + USER, ONE, told) == "messages"
     other = replace(SERVED, system="Be brief.")
