@@ -191,7 +191,8 @@ def summary(found: Proof) -> dict[str, object]:
     """
     first = first_difference(found)
     cause = first.cause if first else None
-    words = cause.message if cause else None if found.verdicts else _nothing(found)
+    problems = found.problems()
+    words = cause.message if cause else _nothing(found) if not found.verdicts else problems[0][0] if problems else None
     return {
         "ok": found.ok,
         "holds": found.holds,
@@ -236,6 +237,8 @@ def refusal(found: Proof, hint: Message) -> AppError:
     reasons = [first.cause.message] if first is not None and first.cause is not None and first.is_grave else []
     reasons += [why for why, _remedy in found.problems()]
     why = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(found.verdicts))
+    if not wrong and reasons:
+        why = reasons.pop(0)
     title = _("Ollama does not send {model} what it was trained on", model=found.model)
     if found.trained.departs:
         title = _("Ollama does not send {model} what was asked for", model=found.model)

@@ -120,7 +120,10 @@ def test_where_nothing_was_compared_nothing_is_proven() -> None:
 
 def told(found: Proof) -> list[str]:
     console = Console(io.StringIO(), io.StringIO())
-    return [str(line) for line in lines(found, console, source=Message("record"), mend=lambda name: f"mend {name}")]
+    return [
+        str(line)
+        for line in lines(found, console, source=Message("record"), mend=lambda name: verbatim(f"mend {name}"))
+    ]
 
 
 def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_path: Path) -> None:
@@ -253,7 +256,24 @@ def test_the_command_that_mends_says_again_what_was_said() -> None:
         "my model", template=None, system="You are a pirate", thinking="off", cutoff_len=64, cases="c/think.json",
         mend=False, offline=False, ollama_version=None, modelfile=None, host="127.0.0.1:1",
     )  # fmt: skip
-    assert wish.mending("chatml") == (
-        "paddock verify 'my model' --template chatml --system 'You are a pirate' --thinking off --cutoff-len 64 "
+    assert str(wish.mending("chatml", is_file=False)).endswith(
+        ": paddock verify 'my model' --template chatml --system 'You are a pirate' --thinking off --cutoff-len 64 "
         "--cases c/think.json --host 127.0.0.1:1 --mend"
     )
+    file = replace(wish, name="my.gguf", offline=True)
+    assert str(file.mending("chatml", is_file=True)).endswith(  # no server has it: there is no model to be mended
+        ": paddock deploy my.gguf NAME --template chatml --system 'You are a pirate' --host 127.0.0.1:1"
+    )
+
+
+def test_where_no_conversation_differs_the_headline_is_what_is_wrong_and_the_same_on_both_faces(tmp_path: Path) -> None:
+    found = unread([], cases=1, trained=replace(LLAMA3, cutoff_len=512))
+    short = "num_ctx is 256, but the training kept 512 tokens of a conversation: longer ones are cut."
+    said = told(found)
+    assert short in said
+    assert sum("num_ctx is 256" in line for line in said) == 1
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found)
+    assert _shown([headline(read_proof(folder.proof))]) == f"✗ {short}"
+    assert Message.from_json(proving.summary(found)["cause"]).english() == short
+    assert proving.refusal(found, verbatim("Do.")).detail.english() == short
