@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 from backend.deploy.server import ensure_server
 from backend.export import proving
-from backend.export.origin import own_rows_of, trained_of
+from backend.export.origin import own_rows_of
 from backend.export.proving import Said
 from backend.export.stoppable import run_stoppable
 from backend.ollama.address import parse_address
@@ -125,10 +125,10 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
 
     async with Client(server.host) as client:
         library = Library(paths.jobs)
-        deployment = await proving.deployment_behind(client, library, request.model, server.host)
-        own = await asyncio.to_thread(own_rows_of, library, deployment)
+        behind = await proving.behind(client, library, paths, request.model, server.host)
+        own = await asyncio.to_thread(own_rows_of, library, behind.deployment)
         prover = proving.Prover(client, lf, known, paths, extra, own, on_case)
-        trained = await prover.trained(request.model, trained_of(library, deployment), request.said)
+        trained = await prover.trained(request.model, behind.trained, request.said)
         reporter.stage("proof", proving.stage_of(request.model, trained))
         outcome = Outcome(await prover.prove(request.model, trained), takes=False, changes=())
         if request.mend and not outcome.proof.ok:

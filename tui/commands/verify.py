@@ -16,7 +16,7 @@ from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.work import prompt_of
 from backend.deploy.written import check_template
 from backend.export.origin import deployment_of, own_rows_of, own_rows_of_gguf, trained_of, trained_of_gguf
-from backend.export.proving import Prover, Said, built_in, deployment_behind, installed, summary
+from backend.export.proving import Prover, Said, behind, built_in, installed, summary
 from backend.export.stoppable import run_stoppable
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
@@ -25,7 +25,7 @@ from backend.ollama.name import parse_name
 from backend.ollama.version import version_key
 from backend.parity import cases, proof
 from backend.parity.cases import Case
-from backend.parity.guess import guess
+from backend.parity.guess import Own, guess
 from backend.parity.mend import Outcome
 from backend.parity.proof import Proof
 from backend.parity.template import Templates
@@ -239,10 +239,11 @@ def _foretell(
 ) -> Proof:
     gguf, modelfile = coming.gguf, coming.modelfile
     header = read_header(gguf)
-    served = None if not header.text("tokenizer.chat_template") else header.text("tokenizer.chat_template")
+    stops = tuple(one.value for one in modelfile.commands if one.name == "parameter" and one.key == "stop")
+    own_words = Own(modelfile.template or header.text("tokenizer.chat_template"), stops, modelfile.system)
     trained = wish.said.over(
         trained_of(services.library, coming.deployed) or trained_of_gguf(services.library, gguf),
-        lambda: guess(known, from_header(header), modelfile.template or served or ""),
+        lambda: guess(known, from_header(header), own_words),
         wish.name,
     )
     template = trained.of(known)
@@ -264,10 +265,10 @@ async def _verify(
 
     async with Client(server.host) as client:
         library = services.library
-        deployment = await deployment_behind(client, library, wish.name, server.host)
-        own = await asyncio.to_thread(own_rows_of, library, deployment)
+        known_of = await behind(client, library, services.paths, wish.name, server.host)
+        own = await asyncio.to_thread(own_rows_of, library, known_of.deployment)
         prover = Prover(client, lf, known, services.paths, extra, own, on_case)
-        trained = await prover.trained(wish.name, trained_of(library, deployment), wish.said)
+        trained = await prover.trained(wish.name, known_of.trained, wish.said)
         console.update(str(_("asking LLaMA-Factory for its prompts …")))
         found = await prover.prove(wish.name, trained)
         if found.ok or not wish.mend:
