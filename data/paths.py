@@ -18,7 +18,7 @@ class Paths(NamedTuple):
     config: Path
     """settings.toml"""
     state: Path
-    """jobs, leases, logs: what must survive, and may be on a shared file system"""
+    """jobs, leases, logs, mends: what must survive, and may be on a shared file system"""
     data: Path
     """managed LLaMA-Factory and Ollama, the demo's models"""
     cache: Path
@@ -61,6 +61,11 @@ class Paths(NamedTuple):
     def logs(self) -> Path:
         """Tracebacks of surprises in the app and the command line."""
         return self.state / "logs"
+
+    @property
+    def mends(self) -> Path:
+        """What the mend of each model was for."""
+        return self.state / "mends"
 
     @property
     def llamafactory(self) -> Path:

@@ -18,6 +18,7 @@ from data.paths import Paths
 
 KINDS: Final = ("deploy", "prove")
 _LIMIT_BYTES: Final = 32 << 20
+_NOTHING: Final = Message("")
 Role = Literal["done", "warn", "failed"]
 _OWN: Final = ("edited", "template", "modelfile", "system", "parameters")
 """Params of a deployment by which a person's own words take the place of the training's"""
@@ -74,6 +75,8 @@ class ProofView:
     """It is of a Modelfile that Paddock has just written anew"""
     changes: tuple[Message, ...] = ()
     """What that one says otherwise than the one before, or would have"""
+    reached: Message = _NOTHING
+    """What a new Modelfile that was not taken would have come to"""
     left_out: tuple[Message, ...] = ()
     """Why conversations, or rows of the training's own data, were not compared"""
     skipped: tuple[tuple[str, int], ...] = ()
@@ -138,6 +141,7 @@ def _proof(value: Mapping[str, object]) -> ProofView:
         ),
         mended=bool(value.get("mended")),
         changes=tuple(Message.from_json(one) for one in _list(value.get("changes"))),
+        reached=reached(value.get("attempt")),
         left_out=tuple(Message.from_json(one) for one in _list(value.get("left_out"))),
         skipped=tuple(
             (str(_table(one).get("name", "")), _whole(_table(one).get("tokens")) or 0)
@@ -216,6 +220,13 @@ def praise(compared: int, total: int, departs: Sequence[str], guess: str = "") -
     )
 
 
+def shortfall(wrong: int, count: int, problems: Sequence[tuple[Message, Message]]) -> Message:
+    """Return what a proof that has not gone well says: of how many conversations, else of what else is wrong."""
+    if not wrong and problems:
+        return problems[0][0]
+    return _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=count)
+
+
 def in_brief(proof: object) -> tuple[Role, Message] | None:
     """Return how a job's result speaks of its proof; None where it has none that can be read."""
     match proof:
@@ -248,12 +259,25 @@ def in_brief(proof: object) -> tuple[Role, Message] | None:
     return "failed" if not holds else "done" if is_ok and not departs and not guess else "warn", words
 
 
-def mend_words(changes: Sequence[Message], *, takes: bool) -> Message:
+def reached(attempt: object) -> Message:
+    """Return what a Modelfile that was not taken would have come to, from its proof in brief; empty for none."""
+    match attempt:
+        case {"same": int(same), "cases": int(count)}:
+            pass
+        case _:
+            return _NOTHING
+    words = _("{same} of {count} conversations would then be sent as they were trained.", same=same, count=count)
+    cause = Message.from_json(cast("dict[str, object]", attempt).get("cause"))
+    return _("{why} {first}", why=words, first=cause) if cause else words
+
+
+def mend_words(changes: Sequence[Message], *, takes: bool, reached: Message = _NOTHING) -> Message:
     """Return what a mend has done, or would have; ``changes`` as the new Modelfile has them."""
     listed = Message("; ".join(f"{{c{i}}}" for i in range(len(changes))), {f"c{i}": c for i, c in enumerate(changes)})
     if takes:
         return _("The Modelfile is new: {changes}.", changes=listed)
-    return _("The model is as it was: this would not have made it right: {changes}.", changes=listed)
+    words = _("The model is as it was: this would not have made it right: {changes}.", changes=listed)
+    return _("{why} {first}", why=words, first=reached) if reached else words
 
 
 # -- the mend -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from backend.deploy.work import prompt_of
 from backend.export.plan import ExportPlan, base_folder, training_params
 from backend.ollama.modelfile import Modelfile, make
 from backend.parity.expression import Tokens
+from backend.parity.room import num_ctx
 from backend.parity.template import Template
 from backend.parity.training import Prompt, Training, gguf_facts, prompt_with, tokens_of_folder
 from data.errors import RequestError
@@ -74,7 +75,8 @@ def mended(deployment: Deployment, paths: Paths, *, room: int = 0) -> Deployment
     parameters = {**values.parameters, **_parameters(values, found)}
     given = parameters.get("num_ctx")
     if room and isinstance(given, int) and given < room:
-        parameters["num_ctx"] = room
+        cutoff_len = found.parameters.get("num_ctx")
+        parameters["num_ctx"] = num_ctx(cutoff_len if isinstance(cutoff_len, int) else 0, room)
     made = make(
         deployment.gguf,
         template=found.template,

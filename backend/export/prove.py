@@ -19,13 +19,14 @@ from typing import Any, Final, cast
 
 from backend.deploy.server import ensure_server
 from backend.export import proving
-from backend.export.origin import own_rows_of, trained_of
+from backend.export.origin import own_rows_of
 from backend.export.proving import Said
 from backend.export.stoppable import run_stoppable
 from backend.ollama.address import parse_address
 from backend.ollama.client import Client
 from backend.ollama.name import parse_name
 from backend.parity.cases import read_cases
+from backend.parity.evidence import MEND
 from backend.parity.mend import Outcome
 from data.errors import AppError, RequestError
 from data.i18n import _
@@ -37,6 +38,7 @@ from data.paths import Paths
 from data.settings import load_settings
 
 KIND: Final = "prove"
+_RENAME: Final = _("A new Modelfile does not make it right. If the model was trained with another template, name that.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,10 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
 
     async with Client(server.host) as client:
         library = Library(paths.jobs)
-        deployment = await proving.deployment_behind(client, library, request.model, server.host)
-        own = await asyncio.to_thread(own_rows_of, library, deployment)
+        behind = await proving.behind(client, library, paths, request.model, server.host)
+        own = await asyncio.to_thread(own_rows_of, library, behind.deployment)
         prover = proving.Prover(client, lf, known, paths, extra, own, on_case)
-        trained = await prover.trained(request.model, trained_of(library, deployment), request.said)
+        trained = await prover.trained(request.model, behind.trained, request.said)
         reporter.stage("proof", proving.stage_of(request.model, trained))
         outcome = Outcome(await prover.prove(request.model, trained), takes=False, changes=())
         if request.mend and not outcome.proof.ok:
@@ -134,12 +136,12 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
             outcome = await prover.mend(outcome.proof)
     found, mended = outcome.proof, outcome.takes
     changes = [change.as_json() for change in outcome.changes]
-    proving.write_proof(folder, found, mended=mended, changes=changes)
+    attempt = proving.summary(outcome.attempt) if outcome.attempt is not None else None
+    proving.write_proof(folder, found, mended=mended, changes=changes, attempt=attempt)
     sys.stdout.writelines(f"{line}\n" for line in proving.report(found))
     reporter.result(model=request.model, host=server.host, proof=proving.summary(found), mended=mended, changes=changes)
     if not found.holds:
-        mend = _("Let Paddock write the template anew and prove it again: --mend.")
-        raise proving.refusal(found, proving.remedy_of(found, mend))
+        raise proving.refusal(found, proving.remedy_of(outcome.attempt or found, MEND if not request.mend else _RENAME))
 
 
 if __name__ == "__main__":

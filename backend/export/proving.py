@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from backend.deploy.request import Deployment
-from backend.export.origin import deployment_of
+from backend.export.mends import recall, remember
+from backend.export.origin import deployment_of, trained_of
 from backend.export.own_rows import OwnRows
 from backend.lf.find import LlamaFactory, find
 from backend.ollama.client import Client
@@ -20,7 +22,7 @@ from backend.ollama.name import parse_name
 from backend.parity import asked, cases, parting, proof
 from backend.parity.cases import Case
 from backend.parity.compare import Verdict
-from backend.parity.guess import guess
+from backend.parity.guess import Own, guess
 from backend.parity.mend import Outcome, mend
 from backend.parity.proof import OnCase, Proof
 from backend.parity.template import Template, Templates, templates_for
@@ -118,7 +120,8 @@ class Prover:
             return said.over(recorded, lambda: None, model)
         runner, served = await asked.runner_of(self.client, model)
         text = "" if served.is_raw else served.template
-        guessed = said.over(None, lambda: guess(self.known, runner.vocabulary, text), model)
+        own = Own(text, served.stops, served.system)
+        guessed = said.over(None, lambda: guess(self.known, runner.vocabulary, own), model)
         if said.system is None and served.system:
             return dataclasses.replace(guessed, default_system=served.system)
         return guessed
@@ -130,11 +133,18 @@ class Prover:
         return dataclasses.replace(found, left_out=self.own.left_out)
 
     async def mend(self, found: Proof) -> Outcome:
-        """Make a proven model right as far as a Modelfile can, as ``backend.parity.mend``; raises AppError."""
+        """Make a proven model right as far as a Modelfile can, and remember what for; raises AppError.
+
+        As ``backend.parity.mend``.
+        """
         trained = found.trained
         template = dataclasses.replace(self._template(trained), default_system=found.expected.default_system)
         wanted = self._cases(trained)
         outcome = await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
+        if outcome.takes:
+            digest = await _digest(self.client, found.model)
+            with contextlib.suppress(OSError):  # the model is mended all the same
+                await asyncio.to_thread(remember, self.paths, digest, trained)
         return outcome._replace(proof=dataclasses.replace(outcome.proof, left_out=self.own.left_out))
 
     def _template(self, trained: Trained) -> Template:
@@ -144,11 +154,32 @@ class Prover:
         return (*built_in(self._template(trained)), *self.own.cases, *self.extra)
 
 
-async def deployment_behind(client: Client, library: Library, model: str, host: str) -> Deployment | None:
-    """Return the deployment that made a model of the server at ``host``; None where Paddock made none. AppError."""
+class Behind(NamedTuple):
+    """What Paddock knows of where a model comes from."""
+
+    deployment: Deployment | None
+    """What made it, if that was Paddock"""
+    trained: Trained | None
+    """What its training recorded, else what its mend or its deployment was told"""
+
+
+async def behind(client: Client, library: Library, paths: Paths, model: str, host: str) -> Behind:
+    """Return what is known of a model of the server at ``host``, whatever it is called now; raises AppError."""
+    digest = await _digest(client, model)
+
+    def look() -> Behind:
+        deployment = deployment_of(library, model, host, digest)
+        trained = trained_of(library, deployment)
+        if trained is None or trained.source != "record":
+            trained = recall(paths, digest) or trained
+        return Behind(deployment, trained)
+
+    return await asyncio.to_thread(look)
+
+
+async def _digest(client: Client, model: str) -> str:
     name = parse_name(model)
-    digest = next((one.digest for one in await client.list() if name.same_as(one.name)), "")
-    return await asyncio.to_thread(deployment_of, library, model, host, digest)
+    return next((one.digest for one in await client.list() if name.same_as(one.name)), "")
 
 
 def built_in(template: Template) -> tuple[Case, ...]:
@@ -191,7 +222,8 @@ def summary(found: Proof) -> dict[str, object]:
     """
     first = first_difference(found)
     cause = first.cause if first else None
-    words = cause.message if cause else None if found.verdicts else _nothing(found)
+    problems = found.problems()
+    words = cause.message if cause else _nothing(found) if not found.verdicts else problems[0][0] if problems else None
     return {
         "ok": found.ok,
         "holds": found.holds,
@@ -239,6 +271,8 @@ def refusal(found: Proof, hint: Message) -> AppError:
     reasons = [first.cause.message] if first is not None and first.cause is not None and first.is_grave else []
     reasons += [why for why, _remedy in found.problems()]
     why = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(found.verdicts))
+    if not wrong and reasons:
+        why = reasons.pop(0)
     title = _("Ollama does not send {model} what it was trained on", model=found.model)
     if found.trained.departs:
         title = _("Ollama does not send {model} what was asked for", model=found.model)

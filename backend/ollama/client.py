@@ -31,6 +31,8 @@ class Creation:
     source: str = ""
     """Name of a model on the server (FROM) instead of ``files``"""
     adapters: Mapping[str, str] = field(default_factory=dict[str, str])
+    drafts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """A small model that drafts tokens for this one; servers of the old line know none"""
     template: str = ""
     system: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -45,6 +47,7 @@ class Creation:
             "from": self.source,
             "files": dict(self.files),
             "adapters": dict(self.adapters),
+            "draft_files": dict(self.drafts),
             "template": self.template,
             "system": self.system,
             "parameters": dict(self.parameters),

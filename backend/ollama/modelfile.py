@@ -82,6 +82,21 @@ class Modelfile:
         return self._last("adapter")
 
     @property
+    def draft(self) -> str:
+        """Path of a small model that drafts tokens for this one."""
+        return self._last("draft")
+
+    @property
+    def renderer(self) -> str:
+        """The part of Ollama that writes the prompts instead of a template."""
+        return self._last("renderer")
+
+    @property
+    def parser(self) -> str:
+        """The part of Ollama that reads the answers."""
+        return self._last("parser")
+
+    @property
     def licenses(self) -> tuple[str, ...]:
         """All licence texts."""
         return tuple(c.value for c in self.commands if c.name == "license")

@@ -12,7 +12,9 @@ from typing import Final
 
 from backend.gotemplate.constant import unquoted
 from backend.ollama.client import Client
-from backend.ollama.modelfile import parse
+from backend.ollama.failure import ModelMissingError
+from backend.ollama.modelfile import Modelfile, parse
+from backend.ollama.name import parse_name
 from backend.ollama.reply import ShownModel
 from backend.parity.cases import Case
 from backend.parity.tokenizer import Runner
@@ -52,6 +54,14 @@ class Served:
     capabilities: tuple[str, ...]
     messages: tuple[str, ...] = ()
     """Texts of the Modelfile's MESSAGE commands, which stand before every conversation"""
+    limit: int | None = None
+    """What the model itself holds, whatever num_ctx is; None where it is not known"""
+    weights: tuple[str, ...] = ()
+    """Blobs of its weights, as the Modelfile names them"""
+    renderer: str = ""
+    """The part of Ollama that writes its prompts, whatever template there is; empty for none"""
+    parser: str = ""
+    """The part of Ollama that reads its answers; empty for none"""
 
     @property
     def is_jinja(self) -> bool:
@@ -81,13 +91,11 @@ def read_served(shown: ShownModel, version: str, context: int | None = None) -> 
             value = found[2].strip()
             quoted = unquoted(value) if len(value) > 1 and value[0] == value[-1] and value[0] in '"`' else None
             parameters.setdefault(found[1], []).append(value if quoted is None else quoted)
-    messages: tuple[str, ...] = ()
-    try:
-        modelfile = parse(shown.modelfile, needs_source=False)
-        written, messages = modelfile.template, tuple(str(one["content"]) for one in modelfile.messages)
-    except RequestError:
-        written = shown.template
+    modelfile = _modelfile(shown)
+    written = modelfile.template if modelfile is not None else shown.template
     given = parameters.get("num_ctx", [""])[-1]
+    limit = shown.context_length or None
+    context = int(given) if given.isdecimal() else context
     return Served(
         version=version,
         template=shown.template,
@@ -95,10 +103,22 @@ def read_served(shown: ShownModel, version: str, context: int | None = None) -> 
         system=shown.system,
         stops=tuple(parameters.get("stop", ())),
         parameters=parameters,
-        context=int(given) if given.isdecimal() else context,
+        context=context if limit is None or context is None else min(context, limit),
         capabilities=shown.capabilities,
-        messages=messages,
+        messages=tuple(str(one["content"]) for one in modelfile.messages) if modelfile is not None else (),
+        limit=limit,
+        weights=modelfile.sources if modelfile is not None else (),
+        renderer=modelfile.renderer if modelfile is not None else "",
+        parser=modelfile.parser if modelfile is not None else "",
     )
+
+
+def _modelfile(shown: ShownModel) -> Modelfile | None:
+    """Return the Modelfile of a model; None where it cannot be read."""
+    try:
+        return parse(shown.modelfile, needs_source=False)
+    except RequestError:
+        return None
 
 
 async def send(client: Client, model: str, case: Case, runner: Runner, *, counts: bool = True) -> Sent:
@@ -132,17 +152,35 @@ async def _count(client: Client, model: str, case: Case, options: Mapping[str, o
     return counted
 
 
-def with_context(served: Served, context: int | None) -> Served:
-    """Return ``served`` with the context length of the loaded model, where its parameters give none."""
-    return served if served.context is not None else dataclasses.replace(served, context=context)
+def with_context(served: Served, held: int | None) -> Served:
+    """Return ``served`` with the context length ``held`` by the loaded model, where its parameters give no less."""
+    if held is None or (served.context is not None and served.context <= held):
+        return served
+    limit = served.limit if served.context is None else held  # a num_ctx asks for more already, and does not get it
+    return dataclasses.replace(served, context=held, limit=limit)
 
 
-async def context_of(client: Client, model: str) -> int | None:
-    """Return the context length with which ``model`` is loaded now."""
-    for loaded in await client.ps():
-        if loaded.name == model or loaded.name.removesuffix(":latest") == model.removesuffix(":latest"):
-            return loaded.context_length
+async def context_of(client: Client, model: str, weights: Sequence[str]) -> int | None:
+    """Return the context length with which ``model``, of these ``weights``, is loaded now; None where it is not known.
+
+    A server lists weights by the name that loaded them, which may be another model's.
+    """
+    loaded, name = await client.ps(), parse_name(model)
+    for one in loaded:
+        if name.same_as(one.name):
+            return one.context_length
+    for one in loaded:
+        if weights and await _weights(client, one.name) == weights:
+            return one.context_length
     return None
+
+
+async def _weights(client: Client, model: str) -> Sequence[str]:
+    try:
+        modelfile = _modelfile(await client.show(model))
+    except ModelMissingError:  # it has lost its name since
+        return ()
+    return modelfile.sources if modelfile is not None else ()
 
 
 @asynccontextmanager

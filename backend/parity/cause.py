@@ -5,37 +5,19 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from backend.parity.asked import RAW, Sent, Served
-from backend.parity.cases import Case
-from backend.parity.compare import Cause, Parting, Verdict
-from backend.parity.expected import Expected, Prompt
+from backend.parity import in_force
+from backend.parity.asked import Served
+from backend.parity.compare import Cause, Verdict
+from backend.parity.evidence import OTHER_TEMPLATE, Evidence, because
+from backend.parity.expected import Expected
 from backend.parity.tokenizer import Runner
 from backend.parity.toolloss import loss_of
-from data.i18n import Message, _
+from data.i18n import _
 
-MEND: Final = _("Let Paddock write the template anew and prove it again: --mend.")
-OTHER_TEMPLATE: Final = _(
-    "Name the template that the model was trained with by --template, or convert the merged model again with the "
-    "tokenizer that the training saved."
-)
 _THINK: Final = re.compile(r"<think>.*?</think>|</?think>", re.DOTALL)
 _DATE: Final = re.compile(r"Cutting Knowledge Date|Today Date|\b\d{1,2} [A-Z][a-z]{2} 20\d\d\b")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that a cause is known by."""
-
-    case: Case
-    trained: Prompt
-    sent: Sent
-    parting: Parting
-    expected: Expected
-    served: Served
-    runner: Runner
 
 
 def explained(verdict: Verdict, expected: Expected, served: Served, runner: Runner) -> Verdict:
@@ -47,67 +29,24 @@ def explained(verdict: Verdict, expected: Expected, served: Served, runner: Runn
     return dataclasses.replace(verdict, cause=cause)
 
 
-def _cause(name: str, message: Message, remedy: Message = MEND, *, mends: bool = True, is_grave: bool = True) -> Cause:
-    return Cause(name, message, remedy, mends, is_grave)
-
-
 def _refused(e: Evidence) -> Cause | None:
     if e.trained.error:
         why = _("LLaMA-Factory's template refuses this conversation: {why}", why=e.trained.error)
         remedy = _("It cannot have been trained on; there is nothing to mend.")
-        return _cause("training-refuses", why, remedy, mends=False, is_grave=False)
+        return because("training-refuses", why, remedy, mends=False, is_grave=False)
     if e.sent.error is None:
         return None
     detail = e.sent.error.detail or e.sent.error.title
     if e.case.tools and "does not support tools" in str(detail):
-        return _cause("no-tools", _("The server's template knows no tools, so it refuses conversations with them."))
-    return _cause("server-refuses", _("The server refuses this conversation: {why}", why=detail))
-
-
-def _raw(e: Evidence) -> Cause | None:
-    """Issue 6320 of LLaMA-Factory: no template at all."""
-    if not e.served.is_raw or e.trained.text == e.sent.text:
-        return None
-    if "<|im_start|>" in e.sent.text:
-        return _cause(
-            "builtin-chatml",
-            _(
-                "The model has neither a TEMPLATE nor a Jinja template in its GGUF, so Ollama {version} takes the "
-                "ChatML of llama.cpp, which the model was not trained on. It then answers nonsense or does not stop.",
-                version=e.served.version,
-            ),
-        )
-    return _cause(
-        "raw-prompt",
-        _(
-            "The server has no template for this model ({raw}): it sends the bare text without any roles, which the "
-            "model was never trained on. It then answers nonsense, goes on without end, or talks to itself.",
-            raw=RAW,
-        ),
-    )
-
-
-def _overridden(e: Evidence) -> Cause | None:
-    if not e.served.is_jinja or e.served.written.strip() in ("", RAW) or e.served.written == e.served.template:
-        return None
-    if e.trained.text == e.sent.text:
-        return None
-    return _cause(
-        "overridden",
-        _(
-            "The Modelfile has a TEMPLATE, but Ollama {version} uses the Jinja template in the GGUF "
-            "instead, since that "
-            "one shows more abilities. An upgrade of Ollama changes prompts in this way.",
-            version=e.served.version,
-        ),
-    )
+        return because("no-tools", _("The server's template knows no tools, so it refuses conversations with them."))
+    return because("server-refuses", _("The server refuses this conversation: {why}", why=detail))
 
 
 def _two_bos(e: Evidence) -> Cause | None:
     bos = e.runner.vocabulary.bos
     if bos is None or e.sent.ids[:2] != (bos, bos) or e.trained.ids[:2] == (bos, bos):
         return None
-    return _cause(
+    return because(
         "two-bos",
         _(
             "The prompt begins with two BOS tokens ({token}): one is written in the template, and the runner adds one.",
@@ -126,8 +65,8 @@ def _bos(e: Evidence) -> Cause | None:
         return None
     token = e.runner.vocabulary.text(bos)
     if trained:
-        return _cause("no-bos", _("The BOS token {token} that begins every trained prompt is missing.", token=token))
-    return _cause(
+        return because("no-bos", _("The BOS token {token} that begins every trained prompt is missing.", token=token))
+    return because(
         "extra-bos",
         _("The runner puts the BOS token {token} before the prompt, and the training had none.", token=token),
         _("Only the GGUF can say otherwise: convert it again with tokenizer.ggml.add_bos_token = false."),
@@ -139,7 +78,7 @@ def _messages(e: Evidence) -> Cause | None:
     told = [text for text in e.served.messages if text in e.sent.text and text not in e.trained.text]
     if not told:
         return None
-    return _cause(
+    return because(
         "messages",
         _("The Modelfile has MESSAGE commands, which stand before every conversation: {text}", text=_short(told[0])),
     )
@@ -148,7 +87,7 @@ def _messages(e: Evidence) -> Cause | None:
 def _unknown_tokens(e: Evidence) -> Cause | None:
     missing = e.expected.unknown
     if missing and e.trained.text != e.sent.text:
-        return _cause(
+        return because(
             "other-template",
             _(
                 "The vocabulary of the GGUF lacks tokens of the template: {tokens}. So this is not the template that "
@@ -160,7 +99,7 @@ def _unknown_tokens(e: Evidence) -> Cause | None:
         )
     if not any(token in e.trained.text for token in missing):
         return None
-    return _cause(
+    return because(
         "unknown-tokens",
         _("The vocabulary of the GGUF lacks tokens of the template: {tokens}.", tokens=", ".join(missing)),
         _("Convert the merged model again with the tokenizer that the training saved."),
@@ -174,7 +113,7 @@ def _seam(e: Evidence) -> Cause | None:
     if special is None or trained.text == e.sent.text:
         return None
     if _answers_with_blank(e):
-        return _cause(
+        return because(
             "reply-blank",
             _(
                 "An answer in the conversation begins with a blank. The model's own replies come with the blank of "
@@ -184,7 +123,7 @@ def _seam(e: Evidence) -> Cause | None:
             mends=False,
         )
     if e.sent.text == trained.plain:
-        return _cause(
+        return because(
             "part-blank",
             _(
                 "LLaMA-Factory encodes the parts of a conversation one by one, and this tokenizer puts a blank before "
@@ -207,7 +146,7 @@ def _cut(e: Evidence) -> Cause | None:
     """Return the cause where a line of Ollama does not know by which rule the vocabulary is cut."""
     if not e.runner.cuts_otherwise or e.trained.text != e.sent.text:
         return None
-    return _cause(
+    return because(
         "pre-tokenizer",
         _(
             "The text is that of the training, but Ollama {version} does not know how this vocabulary is cut "
@@ -224,7 +163,7 @@ def _tokenised(e: Evidence) -> Cause | None:
     if e.parting.character is not None:
         return None
     if e.trained.ids == e.sent.ids:
-        return _cause(
+        return because(
             "counted",
             _(
                 "Text and tokens are those of the training, but the server counts {counted} tokens instead of {count}.",
@@ -234,7 +173,7 @@ def _tokenised(e: Evidence) -> Cause | None:
             _("Its tokenizer differs from the keys of the GGUF: convert the model again, or update Ollama."),
             mends=False,
         )
-    return _cause(
+    return because(
         "boundary",
         _(
             "The text is that of the training, but not its tokens: LLaMA-Factory encodes the parts of "
@@ -251,7 +190,7 @@ def _date(e: Evidence) -> Cause | None:
     extra = _between(e.trained.text, e.sent.text)[1]
     if not _DATE.search(extra) or _DATE.search(e.trained.text):
         return None
-    return _cause("date", _("The server adds a block with dates that the model was never trained on."))
+    return because("date", _("The server adds a block with dates that the model was never trained on."))
 
 
 def _thinking(e: Evidence) -> Cause | None:
@@ -259,8 +198,8 @@ def _thinking(e: Evidence) -> Cause | None:
     if len(_THINK.findall(trained)) == len(_THINK.findall(sent)) or _bare(trained) != _bare(sent):
         return None
     if len(trained) > len(sent):
-        return _cause("no-thought", _("The empty thought that stands before an answer without thinking is missing."))
-    return _cause("thinking", _("The server opens or closes a thought where the training had none."))
+        return because("no-thought", _("The empty thought that stands before an answer without thinking is missing."))
+    return because("thinking", _("The server opens or closes a thought where the training had none."))
 
 
 def _bare(text: str) -> str:
@@ -272,17 +211,17 @@ def _system(e: Evidence) -> Cause | None:
     default, trained, sent = e.expected.default_system, e.trained.text, e.sent.text
     if default and not e.case.system and default in trained and default not in sent:
         message = _("The default system prompt of the training is missing: {text}", text=_short(default))
-        return _cause("no-default-system", message)
+        return because("no-default-system", message)
     if e.served.system and not e.case.system and e.served.system in sent and e.served.system not in trained:
         message = _("The model has a system prompt that it was not trained with: {text}", text=_short(e.served.system))
-        return _cause("other-system", message)
+        return because("other-system", message)
     text = e.case.system.strip()
     if not text or text not in trained:
         return None
     if text not in sent:
-        return _cause("no-system", _("The system prompt is not sent at all."))
+        return because("no-system", _("The system prompt is not sent at all."))
     if _comes_earlier(text if e.case.system not in sent else e.case.system, trained, sent):
-        return _cause(
+        return because(
             "system-place",
             _(
                 "The system prompt stands before the first turn of the user, where the training had it "
@@ -305,10 +244,10 @@ def _blanks(e: Evidence) -> Cause | None:
         return None
     lines = sent.count("\n") - trained.count("\n")
     if lines > 0:
-        return _cause("line-too-many", _("The server writes {count} line ends more than the training.", count=lines))
+        return because("line-too-many", _("The server writes {count} line ends more than the training.", count=lines))
     if lines < 0:
-        return _cause("line-too-few", _("The server writes {count} line ends less than the training.", count=-lines))
-    return _cause("blanks", _("Blanks differ: the server's template cuts off or adds some."))
+        return because("line-too-few", _("The server writes {count} line ends less than the training.", count=-lines))
+    return because("blanks", _("Blanks differ: the server's template cuts off or adds some."))
 
 
 def _tools_lost(e: Evidence) -> Cause | None:
@@ -316,7 +255,7 @@ def _tools_lost(e: Evidence) -> Cause | None:
     apart = _between(e.trained.text, e.sent.text)[0]
     if not loss or (e.case.system and e.case.system in apart) or not loss.explains(e.trained.text, e.sent.text):
         return None
-    return _cause(
+    return because(
         "tools-lost",
         _("Ollama loses a part of the tools before any template sees them: {what}.", what=loss.message()),
         _(
@@ -332,14 +271,14 @@ def _tools(e: Evidence) -> Cause | None:
         return None
     names = [str(tool.get("name")) for tool in e.case.tools]
     if not any(name in e.sent.text for name in names):
-        return _cause("tools-missing", _("The tools are not in the prompt: the server's template knows none."))
-    return _cause("tools", _("The server describes tools, calls or their results in another form than the training."))
+        return because("tools-missing", _("The tools are not in the prompt: the server's template knows none."))
+    return because("tools", _("The server describes tools, calls or their results in another form than the training."))
 
 
 def _roles(e: Evidence) -> Cause | None:
     """Return the cause of everything else: another template."""
     trained, sent = _between(e.trained.text, e.sent.text)
-    return _cause(
+    return because(
         "template",
         _(
             "The server's template is another one than the training's: it writes {sent} where the training wrote "
@@ -366,9 +305,10 @@ def _short(text: str, most: int = 60) -> str:
 _RULES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
     _refused,
     _unknown_tokens,
-    _raw,
+    in_force.renderer,
+    in_force.raw,
     _two_bos,
-    _overridden,
+    in_force.overridden,
     _messages,
     _bos,
     _cut,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from backend.parity.template import CONTENT, Template, Templates, Token
@@ -25,22 +26,40 @@ _USUAL: Final = {
 }
 
 
-def guess(templates: Templates, vocabulary: Vocabulary, text: str) -> Template | None:
-    """Return the likeliest template of a model whose own template is ``text``; None where nothing speaks for any."""
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a model says of itself."""
+
+    template: str = ""
+    """In Go's language or Jinja; empty for none"""
+    stops: tuple[str, ...] = ()
+    system: str = ""
+
+
+def guess(templates: Templates, vocabulary: Vocabulary, own: Own) -> Template | None:
+    """Return the likeliest template of a model that says ``own`` of itself; None where nothing speaks for any.
+
+    Of several that write alike, one whose default system prompt is the model's comes first, then those of the
+    architecture, and of these one at whose ends the model stops.
+    """
     special = {token for number, token in enumerate(vocabulary.tokens) if vocabulary.is_special(number)}
+    stops = set(own.stops) - {vocabulary.text(vocabulary.eos)}
     usual = _USUAL.get(vocabulary.architecture, ())
-    best: tuple[float, int, int, str] | None = None
+    best: tuple[float, bool, bool, bool, int, bool, int, str] | None = None
     for name, template in templates.by_name.items():
         marks = set(_marks(template))
         if not marks:
             continue
-        found = sum(1 for mark in marks if (mark in text if text else mark in special))
+        found = sum(1 for mark in marks if (mark in own.template if own.template else mark in special))
         if found < len(marks):
             continue
         rank = usual.index(name) if name in usual else len(usual)
-        key = (-float(found), rank, len(name), name)
+        is_other = not own.system or template.default_system != own.system
+        ends = set(template.stop_words)
+        goes_on, stops_otherwise = bool(stops) and not ends <= stops, bool(stops) and ends != stops
+        key = (-float(found), is_other, name not in usual, goes_on, rank, stops_otherwise, len(name), name)
         best = min(best, key) if best is not None else key
-    return templates.by_name[best[3]] if best is not None else None
+    return templates.by_name[best[-1]] if best is not None else None
 
 
 def _marks(template: Template) -> Iterator[str]:

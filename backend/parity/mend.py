@@ -14,6 +14,7 @@ from backend.ollama.modelfile import Modelfile, parse
 from backend.ollama.name import parse_name
 from backend.ollama.parameter import DEPRECATED, KNOWN, LISTS, read_parameter
 from backend.ollama.replacement import MEND, Replacement
+from backend.parity import room
 from backend.parity.asked import Served, in_memory
 from backend.parity.cases import Case
 from backend.parity.go_template import go_template
@@ -32,11 +33,13 @@ class Outcome(NamedTuple):
     """What a mend has come to."""
 
     proof: Proof
-    """Of the new model"""
+    """Of the model that has the name now"""
     takes: bool
     """Whether it has the name now; else the old one is as it was"""
     changes: tuple[Message, ...]
     """What the new Modelfile says otherwise than the old one"""
+    attempt: Proof | None = None
+    """Of a new model that has not got the name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def right_values(proof: Proof, template: Template) -> Mended:
     parameters = _parameters(proof.served)
     parameters["stop"] = list(stops(template, tokens))
     given = proof.served.context
-    wanted = max(proof.trained.cutoff_len, proof.needed or 0)
+    wanted = room.num_ctx(proof.trained.cutoff_len, proof.needed, proof.served.limit)
     if wanted and (given is None or given < wanted):
         parameters["num_ctx"] = wanted
     return Mended(go_template(template, tokens).text, template.default_system, parameters)
@@ -96,7 +99,9 @@ async def mend(
             await replacement.publish()
     finally:
         await replacement.clean()
-    return Outcome(dataclasses.replace(new, model=proof.model), takes, tuple(_changes(proof.served, values)))
+    new = dataclasses.replace(new, model=proof.model)
+    changes = tuple(_changes(proof.served, values))
+    return Outcome(new, takes, changes) if takes else Outcome(proof, takes, changes, attempt=new)
 
 
 def _changes(served: Served, values: Mended) -> Iterator[Message]:
@@ -115,35 +120,39 @@ def _changes(served: Served, values: Mended) -> Iterator[Message]:
         yield _("num_ctx is {wanted}", wanted=str(wanted))
     if served.messages:
         yield _("MESSAGE is taken out")
+    for command, value in (("RENDERER", served.renderer), ("PARSER", served.parser)):
+        if value:
+            yield _("{command} is taken out", command=command)
 
 
 def _wrong(proof: Proof) -> int:
     """Return how much differs or was not compared: conversations, stops, room."""
     differs = sum(not one.ok for one in proof.verdicts) + len(proof.skipped)
-    return differs + len(proof.missing_stops) + (not proof.context_is_enough)
+    return differs + len(proof.missing_stops) + (not proof.context_is_enough) + proof.context_can_grow
 
 
 async def _creation(client: Client, proof: Proof, values: Mended) -> Creation:
-    """Return how the model is made anew: of its own blobs where a layer must go, else on top of what it is."""
+    """Return how the model is made anew: of its own blobs where something must go, else on top of what it is."""
     shown = parse((await client.show(proof.model)).modelfile, needs_source=False)
-    if shown.messages or (not values.system and proof.served.system):
+    if shown.messages or shown.renderer or shown.parser or (not values.system and proof.served.system):
         return _of_blobs(shown, values)
     return Creation(source=proof.model, template=values.template, system=values.system, parameters=values.parameters)
 
 
 def _of_blobs(shown: Modelfile, values: Mended) -> Creation:
-    """Return a model of the same weights without what Ollama would else inherit: a system prompt, messages."""
+    """Return a model of the same weights without what it would else inherit: a system prompt, messages, a renderer."""
     found = [_BLOB.search(source) for source in shown.sources]
-    adapter = _BLOB.search(shown.adapter)
+    adapter, draft = _BLOB.search(shown.adapter), _BLOB.search(shown.draft)
     if not found or None in found:
         raise AppError(
-            _("The model's system prompt and messages cannot be taken away"),
+            _("The model's system prompt, messages and renderer cannot be taken away"),
             _("Its Modelfile does not say of which blobs it is made."),
             _("Deploy the GGUF again: paddock deploy GGUF NAME."),
         )
     return Creation(
         files={f"model-{place}.gguf": f"sha256:{one[1]}" for place, one in enumerate(found) if one is not None},
         adapters={"adapter.gguf": f"sha256:{adapter[1]}"} if adapter else {},
+        drafts={"draft.gguf": f"sha256:{draft[1]}"} if draft else {},
         template=values.template,
         system=values.system,
         parameters=values.parameters,

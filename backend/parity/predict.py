@@ -10,6 +10,7 @@ from typing import Final, cast
 from backend.gotemplate import TemplateError
 from backend.gotemplate.value import UnknowableError
 from backend.ollama.modelfile import Modelfile
+from backend.parity import room
 from backend.parity.asked import RAW, Sent, Served
 from backend.parity.cases import Case
 from backend.parity.gochat import GoChat
@@ -23,8 +24,6 @@ from data.gguf import read_header
 from data.i18n import Message, _
 
 _THOUGHT: Final = ("<think>", "</think>")
-_DEFAULT_CONTEXT: Final = 4096
-"""What Ollama takes without num_ctx on a machine with little video memory"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +87,12 @@ class Forecast:
                 vocabulary, adds_bos = self.runner.vocabulary, self.runner.adds_bos
                 return JinjaChat(source, vocabulary, adds_bos=adds_bos).prompt(messages, tools, think=think)
             case "renderer":
-                raise AppError(
-                    _("What Ollama sends for this model cannot be foretold"),
-                    _("It has a renderer of its own for the architecture {name}.",
-                      name=self.runner.vocabulary.architecture),
-                    _("Verify it on a server: leave --offline out."),
-                )  # fmt: skip
+                why = _("It has a renderer of its own for the architecture {name}.",
+                        name=self.runner.vocabulary.architecture)  # fmt: skip
+                if self.served.renderer:
+                    why = _("Its Modelfile has RENDERER {name}: this part of Ollama writes the prompt, not a template.",
+                            name=self.served.renderer)  # fmt: skip
+                raise UnknowableError(why)
 
 
 def forecast(gguf: Path, modelfile: Modelfile, version: str) -> Forecast:
@@ -104,13 +103,14 @@ def forecast(gguf: Path, modelfile: Modelfile, version: str) -> Forecast:
     known = known_for(jinja) if jinja else None
     written = modelfile.template or (known.go if known is not None else "")
     go = GoChat(written) if written else None
-    way = way_of(version, header.architecture, go, jinja)
+    way = way_of(version, header.architecture, go, jinja, modelfile.renderer)
     parameters = {name: _texts(value) for name, value in modelfile.parameters.items()}
     if known is not None and known.stops and "stop" not in parameters:
         parameters["stop"] = list(known.stops)
     context = parameters.get("num_ctx", [""])[-1]
-    wanted = int(context) if context.isdecimal() else _DEFAULT_CONTEXT
-    kept = min(wanted, header.whole(f"{header.architecture}.context_length") or wanted)
+    wanted = int(context) if context.isdecimal() else room.DEFAULT
+    limit = header.whole(f"{header.architecture}.context_length") or None
+    kept = wanted if limit is None else min(wanted, limit)
     in_force = {"jinja": jinja, "go": written}.get(way, RAW)
     served = Served(
         version=version,
@@ -119,9 +119,11 @@ def forecast(gguf: Path, modelfile: Modelfile, version: str) -> Forecast:
         system=modelfile.system,
         stops=tuple(parameters.get("stop", ())),
         parameters=parameters,
-        context=wanted,
+        context=kept,
         capabilities=(),
         messages=tuple(str(one["content"]) for one in modelfile.messages),
+        limit=limit,
+        renderer=modelfile.renderer,
     )
     return Forecast(runner, served, way, go or GoChat(RAW), jinja, modelfile.system, modelfile.messages, kept)
 

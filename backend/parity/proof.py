@@ -13,8 +13,9 @@ from backend.ollama.modelfile import Modelfile
 from backend.parity import asked, parting, room
 from backend.parity.asked import Sent, Served
 from backend.parity.cases import COUNTED, Case
-from backend.parity.cause import MEND, OTHER_TEMPLATE, explained
+from backend.parity.cause import explained
 from backend.parity.compare import Verdict, part
+from backend.parity.evidence import MEND, OTHER_TEMPLATE
 from backend.parity.expected import Expected, expect
 from backend.parity.predict import forecast
 from backend.parity.room import Skipped, fits
@@ -56,7 +57,7 @@ class Proof:
     def holds(self) -> bool:
         """Whether nothing speaks against the model: what differs, if anything, is beyond every Modelfile and GGUF."""
         is_grave = any(verdict.is_grave for verdict in self.verdicts)
-        return bool(self.verdicts) and not is_grave and not self.missing_stops and self.context_is_enough
+        return bool(self.verdicts) and not is_grave and not self.missing_stops and not self.context_can_grow
 
     @property
     def total(self) -> int:
@@ -66,7 +67,7 @@ class Proof:
     @property
     def needed(self) -> int | None:
         """The num_ctx by which those that were not compared could be; None where no num_ctx helps."""
-        return room.needed(self.skipped, self.trained.cutoff_len, self.served.context)
+        return room.needed(self.skipped, self.trained.cutoff_len, self.served.context, self.served.limit)
 
     def all_left_out(self) -> tuple[Message, ...]:
         """Return why rows of the training's own data, and conversations that are too long, were not compared."""
@@ -82,9 +83,15 @@ class Proof:
 
     @property
     def context_is_enough(self) -> bool:
-        """Whether the server keeps as much of a conversation as the training did."""
+        """Whether the server is known to keep as much of a conversation as the training did."""
         wanted, given = self.trained.cutoff_len, self.served.context
-        return given is None or given >= wanted
+        return not wanted or (given is not None and given >= wanted)
+
+    @property
+    def context_can_grow(self) -> bool:
+        """Whether the server does not keep as much as the training did, and would keep more by a num_ctx."""
+        given, limit = self.served.context, self.served.limit
+        return not self.context_is_enough and (given is None or limit is None or given < limit)
 
     @property
     def can_be_mended(self) -> bool:
@@ -92,7 +99,7 @@ class Proof:
         if self.expected.unknown:
             return False
         causes = [verdict.cause for verdict in self.verdicts if verdict.cause is not None]
-        if any(cause.mends for cause in causes) or self.missing_stops or not self.context_is_enough:
+        if any(cause.mends for cause in causes) or self.missing_stops or self.context_can_grow:
             return True
         return not self.verdicts and self.needed is not None
 
@@ -120,12 +127,7 @@ class Proof:
             names = ", ".join(self.missing_stops)
             found.append((_("The server does not stop at {stops}, so answers do not end.", stops=names), mend))
         if not self.context_is_enough:
-            why = _(
-                "num_ctx is {given}, but the training kept {wanted} tokens of a conversation: longer ones are cut.",
-                given=str(self.served.context),
-                wanted=str(self.trained.cutoff_len),
-            )
-            found.append((why, mend))
+            found.append(room.lacking(self.trained.cutoff_len, self.served.context, self.served.limit, mend))
         return found
 
     def as_json(self) -> dict[str, object]:
@@ -185,22 +187,21 @@ async def prove(
     asked_cases: list[Case] = []
     sent: list[Sent] = []
     skipped: list[Skipped] = []
-    kept, is_loaded = served.context, False
+    held: int | None = None
     for done, case in enumerate(cases):
         on_case(done, len(cases), case.name)
         size = len(expected.prompts[case.name].ids)
-        if fits(size, kept):
+        if fits(size, served.context):
             counts = not sent or case.name in COUNTED
             actual = await asked.send(client, model, case, runner, counts=counts)
-            if not is_loaded:
-                held = await asked.context_of(client, model)  # a model may hold less than num_ctx asks for
-                served, is_loaded = asked.with_context(served, held), True
-                kept = min((context for context in (held, kept) if context is not None), default=None)
-            if fits(size, kept):
+            if held is None:
+                held = await asked.context_of(client, model, served.weights)
+                served = asked.with_context(served, held)
+            if fits(size, served.context):
                 asked_cases.append(case)
                 sent.append(actual)
                 continue
-        skipped.append(Skipped(case.name, size, kept or 0))
+        skipped.append(Skipped(case.name, size, served.context or 0))
     return judge(model, trained, expected, served, runner, asked_cases, sent, skipped)
 
 

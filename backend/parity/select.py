@@ -23,7 +23,8 @@ CURRENT_LINE: Final = "0.30.0"
 """From here on llama.cpp renders the GGUF's Jinja where no Go template is in force"""
 _KNOWN: Final = Path(__file__).with_name("known-templates.json")
 _NEAR: Final = 100
-_RENDERERS: Final = frozenset({"gemma4", "laguna", "nemotron_h", "nemotron_h_moe", "nemotron_h_omni"})
+RENDERERS: Final = frozenset({"gemma4", "laguna", "nemotron_h", "nemotron_h_moe", "nemotron_h_omni"})
+"""Architectures whose models get a renderer at their creation"""
 _RESULTS: Final = (
     "tool_response", "tool_results", "role'] == 'tool'", "role'] == \"tool\"", "role\"] == 'tool'",
     'role"] == "tool"', "message.role == 'tool'", 'message.role == "tool"', "ipython",
@@ -47,9 +48,9 @@ def is_current(version: str) -> bool:
     return version.strip() == UNKNOWN or version_key(version) >= version_key(CURRENT_LINE)
 
 
-def way_of(version: str, architecture: str, go: GoChat | None, jinja: str) -> Way:
+def way_of(version: str, architecture: str, go: GoChat | None, jinja: str, renderer: str = "") -> Way:
     """Return the way that an Ollama of ``version`` takes; ``go`` is the TEMPLATE, or the known one in its place."""
-    if architecture in _RENDERERS:
+    if renderer or architecture in RENDERERS:
         return "renderer"
     if not is_current(version):
         return "raw" if go is None else "go"

@@ -45,8 +45,8 @@ class Training:
 
     def as_params(self) -> dict[str, object]:
         """Return the fields that are not as usual, for a job's spec."""
-        usual = {field.name: field.default for field in dataclasses.fields(self)}
-        return {name: value for name, value in dataclasses.asdict(self).items() if value != usual[name]}
+        usual = {field.name: field.default for field in dataclasses.fields(Training)}
+        return {name: getattr(self, name) for name, default in usual.items() if getattr(self, name) != default}
 
     @classmethod
     def read(cls, params: object) -> Training | None:

@@ -9,7 +9,7 @@ from rich.cells import chop_cells
 
 from data.i18n import Message, _
 from data.text import inert
-from tui.proving import mend_words, praise
+from tui.proving import mend_words, praise, shortfall
 from tui.widgets.cells import Parts, fit_parts, part
 from tui.widgets.table import Column, Row
 
@@ -84,12 +84,8 @@ def headline(proof: ProofView) -> Parts:
             return (("! ", "warn"), (str(words), "strong"))
         return (("✓ ", "done"), (str(words), "strong"))
     wrong = len(proof.cases) - proof.same
-    words = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(proof.cases))
-    if proof.holds:
-        return (("! ", "warn"), (str(words), "strong"))
-    if not wrong and proof.problems:
-        words = proof.problems[0][0]
-    return (("✗ ", "failed"), (str(words), "strong"))
+    words = shortfall(wrong, len(proof.cases), proof.problems)
+    return (("! ", "warn") if proof.holds else ("✗ ", "failed"), (str(words), "strong"))
 
 
 def about(proof: ProofView, key: str, width: int) -> list[Parts]:
@@ -120,7 +116,7 @@ def _rest(proof: ProofView, key: str) -> Iterator[Parts]:
             yield part(str(words or ""), "warn" if proof.guess else "muted")
             return
         case "changes":
-            yield part(str(mend_words(proof.changes, takes=proof.mended)), "text")
+            yield part(str(mend_words(proof.changes, takes=proof.mended, reached=proof.reached)), "text")
             return
         case "bos":
             token, trained, sent, is_same = proof.bos

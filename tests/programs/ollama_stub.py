@@ -33,6 +33,12 @@ def full(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
+def modelfile_of(model: dict) -> str:
+    weights = [f"/blobs/{digest.replace(':', '-')}" for digest in model.get("files", {}).values()]
+    lines = [f"FROM {source}" for source in weights or ["x"]]
+    return "\n".join([*lines, *(f"{key.upper()} {model[key]}" for key in ("renderer", "parser") if model.get(key))])
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     mode = "ok"
@@ -107,7 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         if body.get("quantize"):
             for step in range(3):
                 self.line({"status": "quantizing F16 model to Q8_0", "completed": step + 1, "total": 3})
-        MODELS[full(body["model"])] = body
+        source = MODELS.get(full(body.get("from") or ""), {})  # whose layers, renderer and parser are inherited
+        MODELS[full(body["model"])] = {**source, **body}
         return self.end_stream({"status": "success"})
 
     def on_chat(self, body: dict) -> None:
@@ -178,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.missing(name)
         parameters = "\n".join(f"{key} {value}" for key, value in model.get("parameters", {}).items())
         return self.answer(
-            {"modelfile": "FROM x", "template": model.get("template", ""), "system": model.get("system", ""),
+            {"modelfile": modelfile_of(model), "template": model.get("template", ""), "system": model.get("system", ""),
              "parameters": parameters, "details": {"family": "llama"}, "capabilities": ["completion"],
              "license": "\n".join(model.get("license", [])),
              "model_info": {"general.architecture": "llama", "llama.context_length": 512}}

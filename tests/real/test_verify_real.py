@@ -19,6 +19,7 @@ from backend.parity.expected import expect
 from backend.parity.proof import judge
 from backend.parity.training import Trained
 from data.gguf import read_header
+from data.i18n import verbatim
 from data.paths import Paths
 from data.settings import load_settings
 from tests import ollamas, oracle, tiny_gguf
@@ -147,6 +148,26 @@ def test_a_mend_says_what_it_changes_and_takes_what_stands_in_the_way(
         "MESSAGE is taken out",
     ]
     assert [name for name in models(server.url) if name.startswith("crooked")] == ["crooked:latest"]
+
+
+def test_a_renderer_is_named_and_taken_away_and_the_mend_is_remembered(
+    server: Running, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(server.url, "plain", small)
+
+    async def render() -> None:
+        body = {"model": "rendered", "from": "plain", "renderer": "qwen3-coder", "parser": "qwen3-coder"}
+        async with Client(server.url) as client:
+            async for _line in client.lines("/api/create", body, doing=verbatim("creating"), last="status"):
+                pass
+
+    asyncio.run(render())
+    found = verify(capsys, server.url, "rendered", "--template", "llama3", status=1)
+    assert causes(found)["user"] == "renderer"
+    mended = verify(capsys, server.url, "rendered", "--template", "llama3", "--system", "Arr.", "--mend", status=0)
+    assert mended["changes"][-2:] == ["RENDERER is taken out", "PARSER is taken out"]
+    known = verify(capsys, server.url, "rendered", status=0)
+    assert (known["template_source"], known["default_system"]) == ("asked", "Arr.")
 
 
 def test_the_gguf_of_a_model_is_found_to_be_looked_into(server: Running, small: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_deployment_without_room_for_any_conversation_is_mended_by_more(
     job.folder.proof.write_text(json.dumps({**proof, **none}))
     services = build()
     (found,) = services.jobs()
-    assert parse(str(services.mending(found).params["edited"])).parameters["num_ctx"] == 512
+    assert parse(str(services.mending(found).params["edited"])).parameters["num_ctx"] == 4096
 
 
 def test_a_model_that_has_its_name_is_mended_in_place(build: Build, make: folders.Stable) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from data.errors import RequestError
 from data.paths import HOME_VARIABLE
 from data.settings import Settings
 from tests import tiny_gguf
@@ -63,6 +64,13 @@ def test_a_file_that_is_cut_off_is_said_to_be(place: Path, yard: Yard) -> None:
     found = coming_of(Services(yard.paths, Settings(), place, {}), replace(WISH, name="cut.gguf"))
     assert "cut off" in found.warnings[0].english()
     assert "paddock deploy" in found.warnings[-1].english()
+
+
+def test_a_mistake_in_the_template_of_a_modelfile_is_told_with_its_place_there(place: Path, yard: Yard) -> None:
+    (place / "Bad").write_text('FROM x\nTEMPLATE """{{ if }}"""\n', encoding="utf-8")
+    with pytest.raises(RequestError) as caught:
+        coming_of(Services(yard.paths, Settings(), place, {}), replace(WISH, name="x.gguf", modelfile="Bad"))
+    assert str(caught.value.detail).startswith(f"{place / 'Bad'}:2:19: ")
 
 
 @pytest.mark.parametrize(

@@ -117,13 +117,16 @@ def test_where_nothing_was_compared_nothing_is_proven() -> None:
     assert error.hint.english() == "Give it a num_ctx of 1024."
     assert "none of 2" in unread([Skipped("user", 300, 256)] * 2, context=4096).problems()[0][0].english()
     assert "--cases" in unread([Skipped("user", 300, 256)], context=4096).problems()[0][1].english()
-    assert right_values(found, snapshot().get("llama3")).parameters["num_ctx"] == 1024
+    assert right_values(found, snapshot().get("llama3")).parameters["num_ctx"] == 4096  # Ollama's own default is more
     assert not unread([]).ok
 
 
 def told(found: Proof) -> list[str]:
     console = Console(io.StringIO(), io.StringIO())
-    return [str(line) for line in lines(found, console, source=Message("record"), mend=lambda name: f"mend {name}")]
+    return [
+        str(line)
+        for line in lines(found, console, source=Message("record"), mend=lambda name: verbatim(f"mend {name}"))
+    ]
 
 
 def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_path: Path) -> None:
@@ -139,7 +142,7 @@ def test_conversations_that_were_not_compared_are_named_with_what_mends_it(tmp_p
     assert "1 of 2 conversations compared: in them Ollama sends what the model was trained on." in words
     assert any("BOS" in line for line in words)
     assert any("turns" in line and "300 tokens" in line for line in words)
-    assert right_values(found, snapshot().get("llama3")).parameters["num_ctx"] == 512
+    assert right_values(found, snapshot().get("llama3")).parameters["num_ctx"] == 4096
     folder = JobFolder(tmp_path)
     proving.write_proof(folder, found)
     view = read_proof(folder.proof)
@@ -256,7 +259,24 @@ def test_the_command_that_mends_says_again_what_was_said() -> None:
         "my model", template=None, system="You are a pirate", thinking="off", cutoff_len=64, cases="c/think.json",
         mend=False, offline=False, ollama_version=None, modelfile=None, host="127.0.0.1:1",
     )  # fmt: skip
-    assert wish.mending("chatml") == (
-        "paddock verify 'my model' --template chatml --system 'You are a pirate' --thinking off --cutoff-len 64 "
+    assert str(wish.mending("chatml", is_file=False)).endswith(
+        ": paddock verify 'my model' --template chatml --system 'You are a pirate' --thinking off --cutoff-len 64 "
         "--cases c/think.json --host 127.0.0.1:1 --mend"
     )
+    file = replace(wish, name="my.gguf", offline=True)
+    assert str(file.mending("chatml", is_file=True)).endswith(  # no server has it: there is no model to be mended
+        ": paddock deploy my.gguf NAME --template chatml --system 'You are a pirate' --host 127.0.0.1:1"
+    )
+
+
+def test_where_no_conversation_differs_the_headline_is_what_is_wrong_and_the_same_on_both_faces(tmp_path: Path) -> None:
+    found = unread([], cases=1, trained=replace(LLAMA3, cutoff_len=512))
+    short = "num_ctx is 256, but the training kept 512 tokens of a conversation: longer ones are cut."
+    said = told(found)
+    assert short in said
+    assert sum("num_ctx is 256" in line for line in said) == 1
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found)
+    assert _shown([headline(read_proof(folder.proof))]) == f"✗ {short}"
+    assert Message.from_json(proving.summary(found)["cause"]).english() == short
+    assert proving.refusal(found, verbatim("Do.")).detail.english() == short

@@ -10,7 +10,7 @@ import pytest
 
 import backend.parity
 from backend.gotemplate import TemplateError
-from backend.ollama.modelfile import make
+from backend.ollama.modelfile import make, parse
 from backend.parity.cases import Case, Turn, built_in
 from backend.parity.gochat import GoChat
 from backend.parity.jinjachat import CHATML, JinjaChat
@@ -164,3 +164,17 @@ def test_a_forecast_of_a_file_has_the_system_prompt_the_stops_and_the_room_of_it
     refused = coming.send(next(case for case in built_in() if case.name == "tools"))
     assert refused.error is not None
     assert "does not support tools" in str(refused.error.detail)
+
+
+def test_what_a_renderer_writes_cannot_be_foretold(tmp_path: Path) -> None:
+    gguf = tiny_gguf.write(tmp_path / "m.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=False)
+    coming = forecast(gguf, parse(f'FROM {gguf}\nTEMPLATE "{PLAIN}"\nRENDERER qwen3-coder\n'), NEW)
+    assert coming.way == "renderer"
+    with pytest.raises(AppError, match="RENDERER qwen3-coder"):
+        coming.send(TALK)
+
+
+def test_a_forecast_gives_no_more_room_than_the_model_has(tmp_path: Path) -> None:
+    gguf = tiny_gguf.write(tmp_path / "m.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=False)
+    served = forecast(gguf, make(str(gguf), parameters={"num_ctx": 9000}), NEW).served
+    assert (served.context, served.limit) == (8192, 8192)

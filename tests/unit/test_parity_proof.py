@@ -14,7 +14,7 @@ from backend.parity.asked import RAW, Sent, Served, read_served
 from backend.parity.cases import Case, Turn, built_in
 from backend.parity.compare import part
 from backend.parity.expected import Expected, Prompt
-from backend.parity.guess import guess
+from backend.parity.guess import Own, guess
 from backend.parity.proof import judge
 from backend.parity.template import snapshot
 from backend.parity.tokenizer import Runner
@@ -98,6 +98,9 @@ def test_causes_that_the_server_is_known_by() -> None:
     assert verdict_of("<s>" + USER, USER, ONE, jinja) is None  # it is overridden by what is right
     default = replace(EXPECTED, default_system="You are Qwen.")
     assert verdict_of("<s>You are Qwen." + USER, USER, ONE, SERVED, default) == "no-default-system"
+    built_in = replace(raw, renderer="qwen3-coder")
+    assert verdict_of("<s>" + USER, "<|im_start|>user\nHi", ONE, built_in) == "renderer"
+    assert verdict_of("<s>" + USER, USER, ONE, built_in) is None
     told = replace(SERVED, messages=("Hello.",))
     assert verdict_of("<s>" + USER, "Hello." + USER, ONE, told) == "messages"
     other = replace(SERVED, system="Be brief.")
@@ -236,14 +239,33 @@ def test_special_tokens_are_whole_and_the_rest_is_bytes() -> None:
 
 
 def test_a_template_is_guessed_by_its_marks_and_by_the_vocabulary() -> None:
-    found = guess(snapshot(), vocabulary(), "")
+    found = guess(snapshot(), vocabulary(), Own())
     assert found is not None
     assert found.name == "llama3"
     chatml = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
-    found = guess(snapshot(), replace(vocabulary(), architecture="qwen2"), chatml)
+    found = guess(snapshot(), replace(vocabulary(), architecture="qwen2"), Own(chatml))
     assert found is not None
     assert found.name == "qwen"
-    assert guess(snapshot(), vocabulary(marks=["<s>", "</s>"]), "nothing of the kind") is None
+    assert guess(snapshot(), vocabulary(marks=["<s>", "</s>"]), Own("nothing of the kind")) is None
+
+
+def test_of_templates_that_write_alike_the_one_with_the_models_own_system_prompt_and_stops_is_guessed() -> None:
+    chatml = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+    qwen = snapshot().get("qwen")
+
+    def guessed(*stops: str, system: str = "", architecture: str = "llama") -> str:
+        made = replace(vocabulary(), architecture=architecture)
+        found = guess(snapshot(), made, Own(chatml, stops, system))
+        assert found is not None
+        return found.name
+
+    assert guessed() == "chatml"  # the usual one of a Llama
+    assert guessed("<|endoftext|>", "<|im_end|>", system=qwen.default_system) == "qwen"
+    assert guessed("<|im_end|>", architecture="qwen2") == "qwen"
+    assert guessed("<|im_end|>") == "chatml"  # a stop that a person left out says little against the usual one
+    assert guessed("<|im_start|>", "<|im_end|>", "</s>", architecture="other") == "chatml"
+    assert guessed("<|im_end|>", architecture="other") != "chatml"
+    assert guessed("<|im_start|>", "<|im_end|>", architecture="qwen2") == "qwen"  # as Ollama itself sets them
 
 
 def test_what_a_server_shows_is_read() -> None:

@@ -11,14 +11,16 @@ from backend.parity.proof import Proof
 from data.i18n import Message, _
 from data.text import inert
 from tui.commands.console import Console
-from tui.proving import praise
+from tui.proving import praise, shortfall
 from tui.wording import fit, wrap
 
 _TEXT: Final = 24
 
 
-def lines(proof: Proof, console: Console, *, source: Message, mend: Callable[[str], str]) -> Iterator[Message | str]:
-    """Yield the report of ``paddock verify``; ``mend`` returns the command that mends, for a template."""
+def lines(
+    proof: Proof, console: Console, *, source: Message, mend: Callable[[str], Message] | None
+) -> Iterator[Message | str]:
+    """Yield the report of ``paddock verify``; ``mend`` says how it is mended, for a template; None: that was tried."""
     title = _(
         "{model} on Ollama {version}, trained with the template {name} ({source})",
         model=proof.model,
@@ -46,7 +48,8 @@ def lines(proof: Proof, console: Console, *, source: Message, mend: Callable[[st
     yield f"  {_mark(console, ok=proof.context_is_enough)} num_ctx {proof.served.context or '?'}" + (
         f" (cutoff_len {proof.trained.cutoff_len})" if proof.trained.cutoff_len else ""
     )
-    for why, _remedy in proof.problems()[not proof.verdicts :]:  # that nothing was compared is the last line
+    wrong = sum(1 for verdict in proof.verdicts if not verdict.ok)
+    for why, _remedy in proof.problems()[not wrong :]:  # what is wrong with no conversation is the last line
         yield from (f"      {line}" for line in _wrapped(str(why), console))
     if proof.trained.departs and not proof.ok:  # else the last line says it
         names = ", ".join(proof.trained.departs)
@@ -54,11 +57,11 @@ def lines(proof: Proof, console: Console, *, source: Message, mend: Callable[[st
         yield from _noted("!", str(words), console)
     for why in proof.all_left_out():
         yield from _noted("·", str(why), console)
-    yield _summary(proof)
+    yield _summary(proof, wrong)
     if proof.can_be_mended:
-        command = mend(proof.trained.template)
-        yield _("→ Let Paddock write the template anew and prove it again: {command}", command=inert(command))
-    elif not proof.verdicts:
+        if mend is not None:
+            yield mend(proof.trained.template)
+    elif not wrong and proof.problems():
         yield from _wrapped(f"→ {proof.problems()[0][1]}", console)
 
 
@@ -73,14 +76,11 @@ def _bos(proof: Proof, console: Console) -> str:
     return f"  {_mark(console, ok=bool(bos['ok']))} {counts if bos['token'] else _('no BOS')}"
 
 
-def _summary(proof: Proof) -> Message:
+def _summary(proof: Proof, wrong: int) -> Message:
     if proof.ok:
         guess = proof.trained.template if proof.trained.source == "guess" else ""
         return praise(len(proof.verdicts), proof.total, proof.trained.departs, guess)
-    if not proof.verdicts:
-        return proof.problems()[0][0]
-    wrong = sum(1 for verdict in proof.verdicts if not verdict.ok)
-    return _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(proof.verdicts))
+    return shortfall(wrong, len(proof.verdicts), proof.problems())
 
 
 def _mark(console: Console, *, ok: bool) -> str:

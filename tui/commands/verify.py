@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Final
 
 import click
 
-from backend.deploy.request import Deployment, read_modelfile
+from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.work import prompt_of
+from backend.deploy.written import check_template
 from backend.export.origin import deployment_of, own_rows_of, own_rows_of_gguf, trained_of, trained_of_gguf
-from backend.export.proving import Prover, Said, built_in, deployment_behind, installed
+from backend.export.proving import Prover, Said, behind, built_in, installed, summary
 from backend.export.stoppable import run_stoppable
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
@@ -23,7 +25,7 @@ from backend.ollama.name import parse_name
 from backend.ollama.version import version_key
 from backend.parity import cases, proof
 from backend.parity.cases import Case
-from backend.parity.guess import guess
+from backend.parity.guess import Own, guess
 from backend.parity.mend import Outcome
 from backend.parity.proof import Proof
 from backend.parity.template import Templates
@@ -37,7 +39,7 @@ from tui.commands.form import argument, command, flag, option
 from tui.commands.model_servers import server_with, tell_passed_over
 from tui.commands.parting import lines
 from tui.commands.session import Session
-from tui.proving import mend_words
+from tui.proving import mend_words, reached
 from tui.services import Services
 
 _SOURCES: Final = {
@@ -69,9 +71,14 @@ class Wish:
         thinking = None if self.thinking is None else self.thinking == "on"
         return Said(self.template, self.system, thinking, self.cutoff_len)
 
-    def mending(self, template: str) -> str:
-        """Return the command that mends what this one has shown, for a training with ``template``."""
-        words = ["paddock", "verify", "MODEL" if self.offline else self.name, "--template", template]
+    def mending(self, template: str, *, is_file: bool) -> Message:
+        """Say how to mend what this has shown, for a training with ``template``; ``is_file``: no server has it yet."""
+        if is_file:
+            words = ["paddock", "deploy", self.name, "NAME", "--template", template]
+            words += ["--system", self.system] if self.system is not None else []
+            words += ["--host", self.host] if self.host else []
+            return _("→ Let Paddock write its Modelfile and prove it: {command}", command=inert(shlex.join(words)))
+        words = ["paddock", "verify", self.name, "--template", template]
         told = {
             "--system": self.system,
             "--thinking": self.thinking,
@@ -81,7 +88,8 @@ class Wish:
         }
         for option_name, value in told.items():
             words += [option_name, str(value)] if value is not None else []
-        return shlex.join([*words, "--mend"])
+        command = inert(shlex.join([*words, "--mend"]))
+        return _("→ Let Paddock write the template anew and prove it again: {command}", command=command)
 
 
 @command(
@@ -140,15 +148,19 @@ def verify(session: Session, **words: object) -> int:
     more: dict[str, object] = {}
     if wish.mend:
         more = {"mended": outcome.takes, "changes": [change.english() for change in outcome.changes]}
+        more["attempt"] = summary(outcome.attempt) if outcome.attempt is not None else None
     if coming is not None:
         more["warnings"] = [warning.english() for warning in warnings]
     session.console.emit({**done.as_json(), **more})
     for warning in warnings:
         session.console.say(f"{session.console.paint('!', 'warn')} {inert(str(warning))}")
-    for line in lines(done, session.console, source=_SOURCES[done.trained.source], mend=wish.mending):
+    is_file = coming is not None and coming.deployed is None
+    mend = None if outcome.attempt is not None else functools.partial(wish.mending, is_file=is_file)
+    for line in lines(done, session.console, source=_SOURCES[done.trained.source], mend=mend):
         session.console.say(line)
     if outcome.changes:
-        session.console.say(mend_words(outcome.changes, takes=outcome.takes))
+        come_to = reached(more.get("attempt"))
+        session.console.say(mend_words(outcome.changes, takes=outcome.takes, reached=come_to))
     return 0 if done.ok else 1
 
 
@@ -206,7 +218,9 @@ def coming_of(services: Services, wish: Wish) -> Coming:
         )
     if wish.modelfile:
         try:
-            modelfile = read_modelfile((services.workspace / Path(wish.modelfile).expanduser()).absolute())
+            file = modelfile_at((services.workspace / Path(wish.modelfile).expanduser()).absolute())
+            modelfile = read_modelfile(file)
+            check_template(modelfile, str(file))
         except AppError as error:
             raise RequestError(error.title, error.detail, error.hint) from error
     else:
@@ -225,10 +239,11 @@ def _foretell(
 ) -> Proof:
     gguf, modelfile = coming.gguf, coming.modelfile
     header = read_header(gguf)
-    served = None if not header.text("tokenizer.chat_template") else header.text("tokenizer.chat_template")
+    stops = tuple(one.value for one in modelfile.commands if one.name == "parameter" and one.key == "stop")
+    own_words = Own(modelfile.template or header.text("tokenizer.chat_template"), stops, modelfile.system)
     trained = wish.said.over(
         trained_of(services.library, coming.deployed) or trained_of_gguf(services.library, gguf),
-        lambda: guess(known, from_header(header), modelfile.template or served or ""),
+        lambda: guess(known, from_header(header), own_words),
         wish.name,
     )
     template = trained.of(known)
@@ -251,10 +266,10 @@ async def _verify(
 
     async with Client(server.host) as client:
         library = services.library
-        deployment = await deployment_behind(client, library, wish.name, server.host)
-        own = await asyncio.to_thread(own_rows_of, library, deployment)
+        known_of = await behind(client, library, services.paths, wish.name, server.host)
+        own = await asyncio.to_thread(own_rows_of, library, known_of.deployment)
         prover = Prover(client, lf, known, services.paths, extra, own, on_case)
-        trained = await prover.trained(wish.name, trained_of(library, deployment), wish.said)
+        trained = await prover.trained(wish.name, known_of.trained, wish.said)
         console.update(str(_("asking LLaMA-Factory for its prompts …")))
         found = await prover.prove(wish.name, trained)
         if found.ok or not wish.mend:

@@ -1,0 +1,37 @@
+"""What a cause of a difference is known by, and how one is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from backend.parity.asked import Sent, Served
+from backend.parity.cases import Case
+from backend.parity.compare import Cause, Parting
+from backend.parity.expected import Expected, Prompt
+from backend.parity.tokenizer import Runner
+from data.i18n import Message, _
+
+MEND: Final = _("Let Paddock write the template anew and prove it again: --mend.")
+OTHER_TEMPLATE: Final = _(
+    "Name the template that the model was trained with by --template, or convert the merged model again with the "
+    "tokenizer that the training saved."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a cause is known by."""
+
+    case: Case
+    trained: Prompt
+    sent: Sent
+    parting: Parting
+    expected: Expected
+    served: Served
+    runner: Runner
+
+
+def because(name: str, message: Message, remedy: Message = MEND, *, mends: bool = True, is_grave: bool = True) -> Cause:
+    """Return a cause; by default a new Modelfile mends it, and it speaks against the model."""
+    return Cause(name, message, remedy, mends, is_grave)
