@@ -38,6 +38,25 @@ _DEFAULTS: Final[Mapping[str, Json]] = {
     },
 }
 """The classes that make a byte-level BPE anew, of its vocabulary and merges, and the roles that they give themselves"""
+_CLASSES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "qwen2_audio", "qwen2_5_omni", "internvl"),
+            *("qwen3", "qwen3_moe", "qwen3_next", "qwen3_vl", "qwen3_vl_moe", "qwen3_omni_moe"),
+        ),
+        "Qwen2Tokenizer",
+    ),
+    **dict.fromkeys(("cohere", "cohere2", "aya_vision"), "CohereTokenizer"),
+    **dict.fromkeys(
+        (
+            *("gpt2", "gpt_bigcode", "gpt_neo", "gptj", "codegen", "dbrx", "phi", "starcoder2", "flex_olmo"),
+            *("granite", "granitemoe", "granitemoehybrid", "granitemoeshared"),
+        ),
+        "GPT2Tokenizer",
+    ),
+    **dict.fromkeys(("gpt_neox", "mpt", "olmo", "olmo2", "olmoe", "stablelm"), "GPTNeoXTokenizer"),
+}
+"""Which of them a model_type has whose tokenizer_config.json names none; transformers 5.6 `tokenization_auto.py`"""
 _MARK_ALL: Final = ("Qwen2Tokenizer", "CohereTokenizer")
 """Those of them that make every token with a role, and every extra one, a special one"""
 
@@ -88,7 +107,7 @@ def _in_order(folder: ModelFolder, description: Json) -> Iterator[AddedToken]:
         older = folder.json("special_tokens_map.json") or {}
         settings = {**older, **settings, **{key: older[key] for key in _ROLE_KEYS if key in older}}
         numbered = {**_plain(folder, settings), **{token.id: token for token in listed}}
-    name = str(settings.get("tokenizer_class"))
+    name = str(settings.get("tokenizer_class") or _CLASSES.get(str((folder.config or {}).get("model_type"))))
     own = _DEFAULTS.get(name.removesuffix("Fast"))
     defaults = _padding(description) if own is None else own
     named, extra = list(_named({**defaults, **settings})), list(_extra(settings))

@@ -300,7 +300,10 @@ def override(keys: Keys, overrides: Overrides, id_of: Callable[[str], int | None
             raise RequestError(
                 _("The model has no token {text}", text=text),
                 _("It was to become the {role} token.", role=role),
-                _("Use the template that the model was trained with."),
+                _(
+                    "Use the template that the model was trained with. If it is that one, the folder's tokenizer is "
+                    "not the training's: copy the tokenizer files that the run has saved into it."
+                ),
             )
         keys.whole(ID_KEYS[role], number)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from backend.convert import sentencepiece
-from backend.convert.added import added_tokens
+from backend.convert.added import added_tokens, trained_tokens
 from backend.convert.folder import Json, ModelFolder
 from backend.convert.special import read_special
 from backend.convert.tokenizer_json import read_tokenizer_json
@@ -43,11 +43,14 @@ class _Table:
         self.tokens = [f"[PAD{number}]".encode() for number in range(size)]
         self.scores = [_PAD_SCORE] * size
         self.types = [int(TokenType.UNUSED)] * size
+        self.beyond: dict[int, str] = {}
 
     def put(self, number: int, text: bytes, score: float, kind: int) -> None:
-        """Set a token; an id beyond the table is left out, as llama.cpp does."""
+        """Set a token; an id beyond the table is left out, as llama.cpp does, and remembered."""
         if 0 <= number < self.size:
             self.tokens[number], self.scores[number], self.types[number] = text, score, kind
+        elif number >= self.size:
+            self.beyond[number] = text.decode(errors="replace")
 
     def add(self, number: int, text: str, *, special: bool) -> None:
         """Set an added token; one that is no control token is expected as it is decoded."""
@@ -63,7 +66,8 @@ class _Table:
     def vocabulary(self, folder: ModelFolder, description: Json | None, unigrams: Unigrams | None = None) -> Vocabulary:
         """Return the table with the special tokens of ``folder``."""
         special = read_special(folder, description, merges=False, tokens=self.size)
-        found = Vocabulary("llama", "default", self.tokens, self.types, special, scores=self.scores)
+        beyond = tuple(self.beyond.values())
+        found = Vocabulary("llama", "default", self.tokens, self.types, special, scores=self.scores, beyond=beyond)
         return found if unigrams is None else _cut_by_likelihood(found, unigrams)
 
 
@@ -103,16 +107,17 @@ def read_model(folder: ModelFolder, description: Json | None, size: int) -> Voca
 
 
 def read_description(folder: ModelFolder, description: Json, size: int) -> Vocabulary:
-    """Return the vocabulary of a tokenizer.json that was made of a SentencePiece model."""
+    """Return the vocabulary of a tokenizer.json that was made of a SentencePiece model, with what was added to it."""
     table = _Table(size)
     for number, (text, score, kind) in _described_pieces(description).items():
         if not 0 <= number < size:
             raise too_many_tokens(number, size)
         table.put(number, text.encode(), score, kind)
     for number, text, special in _added_tokens(folder, description):
-        if not 0 <= number < size:
-            raise too_many_tokens(number, size)
         table.add(number, text, special=special)
+    for token in trained_tokens(folder, description):
+        if token.id < size and table.types[token.id] == TokenType.UNUSED:
+            table.add(token.id, token.content, special=token.special)
     return table.vocabulary(folder, description, described(description))
 
 
@@ -165,7 +170,7 @@ def read_internlm3(folder: ModelFolder, size: int) -> Vocabulary:
 
 def _end_with_turn(found: Vocabulary, added: Iterable[_Added]) -> None:
     for number, text, _special in added:
-        if text == _END_OF_TURN and "eos" in found.special.ids:
+        if text == _END_OF_TURN and "eos" in found.special.ids and number < len(found.tokens):
             found.special.ids["eos"] = number
 
 
@@ -209,7 +214,7 @@ def _described_pieces(description: Json) -> dict[int, tuple[str, float, int]]:
         numbers = cast("dict[str, int]", model.get("vocab") or {})
         scores = _ranks(numbers, model.get("merges"))
         scored = {number: (text, scores.get(text, 0.0)) for text, number in numbers.items()}
-        unknown = numbers.get(str(model.get("unk_token")))
+        unknown = numbers.get(name) if isinstance(name := model.get("unk_token"), str) else None
     found: dict[int, tuple[str, float, int]] = {}
     for number, (text, score) in scored.items():
         kind = TokenType.UNKNOWN if number == unknown else TokenType.NORMAL

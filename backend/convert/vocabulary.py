@@ -21,6 +21,8 @@ from data.i18n import Message, _
 
 UNIGRAMS: Final = "t5"
 """llama.cpp's name of vocabularies that are cut by likelihood"""
+_NAMED: Final = 3
+"""Tokens that a warning names"""
 TOKENIZER_JSON: Final = "tokenizer.json"
 _SLOW: Final = ("vocab.json", "merges.txt")
 _TEKKEN: Final = "tekken.json"
@@ -60,6 +62,8 @@ class Vocabulary:
     """Of unigrams: SentencePiece's table of characters"""
     extra_ids: dict[str, int] = field(default_factory=dict[str, int])
     last_flags: dict[str, bool] = field(default_factory=dict[str, bool])
+    beyond: Sequence[str] = ()
+    """Added tokens that are left out, since the embedding has no row for their ids: no training can have met them"""
 
     def add_keys(self, keys: Keys) -> None:
         """Add the keys, in llama.cpp's order."""
@@ -77,14 +81,18 @@ class Vocabulary:
 
     def warnings(self) -> tuple[Message, ...]:
         """Return what llama.cpp will do otherwise than the tokenizer, though the GGUF is as right as one can be."""
-        if self.model != UNIGRAMS or TokenType.BYTE not in self.types:
-            return ()
-        return (
-            _(
-                "llama.cpp cannot write a character that is in no token as bytes where the tokenizer is of unigrams: "
-                "rare characters reach the model as the unknown token."
-            ),
-        )
+        warnings: list[Message] = []
+        if self.beyond:
+            names = ", ".join([*self.beyond[:_NAMED], *(["…"] if len(self.beyond) > _NAMED else [])])
+            warnings.append(_("Left out, since the embedding has no row for it: {names}", names=names))
+        if self.model == UNIGRAMS and TokenType.BYTE in self.types:
+            warnings.append(
+                _(
+                    "llama.cpp cannot write a character that is in no token as bytes where the tokenizer is of "
+                    "unigrams: rare characters reach the model as the unknown token."
+                )
+            )
+        return tuple(warnings)
 
     def id_of(self, text: str) -> int | None:
         """Return the id of a token; None where there is no such token."""

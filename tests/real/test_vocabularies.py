@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,19 @@ def test_a_tokenizer_json_gives_what_the_tokenizer_model_gives_that_it_was_made_
     differing = {key for key in described if described[key] != pieces.get(key)}
     assert differing == {"tokenizer.ggml.scores", "tokenizer.ggml.unknown_token_id"}
     assert pieces.keys() < described.keys()
+
+
+def test_what_transformers_saves_of_a_tokenizer_model_gives_the_same_tokens(made: Path, lf: LlamaFactory) -> None:
+    """A merge has the tokenizer so: without tokenizer.model, and without a word of which token is the unknown one."""
+    folder, saved = made / "llama-spm", made / "llama-spm saved"
+    shutil.copytree(folder, saved, ignore=shutil.ignore_patterns("tokenizer*"))
+    code = "import sys, transformers as t; t.AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
+    subprocess.run([lf.python, "-c", code, folder, saved], check=True, capture_output=True)
+    assert not (saved / "tokenizer.model").exists()
+    convert(saved, made / "saved.gguf", name="Vocabulary")
+    ours, theirs = (tokenizer_keys(read_header(made / name)) for name in ("saved.gguf", "llama-spm.ours.gguf"))
+    differing = {key for key in theirs if ours.get(key) != theirs[key]}
+    assert differing <= {"tokenizer.ggml.scores", "tokenizer.ggml.unknown_token_id"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -254,4 +254,6 @@ def test_the_command_refuses_it_before_anything_starts(
     adapter(tmp_path, peft_type=None)
     assert run_command(["convert", "lora", "--adapter"]) == 2
     assert "does not say what kind of adapter" in capsys.readouterr().err
+    assert run_command(["convert", "lora", "--adapter", "--template", "qwen"]) == 2
+    assert "A GGUF adapter has no template" in capsys.readouterr().err
     assert not (tmp_path / "home" / "state" / "jobs").exists()

@@ -162,6 +162,13 @@ def test_tokens_of_tokenizer_config_get_the_ids_that_transformers_gives_them(
     assert {token.content: (token.id - len(TOKENS), token.special) for token in found} == expected
 
 
+def test_without_a_class_the_one_of_the_model_type_counts(folder: Path) -> None:
+    write_model(folder, config={"model_type": "qwen3"})
+    (folder / "tokenizer_config.json").write_text("{}")
+    (found,) = trained_tokens(ModelFolder(folder), described(TOKENS, []))
+    assert (found.content, found.id, found.special) == ("<|endoftext|>", len(TOKENS), True)
+
+
 def test_the_files_of_older_versions_add_tokens_as_well(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({**FAST, "pad_token": "<one>"}))
     (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "[PAD]"}))

@@ -151,6 +151,12 @@ def convert(
             _("The others take whole models only."),
             _("Leave --converter out, or merge the adapter first (paddock export)."),
         )
+    if adapter and template:
+        raise RequestError(
+            _("A GGUF adapter has no template"),
+            _("The prompt is the base model's: its GGUF or Modelfile has the template."),
+            _("Leave --template out, or merge the adapter first (paddock export)."),
+        )
     training = None if adapter else recorded_training(source, template, services)
     if training is not None and (note := departure(source, training)) is not None:
         console.tell(f"{console.paint('!', 'warn')} {note}")
