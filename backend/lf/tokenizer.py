@@ -7,15 +7,19 @@ Sources: transformers 5.6 `models/llama/tokenization_llama.py`, `models/gpt2/tok
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from data.i18n import Message, _
 from data.jsontext import parse_json
 
 CONFIG: Final = "tokenizer_config.json"
 RIGHT_CLASS: Final = "PreTrainedTokenizerFast"
 """The class that leaves tokenizer.json as it is"""
+TRAIN_AGAIN: Final = _(
+    "In tokenizer_config.json of the base model, set tokenizer_class to {name} and train again.", name=RIGHT_CLASS
+)
 Misreading = Literal["pieces", "saved", "rule"]
 """Taken for a SentencePiece one; saved as one before; cut by GPT-2's rule"""
 
@@ -52,6 +56,23 @@ def misread(folder: Path) -> Misreading | None:
     if name == "GPT2Tokenizer":
         return "rule" if _SPLIT.search(raw) and _GPT2_RULE not in raw else None
     return "saved" if _METASPACE.search(raw) else "pieces"
+
+
+def miscut(folders: Iterable[Path]) -> Path | None:
+    """Return the first of a training's folders whose saved tokenizer tells that it lost spaces; None for none.
+
+    LLaMA-Factory saves the tokenizer that it trained with beside the adapter, and beside each checkpoint.
+    """
+    return next((folder for folder in folders if misread(folder) == "saved"), None)
+
+
+def miscut_words(folder: str) -> Message:
+    """Say what was trained on, as the tokenizer in ``folder`` shows."""
+    return _(
+        "It was trained on texts without their spaces and non-ASCII characters: transformers 5 took the byte-level "
+        "tokenizer for a SentencePiece one, as {folder} shows.",
+        folder=folder,
+    )
 
 
 class _Tokens:

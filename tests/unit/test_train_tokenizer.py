@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.export.caution import warnings
+from backend.export.plan import draft
+from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
 from backend.lf.schema import snapshot
 from backend.lf.tokenizer import is_byte_level, misread
 from backend.train.preflight import export_checks, train_checks
+from tests.unit.adapter_run import CHECKPOINT, write_adapter_run
 
 BYTES: dict[str, object] = {"type": "ByteLevel", "use_regex": True}
 LLAMA3: dict[str, object] = {"type": "Split", "pattern": {"Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\s+"}}
@@ -135,3 +139,21 @@ def test_files_that_are_no_tokenizers_are_somebody_elses_to_judge(tmp_path: Path
     assert misread(folder) is None
     (folder / "tokenizer_config.json").write_text(text)
     assert misread(folder) is None
+
+
+def test_an_adapter_that_was_trained_without_spaces_is_told_before_its_export(tmp_path: Path) -> None:
+    write_adapter_run(tmp_path)
+    plan = draft(read_source(tmp_path / CHECKPOINT), tmp_path)
+    args: dict[str, object] = {"adapter_name_or_path": str(CHECKPOINT)}
+
+    def said() -> list[str]:
+        checks = export_checks(args, workspace=tmp_path, lf=None, schema=snapshot(), environ={})
+        told = [str(check.message) for check in checks if check.id == "adapter.tokenizer"]
+        assert told == [str(note) for note in warnings(plan, None, has_gpu=True) if "as /" in str(note)]
+        return told
+
+    write(tmp_path / CHECKPOINT, "PreTrainedTokenizerFast", BYTES)
+    assert said() == []
+    write(tmp_path / CHECKPOINT, "LlamaTokenizer", METASPACE)
+    (note,) = said()
+    assert f"as {tmp_path / CHECKPOINT} shows" in note
