@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from backend.convert.folder import Json, Limits, ModelFolder
 from backend.convert.keys import LARGEST_REAL
+from backend.lf.tokenizer import RIGHT_CLASS, is_byte_level
 from data.errors import RequestError
 from data.i18n import Message, _
 
@@ -22,13 +23,14 @@ _AFFIXES: Final = ("continuing_subword_prefix", "end_of_word_suffix")
 def read_tokenizer_json(folder: ModelFolder) -> Json | None:
     """Return tokenizer.json; None where there is none.
 
-    Raises RequestError where tokens, merges or scores have not the form that the library reads, and for a BPE that
-    marks the parts of a word, which llama.cpp cannot do.
+    Raises RequestError where tokens, merges or scores have not the form that the library reads, for a BPE that
+    marks the parts of a word, which llama.cpp cannot do, and for a byte-level one that was saved as SentencePiece's.
     """
     description = folder.json(_FILE, limits=_LIMITS)
     model = (description or {}).get("model")
     if isinstance(model, dict):
         _check(cast("Json", model))
+        _refuse_saved_as_pieces(cast("Json", description))
     return description
 
 
@@ -54,6 +56,27 @@ def _check(model: Json) -> None:
             _("llama.cpp cannot cut words as this tokenizer does"),
             _("tokenizer.json marks the parts of a word: its {name} is {value}.", name=affix, value=repr(model[affix])),
             _("Copy the tokenizer files of the base model into the folder."),
+        )
+
+
+def _refuse_saved_as_pieces(description: Json) -> None:
+    match description:
+        case {"model": {"byte_fallback": True, "vocab": dict()}, "pre_tokenizer": {"type": "Metaspace"}}:
+            was_byte_level = is_byte_level(cast("Json", cast("Json", description["model"])["vocab"]))
+        case _:
+            was_byte_level = False
+    if was_byte_level:
+        raise RequestError(
+            _("The tokenizer of this folder no longer cuts texts as its vocabulary needs"),
+            _(
+                "transformers 5 took it for a SentencePiece one and saved it so: texts lose their spaces and all "
+                "non-ASCII characters. A model that was trained so has not seen them."
+            ),
+            _(
+                "In tokenizer_config.json of the base model, set tokenizer_class to {name} and train again. If only "
+                "the merge was made so, copy the tokenizer files of the base model into the folder.",
+                name=RIGHT_CLASS,
+            ),
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from backend.export.plan import ExportPlan, training_params
 from backend.export.proving import UNPROVEN
 from backend.lf.find import LlamaFactory
+from backend.lf.tokenizer import miscut, miscut_words
 from backend.train.departure import other_bases, other_prompt
 from backend.train.gptq import lacks
 from backend.train.pushing import push_words
@@ -18,6 +19,8 @@ def warnings(plan: ExportPlan, lf: LlamaFactory | None, *, has_gpu: bool) -> Ite
     if plan.merge is not None and plan.merge.export_hub_model_id:
         yield push_words(plan.merge.export_hub_model_id)
     yield from other_bases(plan.adapters, plan.base, plan.workspace)
+    if (folder := miscut(plan.adapters)) is not None:
+        yield miscut_words(str(folder))
     yield from _prompt(plan)
     yield from _deployment(plan)
     if plan.deployment is not None and plan.template and lf is None:

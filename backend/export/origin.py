@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, cast
 
@@ -12,6 +13,7 @@ from backend.deploy.server import is_private
 from backend.export.own_rows import OwnRows, own_rows
 from backend.export.source import gguf_facts, told_facts, training_of
 from backend.lf.lists import names_in
+from backend.lf.tokenizer import miscut
 from backend.ollama.name import parse_name
 from backend.parity.training import Trained, Training
 from backend.train.record import RunFacts, read_data, read_facts
@@ -30,17 +32,23 @@ def trained_of(library: Library, deployment: Deployment | None) -> Trained | Non
         return None
     found = trained_of_gguf(library, Path(deployment.gguf))
     told = Training.read(deployment.training) if found is None or found.source != "record" else None
-    return Trained.by(told, "asked") if told is not None else found
+    return Trained.by(told, "asked").against(found) if told is not None else found
 
 
 def trained_of_gguf(library: Library, gguf: Path) -> Trained | None:
     """Return what the training that ``gguf`` comes from recorded, else what its conversion was told."""
-    for facts in (gguf_facts(gguf), *(read_facts(folder) for folder in _folders(library.list(), gguf))):
+    folders = tuple(_folders(library.list(), gguf))
+    for source, facts in _known(gguf, folders):
         training = training_of(facts)
         if training is not None:
-            return Trained.by(training, "record")
-    told = training_of(told_facts(gguf) or RunFacts())
-    return Trained.by(told, "asked") if told is not None else None
+            return dataclasses.replace(Trained.by(training, source), miscut=str(miscut(folders) or ""))
+    return None
+
+
+def _known(gguf: Path, folders: Iterable[Path]) -> Iterator[tuple[str, RunFacts]]:
+    yield "record", gguf_facts(gguf)
+    yield from (("record", read_facts(folder)) for folder in folders)
+    yield "asked", told_facts(gguf) or RunFacts()
 
 
 def judged_by(library: Library, gguf: Path, training: Training) -> Trained:

@@ -94,7 +94,7 @@ class Said:
         if self.cutoff_len:
             found = dataclasses.replace(found, cutoff_len=self.cutoff_len)
         judged = found.against(recorded)
-        return judged if judged.departs else found
+        return judged if judged.departs else dataclasses.replace(found, miscut=judged.miscut)
 
 
 @dataclass(frozen=True, slots=True)

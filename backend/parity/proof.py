@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.lf.find import LlamaFactory
+from backend.lf.tokenizer import TRAIN_AGAIN, miscut_words
 from backend.ollama.client import Client
 from backend.ollama.modelfile import Modelfile
 from backend.parity import asked, parting, room
@@ -51,7 +52,7 @@ class Proof:
         Where nothing was compared, nothing is proven.
         """
         is_same = bool(self.verdicts) and all(verdict.ok for verdict in self.verdicts)
-        return is_same and not self.missing_stops and self.context_is_enough
+        return is_same and not self.missing_stops and self.context_is_enough and not self.trained.miscut
 
     @property
     def holds(self) -> bool:
@@ -128,6 +129,8 @@ class Proof:
             found.append((_("The server does not stop at {stops}, so answers do not end.", stops=names), mend))
         if not self.context_is_enough:
             found.append(room.lacking(self.trained.cutoff_len, self.served.context, self.served.limit, mend))
+        if self.trained.miscut:
+            found.append((miscut_words(self.trained.miscut), TRAIN_AGAIN))
         return found
 
     def as_json(self) -> dict[str, object]:

@@ -101,6 +101,8 @@ class Trained(Training):
     """Where it is known from: asked, record, guess"""
     departs: tuple[str, ...] = ()
     """Arguments in which somebody's word took the place of another one's in the training's record"""
+    miscut: str = ""
+    """The folder whose tokenizer shows that the training's texts lost their spaces; empty where none does"""
 
     @classmethod
     def by(cls, training: Training, source: str) -> Trained:
@@ -114,14 +116,15 @@ class Trained(Training):
 
         A ``cutoff_len`` that nobody named, or a larger one, contradicts nothing: it is only about room.
         """
+        miscut = recorded.miscut if recorded is not None else ""
         if recorded is None or recorded.source != "record":
-            return self
+            return dataclasses.replace(self, miscut=miscut)
         names = [field.name for field in dataclasses.fields(Training) if field.name != "cutoff_len"]
         changed = [name for name in names if getattr(self, name) != getattr(recorded, name)]
         if 0 < self.cutoff_len < recorded.cutoff_len:
             changed.append("cutoff_len")
         source = "asked" if changed else "record"
-        return dataclasses.replace(self, source=source, departs=tuple(changed))
+        return dataclasses.replace(self, source=source, departs=tuple(changed), miscut=miscut)
 
 
 @dataclass(frozen=True, slots=True)

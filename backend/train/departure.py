@@ -10,6 +10,7 @@ from backend.lf.checks import Check
 from backend.lf.hub import local_model
 from backend.lf.lists import names_in
 from backend.lf.peft import base_of
+from backend.lf.tokenizer import TRAIN_AGAIN, miscut, miscut_words
 from backend.train.record import RunFacts, read_facts
 from backend.train.work import run_of_export
 from data.i18n import Message, _
@@ -23,6 +24,8 @@ def departures(args: Mapping[str, object], workspace: Path) -> Iterator[Check]:
     for message in other_bases(adapters, str(args.get("model_name_or_path") or ""), workspace):
         remedy = _("Set model_name_or_path to the base of the adapter's training.")
         yield Check("adapter.base", "warning", message, remedy)
+    if (folder := miscut(adapters)) is not None:
+        yield Check("adapter.tokenizer", "warning", miscut_words(str(folder)), TRAIN_AGAIN)
     facts = read_facts(workspace / run_of_export(args))
     said = {name: args[name] for name in _PROMPT if args.get(name) is not None}
     for message in other_prompt(facts, said):

@@ -21,6 +21,7 @@ from backend.train.departure import departures
 from backend.train.export_follower import weight_bytes
 from backend.train.pushing import is_repository, push_checks
 from backend.train.stopping import JIT_CHECKPOINT, can_resume
+from backend.train.tokenizer_checks import tokenizer_checks
 from data.i18n import _
 from data.jobs.spec import GpuRequest
 from data.jsontext import parse_json
@@ -50,6 +51,7 @@ def train_checks(
         *_argument_checks(args, schema, "train"),
         *rules.train_rules(args, torchrun=command.uses_torchrun("train", gpus, environ)),
         *_model(args, pending=pending),
+        *(() if pending else tokenizer_checks(args, lf, environ)),
         *_template(args, schema),
         *dataset_checks(args, pending=pending),
         *_output_dir(args),
@@ -87,6 +89,7 @@ def export_checks(
         *rules.export_rules(args),
         *gptq.dataset_checks(args),
         *_model(args, pending=bool(after)),
+        *(() if after else tokenizer_checks(args, lf, environ)),
         *_template(args, schema),
         *_trust(args),
         *push_checks(args.get("export_hub_model_id"), environ),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from backend.convert import adapter
 from backend.convert.converter import Overrides, build_keys, convert
 from backend.convert.planning import make_plan
+from backend.convert.road import Others, road_of
 from data.errors import AppError, RequestError
 from data.gguf import check, read_header
 from tests.unit.model_folder import write_adapter, write_model, write_tokenizer
@@ -68,6 +69,18 @@ def model(**changes: object) -> dict[str, object]:
 def pieces(**changes: object) -> dict[str, object]:
     """Return the same where tokenizer.json was made of a SentencePiece model."""
     return {**model(byte_fallback=True, **changes), "decoder": {"type": "Sequence", "decoders": []}}
+
+
+def test_a_byte_level_tokenizer_saved_as_pieces_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_model(folder)
+    write_tokenizer(folder)
+    description = described(folder)
+    description["model"]["byte_fallback"] = True
+    for rule, refused in ((description["pre_tokenizer"], False), ({"type": "Metaspace", "replacement": "▁"}, True)):
+        (folder / "tokenizer.json").write_text(json.dumps({**description, "pre_tokenizer": rule}))
+        with pytest.raises(RequestError, match="no longer cuts texts") if refused else contextlib.nullcontext():
+            road_of(folder, "auto", Others(lambda: None, lambda: None))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backend.export.origin import deployment_of, judged_by, trained_of, trained_of_gguf
+from backend.export.proving import Said
 from backend.parity.training import Trained, Training
 from data.jobs.library import Library
 from tests.ui.folders import Stable
@@ -55,6 +56,13 @@ def test_a_deployed_model_leads_back_to_what_its_training_recorded(tmp_path: Pat
     other = judged_by(library, gguf, replace(told_so, template="llama2_zh", cutoff_len=100))
     assert (other.template, other.source, other.departs) == ("llama2_zh", "asked", ("template", "cutoff_len"))
     assert judged_by(library, Path("/far.gguf"), told_so) == Trained.by(told_so, "asked")
+    (output / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}', encoding="utf-8")
+    saved = {"pre_tokenizer": {"type": "Metaspace"}, "model": {"type": "BPE", "vocab": {"Ġ": 0}}}
+    (output / "tokenizer.json").write_text(json.dumps(saved), encoding="utf-8")
+    spoiled = replace(found, miscut=str(output))
+    assert trained_of_gguf(library, gguf) == trained("robin") == spoiled  # what it was trained with lies beside it
+    assert judged_by(library, gguf, replace(told_so, cutoff_len=3000)) == spoiled
+    assert Said("qwen").over(spoiled, lambda: None, "m").miscut == str(output)
     deployment = deployment_of(library, "robin")
     assert deployment is not None
     assert deployment.gguf == str(gguf)

@@ -112,6 +112,9 @@ def test_stops_room_and_the_servers_own_count_belong_to_the_proof() -> None:
     expected = replace(EXPECTED, prompts={"user": prompt})
     right = Sent(RUNNER.encode(USER), "<s>" + USER, counted=len(prompt.ids))
     assert judge("m", Trained("llama3"), expected, SERVED, RUNNER, [ONE], [right]).ok
+    spoiled = judge("m", Trained("llama3", miscut="/run"), expected, SERVED, RUNNER, [ONE], [right])
+    assert (spoiled.ok, spoiled.holds) == (False, True)  # sent as trained, and trained on texts without spaces
+    assert "as /run shows" in str(spoiled.problems()[0][0])
     short = judge("m", Trained("llama3", cutoff_len=8192), expected, SERVED, RUNNER, [ONE], [right])
     assert not short.ok
     assert short.as_json()["num_ctx"] == {"actual": 4096, "cutoff_len": 8192, "ok": False}
