@@ -22,6 +22,8 @@ gptqmodel from 5.8 on wants an accelerate that LLaMA-Factory refuses; optimum be
 transformers 5 sets only where a model lies on several devices, from 2.3 on it wants gptqmodel 7; transformers 5.6
 cannot be imported beside kernels 0.13, and peft 0.18 makes no LoRA beside torchao 0.18.
 """
+_BUILT_WITH: Final = "setuptools>=77.0.1,<82"
+"""gptqmodel's own lower bound and torch 2.11's upper one; Python 3.11 puts 65.5 into a new environment"""
 _HELD: Final = ("llamafactory", "torch")
 """Named in the same command, or pip would replace them, and what they depend on, by what gptqmodel likes best"""
 _ENDINGS: Final = (".json", ".jsonl", ".txt", ".csv", ".parquet", ".arrow")
@@ -47,17 +49,19 @@ def lacks(lf: LlamaFactory | None, *, has_gpu: bool) -> Iterator[Check]:
             "gptq.packages",
             "warning",
             _("GPTQ will fail: LLaMA-Factory's environment lacks {names}", names=", ".join(missing)),
-            _("Install: {command}", command=shlex.join(install_command(lf))),
+            _("Install: {command}", command=" && ".join(shlex.join(words) for words in install_commands(lf))),
         )
 
 
-def install_command(lf: LlamaFactory) -> list[str]:
-    """Return the command that brings the packages of GPTQ into the environment of ``lf`` and changes nothing it needs.
+def install_commands(lf: LlamaFactory) -> list[list[str]]:
+    """Return the commands that bring the packages of GPTQ into the environment of ``lf`` and change nothing it needs.
 
-    gptqmodel looks for the environment's torch when it is built, hence without pip's isolation.
+    gptqmodel looks for the environment's torch when it is built, hence without pip's isolation, and after what it is
+    built with.
     """
     held = [f"{name}=={version}" for name in _HELD if (version := lf.packages.get(name))]
-    return [str(lf.python), "-m", "pip", "install", "--no-build-isolation", *_INSTALL, *held]
+    install = [str(lf.python), "-m", "pip", "install"]
+    return [[*install, _BUILT_WITH], [*install, "--no-build-isolation", *_INSTALL, *held]]
 
 
 def sees_gpu() -> bool:

@@ -17,7 +17,7 @@ from backend.convert.weights import Weight, read_file
 from backend.export.plan import Gptq, chain, draft
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
-from backend.train.gptq import install_command, lacks
+from backend.train.gptq import install_commands, lacks
 from data.jobs.status import Status
 from tests.real.outside import run
 from tests.support import PROGRAMS, Yard
@@ -44,8 +44,9 @@ def quantiser(lf: LlamaFactory, tmp_path_factory: pytest.TempPathFactory) -> Lla
     subprocess.run([str(lf.python), "-m", "venv", str(folder)], check=True)
     (own,) = folder.glob("lib/python*/site-packages")
     (own / "lf.pth").write_text("\n".join(map(str, lf.folders)))
-    done = subprocess.run(install_command(above), capture_output=True, check=False, cwd="/")
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    for command in install_commands(above):
+        done = subprocess.run(command, capture_output=True, check=False, cwd="/")
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
     checked = subprocess.run([str(above.python), "-m", "pip", "check"], capture_output=True, check=False, cwd="/")
     assert checked.returncode == 0, checked.stdout.decode()  # what LLaMA-Factory needs is still what it has
     found = dataclasses.replace(above, folders=(own, *lf.folders))

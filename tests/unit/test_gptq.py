@@ -115,7 +115,9 @@ def test_what_gptq_lacks_here_is_said_with_a_command_that_keeps_the_environment(
     assert "none is seen here" in gpu
     before, _, command = packages.partition(" Install: ")
     assert before.endswith("lacks gptqmodel, optimum.")
-    words = shlex.split(command)
-    assert words[:5] == ["/usr/bin/python3", "-m", "pip", "install", "--no-build-isolation"]
+    builder, words = (shlex.split(part) for part in command.split(" && "))
+    install = ["/usr/bin/python3", "-m", "pip", "install"]
+    assert builder == [*install, "setuptools>=77.0.1,<82"]
+    assert words[:5] == [*install, "--no-build-isolation"]
     assert {"llamafactory==0.9.5", "torch==2.11.0"} < set(words)
     assert [str(note) for note in warnings(wanted, LF, has_gpu=True)] == [packages]
