@@ -159,7 +159,12 @@ class Place(Screen[None]):
         await self.perform(event.action, self.focused or self)
 
     async def choose(self, dialog: ModalScreen[str]) -> str:
-        """Show a dialog and return its answer; only from a worker."""
+        """Show a dialog and return its answer; only from a worker.
+
+        The answer is "" where a person has gone elsewhere meanwhile: nothing is asked over another place.
+        """
+        if self.app.screen is not self:  # pyright: ignore[reportUnknownMemberType] - as above
+            return ""
         return await self.app.push_screen_wait(dialog)  # pyright: ignore[reportUnknownMemberType] - as above
 
     async def attempt(self, work: Callable[[], Answer]) -> Answer | None:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from data.errors import AppError
 from data.i18n import _
-from data.jobs.library import Library
 from data.paths import Paths
 from data.settings import Settings
 
 if TYPE_CHECKING:
     from backend.chat.engine import ChatEngine
-    from backend.deploy.server import Server
 
 
 class OllamaState(NamedTuple):
@@ -48,15 +46,15 @@ def ollama_state(paths: Paths, settings: Settings, environ: Mapping[str, str]) -
 
 
 async def model_offers(paths: Paths, settings: Settings, environ: Mapping[str, str]) -> list[ModelOffer]:
-    """Return the models of a person's own server and of the private one, newest first, where they run now."""
-    from backend.deploy.server import private_server, running_server  # noqa: PLC0415 - not needed for the first frame
+    """Return the models of a person's own server and of the private one, newest first, where they run now.
+
+    Raises AppError where the settings name a server that does not answer.
+    """
+    from backend.deploy.server import running_servers  # noqa: PLC0415 - not needed for the first frame
     from backend.ollama.client import Client  # noqa: PLC0415 - as above
 
-    library = Library(paths.jobs)
-    found = [await running_server(paths, settings, environ=environ, library=library), await private_server(library)]
-    servers: dict[str, Server] = {server.host: server for server in found if server is not None}
     offers: list[ModelOffer] = []
-    for server in servers.values():
+    for server in await running_servers(paths, settings, environ=environ):
         async with Client(server.host) as client:
             models = await client.list()
         offers += [ModelOffer(model.name, server.host, server.private, model.size_bytes) for model in models]

@@ -107,6 +107,22 @@ async def running_server(
     return server and replace(server, instead_of=passed_over(found, settings, environ))
 
 
+async def running_servers(
+    paths: Paths, settings: Settings, *, environ: Mapping[str, str] = os.environ, library: Library | None = None
+) -> list[Server]:
+    """Return the servers that run: the one that ``ensure_server`` would use, then the private one where it is another.
+
+    Starts none. Raises AppError where the settings name a server and it cannot be used.
+    """
+    library = library or Library(paths.jobs)
+    first = await running_server(paths, settings, environ=environ, library=library)
+    if first is None and settings.ollama_host:
+        first = await ensure_server(paths, settings, environ=environ)
+    own = await private_server(library)
+    found = [server for server in (first, own) if server is not None]
+    return found[:1] if len({server.host for server in found}) == 1 else found
+
+
 async def private_server(library: Library, *, ask: bool = True) -> Server | None:
     """Return the private server if its job runs and it answers; without ``ask``, its job's word is enough.
 

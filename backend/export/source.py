@@ -14,7 +14,8 @@ from backend.lf.peft import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_of
 from backend.parity.training import Training
 from backend.train import checkpoint
 from backend.train.record import RunFacts, facts_in, read_facts
-from data.errors import RequestError
+from data.errors import AppError, RequestError
+from data.gguf import read_header
 from data.i18n import _
 from data.jsontext import parse_json
 
@@ -102,11 +103,12 @@ def read_run(path: Path) -> Run | None:
 def read_source(path: Path) -> Source:
     """Recognise what lies at ``path``; raises RequestError where nothing can be exported from it.
 
-    An output_dir or a checkpoint of an adapter, a model in Hugging Face's form, or a GGUF.
+    An output_dir or a checkpoint of an adapter, a model in Hugging Face's form, or a GGUF of a model.
     """
     if path.is_file():
         with path.open("rb") as stream:
             if stream.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC:
+                refuse_adapter(path)
                 return Source("gguf", path, gguf_facts(path), told=told_facts(path))
         raise RequestError(
             _("{path} is no GGUF", path=str(path)),
@@ -120,6 +122,23 @@ def read_source(path: Path) -> Source:
 
     base = base_of(path) if kind == "adapter" else ""
     return Source(kind, path, read_facts(path), base, *(of_merge(base) if kind == "adapter" else of_model(path)))
+
+
+def refuse_adapter(gguf: Path) -> None:
+    """Raise RequestError where a GGUF is an adapter, which is no model; what cannot be read is left to other checks."""
+    try:
+        is_adapter = read_header(gguf).is_adapter
+    except AppError:
+        return
+    if is_adapter:
+        raise RequestError(
+            _("{file} is an adapter, and no model", file=gguf.name),
+            _("It holds what a training changed, to be loaded beside its base: {path}", path=str(gguf)),
+            _(
+                "Name the output_dir of the training instead: it is merged first. For the adapter itself, write a "
+                "Modelfile with FROM its base and ADAPTER this file, and give it to `ollama create`."
+            ),
+        )
 
 
 def gguf_facts(gguf: Path) -> RunFacts:

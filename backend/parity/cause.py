@@ -102,7 +102,7 @@ def _unknown_tokens(e: Evidence) -> Cause | None:
     return because(
         "unknown-tokens",
         _("The vocabulary of the GGUF lacks tokens of the template: {tokens}.", tokens=", ".join(missing)),
-        _("Convert the merged model again with the tokenizer that the training saved."),
+        OTHER_TEMPLATE,
         mends=False,
     )
 

@@ -54,7 +54,7 @@ def check(file: Path | Header) -> tuple[Problem, ...]:
     header = file if isinstance(file, Header) else read_header(file)
     if part := tuple(_part(header)):  # what it lacks is in the other files
         return (*part, *(_layout(header) if header.tensors else ()))
-    if header.keys.get("general.type") == "adapter":  # no model of its own: it has neither vocabulary nor layers
+    if header.is_adapter:  # no model of its own: it has neither vocabulary nor layers
         return tuple(_layout(header))
     return (*_layout(header), *_vocabulary(header), *_model(header))
 

@@ -46,6 +46,11 @@ class Header:
         """The value of ``general.architecture``; empty where there is none."""
         return self.text("general.architecture")
 
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the file is an adapter, which is loaded beside a model."""
+        return self.text("general.type") == "adapter"
+
     def text(self, name: str) -> str:
         """Return a key that is text; empty where it is missing or something else."""
         value = self.keys.get(name)

@@ -46,6 +46,8 @@ class ChatScreen(Place):
         super().__init__()
         self._model = model
         self._host = host
+        self._has_models = False
+        """There was one to choose when Ollama was asked last"""
         self._messages: list[chats.Turn] = []
         self._replying: Worker[None] | None = None
 
@@ -80,7 +82,7 @@ class ChatScreen(Place):
     async def _find_model(self, *, asked: bool = False) -> None:
         """Take the only model there is, or let the person choose; say that there is none to who has ``asked``."""
         self._hint([part(str(_("Looking for models in Ollama…")), "muted")])
-        offers = await self.attempt_async(self.services.model_offers())
+        offers = await self._offers()
         if not offers:
             self._say_state()
             if asked and offers is not None:
@@ -93,11 +95,17 @@ class ChatScreen(Place):
     @work(exclusive=True, group="models")
     async def action_choose_model(self) -> None:
         """Choose another model."""
-        offers = await self.attempt_async(self.services.model_offers())
+        offers = await self._offers()
         if offers:
             await self._choose(offers)
         elif offers is not None:
             self.say(_("Ollama has no model yet."))
+
+    async def _offers(self) -> list[ModelOffer] | None:
+        """Return the models that can be talked with; None where asking failed, which is shown."""
+        offers = await self.attempt_async(self.services.model_offers())
+        self._has_models = bool(offers)
+        return offers
 
     async def _choose(self, offers: list[ModelOffer]) -> None:
         rows = [
@@ -149,7 +157,7 @@ class ChatScreen(Place):
                 ]
             )
         else:
-            self._hint(no_model_lines())
+            self._hint(unchosen_lines() if self._has_models else no_model_lines())
 
     def _hint(self, lines: list[Parts]) -> None:
         self.add_class("-empty")
@@ -291,6 +299,15 @@ def speed_words(stats: chats.Stats) -> str:
     if stats.total_s is not None:
         words.append(duration(stats.total_s))
     return " · ".join(words)
+
+
+def unchosen_lines() -> list[Parts]:
+    """Return what Chat says where none of the models has been chosen."""
+    return [
+        part(str(_("No model is chosen yet.")), "strong"),
+        (),
+        (("  ctrl+o   ", "key"), (str(_("chooses one")), "text")),
+    ]
 
 
 def no_model_lines() -> list[Parts]:

@@ -9,6 +9,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.events import Key
 from textual.widgets import TextArea
 
 from backend.export.plan import ExportPlan
@@ -34,6 +35,7 @@ class ModelfileScreen(Place):
         self._plan = plan
         self._take = take
         self._draft: str | None = None
+        self._is_writing = True
 
     def body(self) -> ComposeResult:
         """Lay out the text above what is wrong with it."""
@@ -55,11 +57,23 @@ class ModelfileScreen(Place):
         super().language_changed()
         self._judge()
 
+    @property
+    def is_typing(self) -> bool:
+        """Letters are text, from the first one on."""
+        return self._is_writing or super().is_typing
+
+    def on_key(self, event: Key) -> None:
+        """Keep letters that come before the text from being taken for keys of the app."""
+        if self._is_writing and event.is_printable:
+            event.stop()
+
     @work(exclusive=True, group="draft")
     async def _write(self) -> None:
         draft = await self.attempt(lambda: self.services.export_modelfile(self._plan))
+        self._is_writing = False
         if not self.is_there:
             return
+        self.refresh_keys()
         edited = self._plan.deployment.edited if self._plan.deployment else ""
         if draft is None and not edited:
             self.query_one("#verdict", Prose).show([part(str(_("There is no draft to be shown yet.")), "muted")])

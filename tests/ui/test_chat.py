@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from textual.events import Key
 
 from data.settings import Settings
 from screens.chat.screen import ChatScreen
+from screens.failure import FailureDialog
 from screens.finder import Finder
 from tests.support import program, wait_until
 from tests.ui.conftest import Build
@@ -136,12 +138,29 @@ async def test_escape_leaves_chat_while_letters_are_text(build: Build, serve: Se
 
 
 async def test_without_a_model_it_says_how_to_get_one(build: Build) -> None:
-    app = PaddockApp(services_for(build, "http://127.0.0.1:9"))
+    app = PaddockApp(dataclasses.replace(build(), environ={"OLLAMA_HOST": "127.0.0.1:9", "PATH": "/usr/bin:/bin"}))
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await pilot.press("3")
         await until(pilot, shows(pilot, "There is no model to talk with yet."))
         await pilot.press(*"hello", "enter")
         await until(pilot, shows(pilot, "Ollama has no model yet.", "hello"))
+
+
+async def test_a_server_of_the_settings_that_does_not_answer_is_named(build: Build) -> None:
+    app = PaddockApp(services_for(build, "http://127.0.0.1:9"))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, FailureDialog))
+        assert "http://127.0.0.1:9" in screen_text(app)
+
+
+async def test_where_none_of_many_models_is_chosen_it_says_so(tmp_path: Path) -> None:
+    scene = BY_NAME["chat-choose-many"]
+    app = PaddockApp(scene.services(tmp_path / "home", threading.Event()))
+    async with app.run_test(size=WIDE) as pilot:
+        await scene.walk(pilot, app)
+        await pilot.press("escape")
+        await until(pilot, shows(pilot, "No model is chosen yet.", "ctrl+o   chooses one"))
 
 
 async def test_any_of_many_models_is_found_by_typing_and_the_present_one_is_kept(tmp_path: Path) -> None:

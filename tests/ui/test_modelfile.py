@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import threading
 from pathlib import Path
@@ -11,15 +12,17 @@ from textual.widgets import TextArea
 
 from backend.export.plan import ExportPlan
 from data.errors import AppError
+from screens.choice import ChoiceDialog
 from screens.export.changes import problems
 from screens.export.modelfile import ModelfileScreen
 from screens.export.screen import ExportScreen
 from screens.failure import FailureDialog
 from tests.ui import folders
 from tests.ui.driving import screen_of, settled, shows, until
-from tests.ui.export_scenes import MODELFILE, USUAL, export
+from tests.ui.export_scenes import MODELFILE, USUAL, Written, export
 from tests.ui.scenes import Scene
 from tui.app import PaddockApp
+from tui.exporting import Prospect
 from tui.widgets.form import Form
 
 WIDE, NARROW = (140, 40), (80, 24)
@@ -147,3 +150,45 @@ async def test_where_no_draft_can_be_written_it_is_said(app: PaddockApp, monkeyp
         await pilot.press("escape")
         await settled(pilot, app)
         assert isinstance(app.screen, ExportScreen)
+
+
+async def test_letters_before_the_draft_is_there_are_no_keys_of_the_app(make: folders.Stable, tmp_path: Path) -> None:
+    silence = threading.Event()
+    app = PaddockApp(Scene("export", exports=Written(awaits="modelfile")).services(tmp_path / "home", silence))
+    async with app.run_test(size=WIDE) as pilot:
+        await export()(pilot, app)
+        await pilot.press("e")
+        await until(pilot, shows(pilot, "Writing the draft…"))
+        await pilot.press("3", "q", "question_mark")
+        assert isinstance(app.screen, ModelfileScreen)
+        silence.set()
+        await until(pilot, shows(pilot, "what the training says"))
+        await pilot.press("3")
+        await until(pilot, shows(pilot, "3FROM"))
+
+
+async def test_the_question_before_a_start_is_not_asked_over_another_place(
+    app: PaddockApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+    async with app.run_test(size=WIDE) as pilot:
+        await export()(pilot, app)
+        prospect = app.services.export_prospect
+
+        async def late(plan: ExportPlan) -> Prospect:
+            asked.set()
+            await answer.wait()
+            return await prospect(plan)
+
+        monkeypatch.setattr(app.services, "export_prospect", late)
+        await pilot.press("s")
+        await until(pilot, asked.is_set)
+        await pilot.press("e")
+        await until(pilot, shows(pilot, "what the training says"))
+        answer.set()
+        await settled(pilot, app)
+        assert isinstance(app.screen, ModelfileScreen)
+        await pilot.press("escape")
+        await settled(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceDialog))

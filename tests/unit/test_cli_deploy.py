@@ -37,7 +37,8 @@ def place(yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     run_folder = workspace / "saves" / "run"
     run_folder.mkdir(parents=True)
     write_model(workspace / "base")
-    tiny_gguf.write(workspace / "x.gguf", tiny_gguf.Vocabulary.of_bytes(), add_bos=True)
+    ends = tiny_gguf.Vocabulary.of_marks("<|begin_of_text|>", "<|eot_id|>", "<|im_end|>")
+    tiny_gguf.write(workspace / "x.gguf", ends, add_bos=True)
     adapter = {"base_model_name_or_path": str(workspace / "base"), "peft_type": "LORA"}
     (run_folder / "adapter_config.json").write_text(json.dumps(adapter))
     (run_folder / "adapter_model.safetensors").write_bytes(bytes(64))

@@ -18,12 +18,15 @@ import pytest
 
 from backend.ollama import blob
 from backend.ollama.client import Client, Creation
+from backend.ollama.failure import UnreachableError
 from backend.ollama.reply import LoadedModel, Progress
 from backend.ollama.serve import free_port
 from data.jobs import process
 from data.paths import HOME_VARIABLE
+from data.settings import Settings
 from tests.support import Yard, program, wait_until
 from tests.ui.folders import Stable
+from tui.chatting import model_offers
 from tui.commands.console import Console
 from tui.commands.model_changes import _Course
 from tui.commands.models import place, stays
@@ -188,6 +191,25 @@ def test_where_a_server_that_was_named_is_not_used_it_is_told(
     assert [server["host"] for server in answer(said.out)["servers"]] == [host]  # type: ignore[attr-defined] - a list
     nobody = answer(say("stop", "nobody", "--json", status=1))["error"]
     assert nobody["detail"] == f"Asked: {host}\n{why}"  # type: ignore[index] - an object
+    stable.close()
+
+
+def test_the_private_server_never_stands_in_for_the_one_of_the_settings(
+    host: str, yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(host, "robin")
+    silent = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("PADDOCK_OLLAMA_HOST", silent)
+    stable = Stable(yard.paths.jobs)
+    serve_job = stable.job("serve", "ollama", ago_s=9).start(host=process.host())
+    serve_job.event("result", values={"host": host, "version": "0.32.7"})
+    for words in ("models list", "models ps", "models show robin", "models remove robin --yes"):
+        assert run([*words.split(), "--json"]) == 1, words
+        error = answer(capsys.readouterr().out)["error"]
+        assert silent in f"{error['title']} {error['detail']}", words  # type: ignore[index] - an object
+        assert "ollama_host" in error["hint"], words  # type: ignore[index] - as above
+    with pytest.raises(UnreachableError):
+        asyncio.run(model_offers(yard.paths, Settings(ollama_host=silent), os.environ))
     stable.close()
 
 

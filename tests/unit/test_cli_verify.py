@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf import GGUFWriter
 
 from data.errors import RequestError
 from data.paths import HOME_VARIABLE
@@ -92,3 +93,13 @@ def test_a_wrong_request_ends_with_2_before_anything_is_asked(
     error: dict[str, Any] = json.loads(capsys.readouterr().out)["error"]
     assert title in error["title"]
     assert hint.format(place=place) in error["hint"]
+
+
+def test_an_adapter_is_no_model_to_foretell(place: Path, yard: Yard) -> None:
+    writer = GGUFWriter(place / "lora.gguf", "llama")
+    writer.add_type("adapter")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(RequestError, match="is an adapter, and no model"):
+        coming_of(Services(yard.paths, Settings(), place, {}), replace(WISH, name="lora.gguf"))

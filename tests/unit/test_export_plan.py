@@ -27,6 +27,7 @@ from backend.export.settle import note, settle
 from backend.export.source import read_source
 from backend.lf.find import LlamaFactory
 from backend.ollama.name import model_name, parse_name
+from backend.parity.template import templates_for
 from backend.train.gptq import sees_gpu
 from backend.train.record import copy_record, merge_of
 from backend.train.spec import normal_export
@@ -35,6 +36,7 @@ from data.paths import Paths
 from data.settings import Settings
 from screens.export.changes import apply, problems
 from screens.export.fields import fields
+from tests import tiny_gguf
 from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
 from tests.unit.llama_cpp_folder import NOBODY, only, write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
@@ -428,6 +430,21 @@ def test_a_template_that_does_not_exist_is_refused_before_anything_starts(worksp
     with pytest.raises(RequestError) as raised:
         look_ahead(Paths.under(workspace / "home"), Settings(), {"PATH": "/nowhere"}, wanted, None, replaces=False)
     assert "llama3" in str(raised.value.hint)
+
+
+def test_a_gguf_without_the_tokens_of_the_template_is_refused_before_anything_starts(workspace: Path) -> None:
+    marks = tiny_gguf.Vocabulary.of_marks("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    file = tiny_gguf.write(workspace / "bare.gguf", marks, add_bos=False)
+    bare = draft(read_source(file), workspace)
+    known = templates_for(None, Paths.under(workspace / "home"))
+    assert foresee(dataclasses.replace(bare, template="qwen"), NOBODY, known) == Road()
+    wrong = dataclasses.replace(bare, template="llama3")
+    with pytest.raises(RequestError, match=r"The model has no token <\|eot_id\|>"):
+        foresee(wrong, NOBODY, known)
+    assert foresee(wrong, NOBODY, dataclasses.replace(known, exact=False)) == Road()
+    assert wrong.deployment is not None
+    forced = dataclasses.replace(wrong.deployment, unproven=True)
+    assert foresee(dataclasses.replace(wrong, deployment=forced), NOBODY, known) == Road()
 
 
 @pytest.mark.parametrize(

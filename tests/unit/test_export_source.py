@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from gguf import GGUFWriter
 
 from backend.export.caution import warnings
 from backend.export.forecast import Need, forecast
@@ -102,6 +103,13 @@ def test_what_cannot_be_exported_says_what_to_name_instead(tmp_path: Path) -> No
     (tmp_path / "text.gguf").write_text("hello")
     with pytest.raises(RequestError, match="no GGUF"):
         read_source(tmp_path / "text.gguf")
+    writer = GGUFWriter(tmp_path / "lora.gguf", "llama")
+    writer.add_type("adapter")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(RequestError, match="is an adapter, and no model"):
+        read_source(tmp_path / "lora.gguf")
     with pytest.raises(RequestError, match="nothing at"):
         read_source(tmp_path / "absent")
 

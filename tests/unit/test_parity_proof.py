@@ -147,6 +147,8 @@ def test_tokens_that_the_vocabulary_lacks_speak_for_another_template_which_no_mo
     broken = replace(expected, prompts={"user": Prompt((256, 300), f"<s>{text}")})
     found = judge("m", Trained("x"), broken, lost, RUNNER, [ONE], [Sent(RUNNER.encode(text), f"<s>{text}")])
     assert [verdict.cause.id for verdict in found.verdicts if verdict.cause] == ["unknown-tokens"]
+    ((_why, remedy),) = found.problems()
+    assert remedy.english().startswith("Name the template that the model was trained with")
 
 
 BLANK = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"

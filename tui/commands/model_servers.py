@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backend.deploy.server import Server, ensure_server, own_instead, private_server, running_server
+from backend.deploy.server import Server, ensure_server, own_instead, running_servers
 from backend.ollama.client import Client
 from data.errors import AppError
 from data.i18n import Message, _, lines_of
@@ -23,16 +23,14 @@ async def servers(services: Services, host: str = "") -> list[Server]:
 
 
 async def running(services: Services, host: str = "") -> list[Server]:
-    """Return the servers that run, as ``servers`` does, but start none; a ``host`` that does not answer is an error."""
+    """Return the servers that run, as ``servers`` does, but start none.
+
+    Raises AppError where the one that ``host`` or the settings name does not answer: none stands in for it.
+    """
     if host:
         return [await ensure_server(services.paths, services.settings, host=host, environ=services.environ)]
-    first = await running_server(services.paths, services.settings, environ=services.environ)
-    own = await private_server(services.library)
-    found: dict[str, Server] = {}
-    for server in (first, own):
-        if server is not None:
-            found.setdefault(server.host, server)
-    return list(found.values())
+    around = services.paths, services.settings
+    return await running_servers(*around, environ=services.environ, library=services.library)
 
 
 def tell_passed_over(console: Console, servers: Iterable[Server]) -> None:

@@ -17,6 +17,7 @@ from backend.deploy.work import prompt_of
 from backend.deploy.written import check_template
 from backend.export.origin import deployment_of, own_rows_of, own_rows_of_gguf, trained_of, trained_of_gguf
 from backend.export.proving import Prover, Said, behind, built_in, installed, summary
+from backend.export.source import refuse_adapter
 from backend.export.stoppable import run_stoppable
 from backend.lf.find import LlamaFactory
 from backend.ollama.client import Client
@@ -216,6 +217,8 @@ def coming_of(services: Services, wish: Wish) -> Coming:
             "",
             _("Without a server, name a GGUF; --modelfile names what goes with it."),
         )
+    if deployed is None:
+        refuse_adapter(path)
     if wish.modelfile:
         try:
             file = modelfile_at((services.workspace / Path(wish.modelfile).expanduser()).absolute())
