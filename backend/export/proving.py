@@ -120,7 +120,7 @@ class Prover:
             return said.over(recorded, lambda: None, model)
         runner, served = await asked.runner_of(self.client, model)
         text = "" if served.is_raw else served.template
-        own = Own(text, served.stops, served.system)
+        own = Own(text, served.stops, served.system, served.version)
         guessed = said.over(None, lambda: guess(self.known, runner.vocabulary, own), model)
         if said.system is None and served.system:
             return dataclasses.replace(guessed, default_system=served.system)
@@ -135,13 +135,13 @@ class Prover:
     async def mend(self, found: Proof) -> Outcome:
         """Make a proven model right as far as a Modelfile can, and remember what for; raises AppError.
 
-        As ``backend.parity.mend``.
+        As ``backend.parity.mend``. What it was for is not remembered where that was a guess.
         """
         trained = found.trained
         template = dataclasses.replace(self._template(trained), default_system=found.expected.default_system)
         wanted = self._cases(trained)
         outcome = await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
-        if outcome.takes:
+        if outcome.takes and trained.source != "guess":
             digest = await _digest(self.client, found.model)
             with contextlib.suppress(OSError):  # the model is mended all the same
                 await asyncio.to_thread(remember, self.paths, digest, trained)

@@ -240,7 +240,8 @@ def _foretell(
     gguf, modelfile = coming.gguf, coming.modelfile
     header = read_header(gguf)
     stops = tuple(one.value for one in modelfile.commands if one.name == "parameter" and one.key == "stop")
-    own_words = Own(modelfile.template or header.text("tokenizer.chat_template"), stops, modelfile.system)
+    text = modelfile.template or header.text("tokenizer.chat_template")
+    own_words = Own(text, stops, modelfile.system, coming.version)
     trained = wish.said.over(
         trained_of(services.library, coming.deployed) or trained_of_gguf(services.library, gguf),
         lambda: guess(known, from_header(header), own_words),
