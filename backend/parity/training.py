@@ -102,6 +102,11 @@ class Trained(Training):
     departs: tuple[str, ...] = ()
     """Arguments in which somebody's word took the place of another one's in the training's record"""
 
+    @property
+    def guess(self) -> str:
+        """The template where nobody knows with which one the model was trained; else empty."""
+        return self.template if self.source == "guess" else ""
+
     @classmethod
     def by(cls, training: Training, source: str) -> Trained:
         """Return ``training`` as ``source`` says it."""

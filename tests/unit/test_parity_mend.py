@@ -150,6 +150,37 @@ async def test_what_a_mend_was_for_is_known_of_the_model_and_of_its_copies(
             assert Said().over(known.trained, lambda: None, name) == LLAMA3
 
 
+async def test_a_mend_that_is_not_tried_says_why(address: Address, tmp_path: Path) -> None:
+    found = proof_of("Hi")
+    found = dataclasses.replace(found, expected=dataclasses.replace(found.expected, added=("<|eot_id|>",)))
+    assert found.expected.unknown
+    async with Client(address) as client:
+        outcome = await Prover(client, None, snapshot(), Paths.under(tmp_path)).mend(found)  # type: ignore[arg-type] - as above
+    assert (outcome.takes, outcome.changes, outcome.attempt) == (False, (), None)
+    assert "the model lacks tokens of this template. Name the one that it was trained with" in str(outcome.declined)
+
+
+@pytest.mark.parametrize(
+    ("trained", "words"),
+    [
+        (LLAMA3, "SYSTEM is that of the training"),
+        (dataclasses.replace(LLAMA3, departs=("default_system",)), "SYSTEM is what was asked for"),
+        (dataclasses.replace(LLAMA3, source="guess"), "SYSTEM is that of the template"),
+        (dataclasses.replace(LLAMA3, source="guess", default_system="S"), "SYSTEM is what was asked for"),
+    ],
+)
+async def test_a_mend_says_whose_the_system_prompt_is(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Trained, words: str
+) -> None:
+    found = proof_of("Hi")
+    expected = dataclasses.replace(found.expected, default_system="S")
+    found = dataclasses.replace(found, trained=trained, expected=expected)
+    async with Client(address) as client:
+        await create(client, "m", tmp_path)
+        outcome, _proven = await mend(client, found, proof_of(USER), Paths.under(tmp_path), monkeypatch)
+    assert words in map(str, outcome.changes)
+
+
 async def test_a_mend_for_a_guess_is_not_remembered_as_if_somebody_had_known(
     address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
