@@ -307,7 +307,7 @@ def result_words(result: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             changes = [Message.from_json(change) for change in cast("list[object]", value)]
             if changes:
                 yield name, mend_words(changes, takes=bool(result.get("mended")))
-        elif name != "warnings":
+        elif name not in ("mended", "warnings"):  # the changes say whether it was mended
             yield name, value
 
 

@@ -141,11 +141,12 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
     sys.stdout.writelines(f"{line}\n" for line in proving.report(found))
     reporter.result(model=request.model, host=server.host, proof=proving.summary(found), mended=mended, changes=changes)
     if not found.holds:
-        remedy = _RENAME if request.mend else _name_it(trained.guess) if trained.guess else MEND
+        remedy = _RENAME if request.mend else name_it(trained.guess) if trained.guess else MEND
         raise proving.refusal(found, proving.remedy_of(outcome.attempt or found, remedy))
 
 
-def _name_it(guess: str) -> Message:
+def name_it(guess: str) -> Message:
+    """Return the remedy for a model whose template is a guess."""
     return _(
         "The template {name} is a guess. Name the one that the model was trained with: --template T. Or mend it for "
         "this one: --mend --yes.",

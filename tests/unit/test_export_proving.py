@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.export import proving
-from backend.export.prove import Request
+from backend.export.prove import Request, name_it
 from backend.export.proving import Said
 from backend.parity.asked import Sent
 from backend.parity.cases import Case, Turn
@@ -25,7 +25,7 @@ from data.errors import RequestError
 from data.i18n import Message, _, verbatim
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
-from screens.proof.lines import about, headline, rows
+from screens.proof.lines import about, headline, remedy_words, rows
 from tests.unit.test_parity_proof import EXPECTED, ONE, RUNNER, SERVED, USER
 from tui.commands.console import Console
 from tui.commands.parting import lines
@@ -293,6 +293,7 @@ def test_where_the_template_is_a_guess_the_app_asks_for_it_before_it_mends(tmp_p
     for trained, remedy in ((replace(LLAMA3, source="guess"), "→ m asks with"), (LLAMA3, "→ m lets Paddock")):
         proving.write_proof(folder, replace(prove(USER + "\n"), trained=trained))
         assert remedy in _shown(about(read_proof(folder.proof), "case:second", 80))
+    assert remedy_words(name_it("llama3")).startswith("m asks with")  # the hint of the job that failed
 
 
 def test_a_jobs_result_tells_its_proof_and_its_mend_in_words() -> None:
@@ -301,7 +302,7 @@ def test_a_jobs_result_tells_its_proof_and_its_mend_in_words() -> None:
     told = {name: str(value) for name, value in result_words({**result, "warnings": [], "answer": "Hi"})}
     assert (told["model"], told["answer"], told["changes"]) == ("m", "Hi", "The Modelfile is new: num_ctx is 512.")
     assert told["proof"].startswith("1 of 2 conversations are sent as they were trained. The server writes 1 line")
-    assert "warnings" not in told
+    assert told.keys() == {"model", "proof", "changes", "answer"}
     assert dict(result_words({"proof": None, "changes": []})) == {"proof": None}
 
 
