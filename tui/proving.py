@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, cast
 
+from backend.parity.shortfall import differing
 from data.errors import AppError
 from data.i18n import Message, _
 from data.jobs.library import Job
@@ -220,11 +221,16 @@ def praise(compared: int, total: int, departs: Sequence[str], guess: str = "") -
     )
 
 
-def shortfall(wrong: int, count: int, problems: Sequence[tuple[Message, Message]]) -> Message:
-    """Return what a proof that has not gone well says: of how many conversations, else of what else is wrong."""
+def shortfall(
+    wrong: int, count: int, problems: Sequence[tuple[Message, Message]], departs: Sequence[str], guess: str
+) -> Message:
+    """Return what a proof that has not gone well says: of how many conversations, else of what else is wrong.
+
+    ``departs`` and ``guess`` as for ``praise``.
+    """
     if not wrong and problems:
         return problems[0][0]
-    return _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=count)
+    return differing(wrong, count, departs, guess)
 
 
 def in_brief(proof: object) -> tuple[Role, Message] | None:
@@ -266,8 +272,18 @@ def reached(attempt: object) -> Message:
             pass
         case _:
             return _NOTHING
+    found = cast("dict[str, object]", attempt)
     words = _("{same} of {count} conversations would then be sent as they were trained.", same=same, count=count)
-    cause = Message.from_json(cast("dict[str, object]", attempt).get("cause"))
+    if found.get("departs"):
+        words = _("{same} of {count} conversations would then be sent as asked for.", same=same, count=count)
+    if found.get("guess"):
+        words = _(
+            "{same} of {count} conversations would then be sent as the template {name} has them, which is a guess.",
+            same=same,
+            count=count,
+            name=str(found["guess"]),
+        )
+    cause = Message.from_json(found.get("cause"))
     return _("{why} {first}", why=words, first=cause) if cause else words
 
 
@@ -278,6 +294,21 @@ def mend_words(changes: Sequence[Message], *, takes: bool, reached: Message = _N
         return _("The Modelfile is new: {changes}.", changes=listed)
     words = _("The model is as it was: this would not have made it right: {changes}.", changes=listed)
     return _("{why} {first}", why=words, first=reached) if reached else words
+
+
+def result_words(result: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield each name of a job's result with its value, proof and mend in words; warnings are told elsewhere."""
+    for name, value in result.items():
+        brief = in_brief(value) if name == "proof" else None
+        if brief is not None:
+            cause = Message.from_json(cast("dict[str, object]", value).get("cause"))
+            yield name, f"{brief[1]}. {cause}" if cause else brief[1]
+        elif name == "changes" and isinstance(value, list):
+            changes = [Message.from_json(change) for change in cast("list[object]", value)]
+            if changes:
+                yield name, mend_words(changes, takes=bool(result.get("mended")))
+        elif name not in ("mended", "warnings"):  # the changes say whether it was mended
+            yield name, value
 
 
 # -- the mend -------------------------------------------------------------------------------------------------------
@@ -298,23 +329,31 @@ def may_mend(job: Job) -> bool:
     return job.status is Status.SUCCEEDED or any(job.spec.params.get(name) for name in _OWN)
 
 
-def mending(job: Job, proof: ProofView, paths: Paths) -> JobSpec:
+def guess_of(job: Job) -> str:
+    """Return the template that a job's proof went by where nobody knows it; else empty."""
+    found = job.state.result.get("proof")
+    return str(cast("dict[str, object]", found).get("guess") or "") if isinstance(found, dict) else ""
+
+
+def mending(job: Job, proof: ProofView, paths: Paths, template: str = "") -> JobSpec:
     """Return the job that mends what ``job`` has found to differ; raises AppError for what no Modelfile can mend.
 
     A model that has its name gets another Modelfile; a deployment that was refused is made anew with what the training
-    says of prompts, and the rest of what a person wrote. Reads the GGUF.
+    says of prompts, and the rest of what a person wrote. Reads the GGUF. ``template`` is that of the training where a
+    person names it in the place of a guess; no Modelfile is then for the wrong one.
     """
     from backend.deploy.request import Deployment  # noqa: PLC0415 - not needed for the first frame
     from backend.export.modelfile import mended  # noqa: PLC0415
     from backend.export.prove import Request  # noqa: PLC0415
 
     workspace = Path(job.spec.workspace)
-    if not proof.mendable:
+    if not proof.mendable and not template:
         first = next((case for case in proof.cases if case.grave), None)
         why, remedy = (first.cause, first.remedy) if first else proof.problems[0] if proof.problems else ("", "")
         raise AppError(_("A new Modelfile cannot mend this"), why, remedy)
     if job.spec.kind == "prove":
-        return dataclasses.replace(Request.read(job.spec.params), mend=True).spec(workspace=workspace)
+        asked = Request.read(job.spec.params)
+        return dataclasses.replace(asked, template=template or asked.template, mend=True).spec(workspace=workspace)
     deployment = Deployment.read(job.spec.params)
     if job.status is Status.SUCCEEDED:
         host = str(job.state.result.get("host") or deployment.host)

@@ -294,11 +294,11 @@ class Services:
 
         return proving.read_proof(job.folder.proof)
 
-    def mending(self, job: Job) -> JobSpec:
-        """Return the job that makes right what ``job`` has found to differ; raises AppError."""
+    def mending(self, job: Job, template: str = "") -> JobSpec:
+        """Return the job that makes right what ``job`` has found to differ, as ``proving.mending``; raises AppError."""
         from tui import proving  # noqa: PLC0415 - not needed for the first frame
 
-        return proving.mending(job, self.proof(job), self.paths)
+        return proving.mending(job, self.proof(job), self.paths, template)
 
     def proving(self, offer: ModelOffer, template: str) -> JobSpec:
         """Return the job that proves a model of a server; raises RequestError."""

@@ -1,6 +1,7 @@
 """What each mend was for, by the digest of the model that it has made: so every copy of that keeps it.
 
 One file each, ``{template, ..., source}``: the fields of a ``Training``, and by whose word it was taken for that.
+A guess is nobody's word, and is made anew each time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from data.jsontext import parse_json
 from data.paths import Paths
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_SOURCES: Final = ("asked", "record", "guess")
+_SOURCES: Final = ("asked", "record")
 
 
 def remember(paths: Paths, digest: str, trained: Trained) -> None:

@@ -29,7 +29,7 @@ from backend.parity.cases import read_cases
 from backend.parity.evidence import MEND
 from backend.parity.mend import Outcome
 from data.errors import AppError, RequestError
-from data.i18n import _
+from data.i18n import Message, _
 from data.jobs.folder import JobFolder
 from data.jobs.library import Library
 from data.jobs.report import Reporter, run_work
@@ -141,7 +141,17 @@ async def _work(reporter: Reporter, folder: JobFolder) -> None:
     sys.stdout.writelines(f"{line}\n" for line in proving.report(found))
     reporter.result(model=request.model, host=server.host, proof=proving.summary(found), mended=mended, changes=changes)
     if not found.holds:
-        raise proving.refusal(found, proving.remedy_of(outcome.attempt or found, MEND if not request.mend else _RENAME))
+        remedy = _RENAME if request.mend else name_it(trained.guess) if trained.guess else MEND
+        raise proving.refusal(found, proving.remedy_of(outcome.attempt or found, remedy))
+
+
+def name_it(guess: str) -> Message:
+    """Return the remedy for a model whose template is a guess."""
+    return _(
+        "The template {name} is a guess. Name the one that the model was trained with: --template T. Or mend it for "
+        "this one: --mend --yes.",
+        name=guess,
+    )
 
 
 if __name__ == "__main__":

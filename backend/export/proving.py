@@ -25,6 +25,7 @@ from backend.parity.compare import Verdict
 from backend.parity.guess import Own, guess
 from backend.parity.mend import Outcome, mend
 from backend.parity.proof import OnCase, Proof
+from backend.parity.shortfall import differing
 from backend.parity.template import Template, Templates, templates_for
 from backend.parity.training import Trained
 from data.errors import AppError, RequestError
@@ -120,7 +121,7 @@ class Prover:
             return said.over(recorded, lambda: None, model)
         runner, served = await asked.runner_of(self.client, model)
         text = "" if served.is_raw else served.template
-        own = Own(text, served.stops, served.system)
+        own = Own(text, served.stops, served.system, served.version)
         guessed = said.over(None, lambda: guess(self.known, runner.vocabulary, own), model)
         if said.system is None and served.system:
             return dataclasses.replace(guessed, default_system=served.system)
@@ -135,13 +136,13 @@ class Prover:
     async def mend(self, found: Proof) -> Outcome:
         """Make a proven model right as far as a Modelfile can, and remember what for; raises AppError.
 
-        As ``backend.parity.mend``.
+        As ``backend.parity.mend``. What it was for is not remembered where that was a guess.
         """
         trained = found.trained
         template = dataclasses.replace(self._template(trained), default_system=found.expected.default_system)
         wanted = self._cases(trained)
         outcome = await mend(self.client, found, template, self.lf, self.paths, wanted, on_case=self.on_case)
-        if outcome.takes:
+        if outcome.takes and not trained.guess:
             digest = await _digest(self.client, found.model)
             with contextlib.suppress(OSError):  # the model is mended all the same
                 await asyncio.to_thread(remember, self.paths, digest, trained)
@@ -204,6 +205,12 @@ def installed(
 
 def stage_of(model: str, trained: Trained) -> Message:
     """Return what is being proven."""
+    if trained.guess:
+        return _(
+            "Proving that {model} is sent what the template {name} makes, which is a guess",
+            model=model,
+            name=trained.guess,
+        )
     if not trained.departs:
         return _("Proving that {model} is sent what it was trained on", model=model)
     names = ", ".join(trained.departs)
@@ -231,7 +238,7 @@ def summary(found: Proof) -> dict[str, object]:
         "cases": len(found.verdicts),
         "conversations": found.total,
         "departs": list(found.trained.departs),
-        "guess": found.trained.template if found.trained.source == "guess" else "",
+        "guess": found.trained.guess,
         "cause": words.as_json() if words else None,
         "cause_id": cause.id if cause else None,
     }
@@ -270,12 +277,18 @@ def refusal(found: Proof, hint: Message) -> AppError:
     first = first_difference(found)
     reasons = [first.cause.message] if first is not None and first.cause is not None and first.is_grave else []
     reasons += [why for why, _remedy in found.problems()]
-    why = _("{wrong} of {count} conversations differ from the training.", wrong=wrong, count=len(found.verdicts))
+    why = differing(wrong, len(found.verdicts), found.trained.departs, found.trained.guess)
     if not wrong and reasons:
         why = reasons.pop(0)
     title = _("Ollama does not send {model} what it was trained on", model=found.model)
     if found.trained.departs:
         title = _("Ollama does not send {model} what was asked for", model=found.model)
+    if found.trained.guess:
+        title = _(
+            "Ollama does not send {model} what the template {name} makes, which is a guess",
+            model=found.model,
+            name=found.trained.guess,
+        )
     return AppError(
         title,
         _("{why} {first}", why=why, first=reasons[0]) if reasons else why,

@@ -21,7 +21,7 @@ from backend.parity.go_template import go_template
 from backend.parity.proof import OnCase, Proof, prove
 from backend.parity.stops import stops
 from backend.parity.template import Template
-from backend.parity.training import tokens_of
+from backend.parity.training import Trained, tokens_of
 from data.errors import AppError
 from data.i18n import Message, _
 from data.paths import Paths
@@ -40,6 +40,8 @@ class Outcome(NamedTuple):
     """What the new Modelfile says otherwise than the old one"""
     attempt: Proof | None = None
     """Of a new model that has not got the name"""
+    declined: Message = Message("")
+    """Why nothing was tried; empty where something was, or had not to be"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,11 @@ async def mend(
     the old model is as it was.
     """
     if proof.expected.unknown:
-        return Outcome(proof, takes=False, changes=())
+        why = _(
+            "Nothing was mended: the model lacks tokens of this template. Name the one that it was trained with: "
+            "--template T."
+        )
+        return Outcome(proof, takes=False, changes=(), declined=why)
     name = parse_name(proof.model)
     values = right_values(proof, template)
     replacement = Replacement(client, name, MEND)
@@ -100,16 +106,16 @@ async def mend(
     finally:
         await replacement.clean()
     new = dataclasses.replace(new, model=proof.model)
-    changes = tuple(_changes(proof.served, values))
+    changes = tuple(_changes(proof.served, values, proof.trained))
     return Outcome(new, takes, changes) if takes else Outcome(proof, takes, changes, attempt=new)
 
 
-def _changes(served: Served, values: Mended) -> Iterator[Message]:
-    """Yield what ``values`` say otherwise than the Modelfile that is there."""
+def _changes(served: Served, values: Mended, trained: Trained) -> Iterator[Message]:
+    """Yield what ``values`` say otherwise than the Modelfile that is there, by what is known of the training."""
     if values.template != served.written:
         yield _("TEMPLATE is written anew")
     if values.system != served.system:
-        yield _("SYSTEM is that of the training") if values.system else _("SYSTEM is taken out")
+        yield _whose(trained) if values.system else _("SYSTEM is taken out")
     due = tuple(cast("list[str]", values.parameters["stop"]))
     if set(due) != set(served.stops):
         gone = ", ".join(stop for stop in served.stops if stop not in due)
@@ -123,6 +129,15 @@ def _changes(served: Served, values: Mended) -> Iterator[Message]:
     for command, value in (("RENDERER", served.renderer), ("PARSER", served.parser)):
         if value:
             yield _("{command} is taken out", command=command)
+
+
+def _whose(trained: Trained) -> Message:
+    """Return by whose word the new SYSTEM is what it is."""
+    if "default_system" in trained.departs or (trained.guess and trained.default_system is not None):
+        return _("SYSTEM is what was asked for")
+    if trained.guess:
+        return _("SYSTEM is that of the template")
+    return _("SYSTEM is that of the training")
 
 
 def _wrong(proof: Proof) -> int:

@@ -104,6 +104,11 @@ class Trained(Training):
     miscut: str = ""
     """The folder whose tokenizer shows that the training's texts lost their spaces; empty where none does"""
 
+    @property
+    def guess(self) -> str:
+        """The template where nobody knows with which one the model was trained; else empty."""
+        return self.template if self.source == "guess" else ""
+
     @classmethod
     def by(cls, training: Training, source: str) -> Trained:
         """Return ``training`` as ``source`` says it."""

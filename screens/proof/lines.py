@@ -31,6 +31,10 @@ _GAP: Final = 2
 def rows(proof: ProofView) -> list[Row]:
     """Return a row for each conversation, and for each of what else was looked at."""
     same = _("{same} of {count} as trained", same=proof.same, count=len(proof.cases))
+    if proof.departs:
+        same = _("{same} of {count} as asked for", same=proof.same, count=len(proof.cases))
+    if proof.guess:
+        same = _("{same} of {count} as guessed", same=proof.same, count=len(proof.cases))
     if proof.skipped:
         same = _("{words}, {count} not compared", words=same, count=len(proof.skipped))
     made = [_heading("cases", str(_("Conversations")), str(same))]
@@ -84,7 +88,7 @@ def headline(proof: ProofView) -> Parts:
             return (("! ", "warn"), (str(words), "strong"))
         return (("✓ ", "done"), (str(words), "strong"))
     wrong = len(proof.cases) - proof.same
-    words = shortfall(wrong, len(proof.cases), proof.problems)
+    words = shortfall(wrong, len(proof.cases), proof.problems, proof.departs, proof.guess)
     return (("! ", "warn") if proof.holds else ("✗ ", "failed"), (str(words), "strong"))
 
 
@@ -93,7 +97,7 @@ def about(proof: ProofView, key: str, width: int) -> list[Parts]:
     if key.startswith("case:"):
         name = key.removeprefix("case:")
         case = next(case for case in proof.cases if case.name == name)
-        return list(_case(case, width))
+        return list(_case(case, width, is_guess=bool(proof.guess)))
     if key == "left_out":
         return [(("· ", "muted"), (inert(str(why)), "text")) for why in proof.left_out]
     if key.startswith("skipped:"):
@@ -139,17 +143,19 @@ def _rest(proof: ProofView, key: str) -> Iterator[Parts]:
     for why, remedy in proof.problems:
         yield ()
         yield (("✗ ", "failed"), (str(why), "text"))
-        yield (("→ ", "key"), (remedy_words(remedy), "text"))
+        yield (("→ ", "key"), (remedy_words(remedy, is_guess=bool(proof.guess)), "text"))
 
 
-def remedy_words(remedy: Message) -> str:
+def remedy_words(remedy: Message, *, is_guess: bool = False) -> str:
     """Return what is to be done; where that is an option of ``paddock verify``, the key that does the same here."""
-    if "--mend" in remedy.english():
+    if "--mend" in remedy.english() and (is_guess or "--template" in remedy.english()):
+        remedy = _("m asks with which template it was trained. It mends the model for the guess only if you say so.")
+    elif "--mend" in remedy.english():
         remedy = _("m lets Paddock write the template anew, and proves it again.")
     return inert(str(remedy))
 
 
-def _case(case: CaseView, width: int) -> Iterator[Parts]:
+def _case(case: CaseView, width: int, *, is_guess: bool) -> Iterator[Parts]:
     if case.ok:
         yield (("✓ ", "done"), (str(_("The same {count} tokens.", count=case.tokens)), "text"))
         yield ()
@@ -159,7 +165,7 @@ def _case(case: CaseView, width: int) -> Iterator[Parts]:
     if case.cause:
         yield (("✗ " if case.grave else "! ", "failed" if case.grave else "warn"), (inert(str(case.cause)), "text"))
     if case.remedy:
-        yield (("→ ", "key"), (remedy_words(case.remedy), "text"))
+        yield (("→ ", "key"), (remedy_words(case.remedy, is_guess=is_guess), "text"))
     yield ()
     cell = (width - _GAP) // 2
     yield _two(part(str(_("trained")), "title"), part(str(_("sent by Ollama")), "title"), cell)

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from backend.ollama.modelfile import parse
 from data.errors import AppError
 from data.i18n import _
+from data.jobs.spec import JobSpec
 from screens.failure import FailureDialog
 from screens.proof.screen import ProofScreen
 from screens.run.screen import RunScreen
@@ -159,6 +160,33 @@ async def test_run_says_how_many_conversations_were_compared(
         await until(pilot, shows(pilot, "mine"))
         await pilot.press("enter")
         await until(pilot, shows(pilot, *words))
+
+
+async def test_a_mend_for_a_guess_asks_first(
+    build: Build, make: folders.Stable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make.job("prove", "mine", ago_s=60, params={"model": "mine"}).start()
+    proof = json.loads(folders.WRONG_PROOF.read_bytes())
+    job.folder.proof.write_text(json.dumps({**proof, "template": "chatml", "template_source": "guess"}))
+    summary = {"ok": False, "holds": False, "same": 0, "cases": 10, "guess": "chatml"}
+    job.event("result", values={"proof": summary, "model": "mine"}).end("failed", exit_code=1)
+    services, started = build(), list[JobSpec]()
+    monkeypatch.setattr(services, "launch", lambda specs: started.extend(specs) or [])
+    app = PaddockApp(services)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, shows(pilot, "mine", "m Mend"))
+        for key, words in (("m", "Mend mine for the template chatml?"), ("t", "Template of the training")):
+            await pilot.press(key)
+            await until(pilot, shows(pilot, words))
+        await pilot.press("escape")
+        await pilot.press("m")
+        await until(pilot, shows(pilot, "is a guess"))
+        assert not started
+        await pilot.press("g")
+        await until(pilot, lambda: bool(started))
+    assert (started[0].params["mend"], "template" in started[0].params) == (True, False)
+    (found,) = services.jobs()
+    assert services.mending(found, "qwen").params["template"] == "qwen"
 
 
 async def test_where_a_job_is_selected_the_key_that_mends_is_named_and_mends(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from gguf import GGUFWriter
 
@@ -16,8 +19,10 @@ from data.settings import Settings
 from tests import tiny_gguf
 from tests.support import Yard
 from tests.ui.folders import Stable
+from tests.unit.test_export_proving import prove
+from tui.commands.console import Console
 from tui.commands.root import run
-from tui.commands.verify import Wish, coming_of
+from tui.commands.verify import Wish, _declined, coming_of
 from tui.services import Services
 
 WISH = Wish(
@@ -65,6 +70,21 @@ def test_a_file_that_is_cut_off_is_said_to_be(place: Path, yard: Yard) -> None:
     found = coming_of(Services(yard.paths, Settings(), place, {}), replace(WISH, name="cut.gguf"))
     assert "cut off" in found.warnings[0].english()
     assert "paddock deploy" in found.warnings[-1].english()
+
+
+def test_nothing_is_mended_for_a_guess_that_nobody_agrees_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = prove("Hi")
+    guessed = replace(known, trained=replace(known.trained, source="guess"))
+    wish = replace(WISH, mend=True, offline=False)
+    console = Console(io.StringIO(), io.StringIO())
+    refused = str(_declined(console, wish, guessed))
+    assert "llama3 is a guess. Name the one that it was trained with: --template T. Or agree" in refused
+    assert not _declined(console, wish, known)
+    assert not _declined(console, replace(wish, yes=True), guessed)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    for answer in (True, False):
+        monkeypatch.setattr(click, "confirm", lambda _question, default, answer=answer: answer and not default)
+        assert bool(_declined(console, wish, guessed)) is not answer
 
 
 def test_a_mistake_in_the_template_of_a_modelfile_is_told_with_its_place_there(place: Path, yard: Yard) -> None:

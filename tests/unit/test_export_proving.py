@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.export import proving
-from backend.export.prove import Request
+from backend.export.prove import Request, name_it
 from backend.export.proving import Said
 from backend.parity.asked import Sent
 from backend.parity.cases import Case, Turn
@@ -22,15 +22,15 @@ from backend.parity.room import Skipped
 from backend.parity.template import snapshot
 from backend.parity.training import Trained
 from data.errors import RequestError
-from data.i18n import Message, verbatim
+from data.i18n import Message, _, verbatim
 from data.jobs.folder import JobFolder
 from data.jobs.spec import JobSpec
-from screens.proof.lines import about, headline, rows
+from screens.proof.lines import about, headline, remedy_words, rows
 from tests.unit.test_parity_proof import EXPECTED, ONE, RUNNER, SERVED, USER
 from tui.commands.console import Console
 from tui.commands.parting import lines
 from tui.commands.verify import Wish
-from tui.proving import in_brief, read_proof
+from tui.proving import in_brief, reached, read_proof, result_words
 from tui.widgets.cells import Parts
 
 LLAMA3 = Trained("llama3")
@@ -254,6 +254,58 @@ def test_a_guess_is_never_called_what_the_model_was_trained_on(tmp_path: Path) -
     assert (role, "which is a guess" in words.english()) == ("warn", True)
 
 
+@pytest.mark.parametrize(
+    ("trained", "differ", "title", "stage"),
+    [
+        (
+            replace(LLAMA3, source="guess"),
+            "1 of 2 conversations differ from the template llama3, which is a guess.",
+            "Ollama does not send m what the template llama3 makes, which is a guess",
+            "Proving that m is sent what the template llama3 makes, which is a guess",
+        ),
+        (
+            replace(LLAMA3, departs=("default_system",)),
+            "1 of 2 conversations differ from what was asked for.",
+            "Ollama does not send m what was asked for",
+            "Proving that m is sent what was asked for, not as the training recorded: default_system",
+        ),
+    ],
+)
+def test_what_fails_against_a_guess_or_a_persons_word_is_not_said_to_differ_from_the_training(
+    tmp_path: Path, trained: Trained, differ: str, title: str, stage: str
+) -> None:
+    found = replace(prove(USER + "\n"), trained=trained)
+    assert differ in told(found)
+    folder = JobFolder(tmp_path)
+    proving.write_proof(folder, found)
+    view = read_proof(folder.proof)
+    assert _shown([headline(view)]) == f"✗ {differ}"
+    assert "as trained" not in _shown(rows(view)[0].cells)
+    error = proving.refusal(found, verbatim("Do."))
+    assert error.title.english() == title
+    assert error.detail.english().startswith(differ)
+    assert proving.stage_of("m", trained).english() == stage
+    assert "as they were trained" not in reached(proving.summary(found)).english()
+
+
+def test_where_the_template_is_a_guess_the_app_asks_for_it_before_it_mends(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    for trained, remedy in ((replace(LLAMA3, source="guess"), "→ m asks with"), (LLAMA3, "→ m lets Paddock")):
+        proving.write_proof(folder, replace(prove(USER + "\n"), trained=trained))
+        assert remedy in _shown(about(read_proof(folder.proof), "case:second", 80))
+    assert remedy_words(name_it("llama3")).startswith("m asks with")  # the hint of the job that failed
+
+
+def test_a_jobs_result_tells_its_proof_and_its_mend_in_words() -> None:
+    change = _("num_ctx is {wanted}", wanted="512").as_json()
+    result = {"model": "m", "proof": proving.summary(prove(USER + "\n")), "mended": True, "changes": [change]}
+    told = {name: str(value) for name, value in result_words({**result, "warnings": [], "answer": "Hi"})}
+    assert (told["model"], told["answer"], told["changes"]) == ("m", "Hi", "The Modelfile is new: num_ctx is 512.")
+    assert told["proof"].startswith("1 of 2 conversations are sent as they were trained. The server writes 1 line")
+    assert told.keys() == {"model", "proof", "changes", "answer"}
+    assert dict(result_words({"proof": None, "changes": []})) == {"proof": None}
+
+
 def test_the_command_that_mends_says_again_what_was_said() -> None:
     wish = Wish(
         "my model", template=None, system="You are a pirate", thinking="off", cutoff_len=64, cases="c/think.json",
@@ -263,6 +315,9 @@ def test_the_command_that_mends_says_again_what_was_said() -> None:
         ": paddock verify 'my model' --template chatml --system 'You are a pirate' --thinking off --cutoff-len 64 "
         "--cases c/think.json --host 127.0.0.1:1 --mend"
     )
+    named = str(wish.mending("chatml", is_file=False, is_guess=True))
+    assert "paddock verify 'my model' --template T " in named
+    assert "chatml" not in named
     file = replace(wish, name="my.gguf", offline=True)
     assert str(file.mending("chatml", is_file=True)).endswith(  # no server has it: there is no model to be mended
         ": paddock deploy my.gguf NAME --template chatml --system 'You are a pirate' --host 127.0.0.1:1"

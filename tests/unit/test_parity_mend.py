@@ -150,14 +150,64 @@ async def test_what_a_mend_was_for_is_known_of_the_model_and_of_its_copies(
             assert Said().over(known.trained, lambda: None, name) == LLAMA3
 
 
+async def test_a_mend_that_is_not_tried_says_why(address: Address, tmp_path: Path) -> None:
+    found = proof_of("Hi")
+    found = dataclasses.replace(found, expected=dataclasses.replace(found.expected, added=("<|eot_id|>",)))
+    assert found.expected.unknown
+    async with Client(address) as client:
+        outcome = await Prover(client, None, snapshot(), Paths.under(tmp_path)).mend(found)  # type: ignore[arg-type] - as above
+    assert (outcome.takes, outcome.changes, outcome.attempt) == (False, (), None)
+    assert "the model lacks tokens of this template. Name the one that it was trained with" in str(outcome.declined)
+
+
+@pytest.mark.parametrize(
+    ("trained", "words"),
+    [
+        (LLAMA3, "SYSTEM is that of the training"),
+        (dataclasses.replace(LLAMA3, departs=("default_system",)), "SYSTEM is what was asked for"),
+        (dataclasses.replace(LLAMA3, source="guess"), "SYSTEM is that of the template"),
+        (dataclasses.replace(LLAMA3, source="guess", default_system="S"), "SYSTEM is what was asked for"),
+    ],
+)
+async def test_a_mend_says_whose_the_system_prompt_is(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Trained, words: str
+) -> None:
+    found = proof_of("Hi")
+    expected = dataclasses.replace(found.expected, default_system="S")
+    found = dataclasses.replace(found, trained=trained, expected=expected)
+    async with Client(address) as client:
+        await create(client, "m", tmp_path)
+        outcome, _proven = await mend(client, found, proof_of(USER), Paths.under(tmp_path), monkeypatch)
+    assert words in map(str, outcome.changes)
+
+
+async def test_a_mend_for_a_guess_is_not_remembered_as_if_somebody_had_known(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = Paths.under(tmp_path)
+    async with Client(address) as client:
+        await create(client, "m", tmp_path)
+        found = dataclasses.replace(proof_of("Hi"), trained=dataclasses.replace(LLAMA3, source="guess"))
+        outcome, _proven = await mend(client, found, proof_of(USER), paths, monkeypatch)
+        assert outcome.takes
+        known = await behind(client, Library(paths.jobs), paths, "m", str(address))
+        assert known == Behind(None, None)
+
+
 def test_a_record_of_a_mend_keeps_by_whose_word_it_was_and_nothing_else_is_read(tmp_path: Path) -> None:
     paths, digest = Paths.under(tmp_path), "a" * 64
-    guessed = Trained("qwen", default_system="S", enable_thinking=None, cutoff_len=9, source="guess")
-    remember(paths, digest, guessed)
-    assert recall(paths, digest) == guessed
-    remember(paths, "../../evil", guessed)
+    asked = Trained("qwen", default_system="S", enable_thinking=None, cutoff_len=9)
+    remember(paths, digest, asked)
+    assert recall(paths, digest) == asked
+    remember(paths, "../../evil", asked)
     assert [file.name for file in tmp_path.rglob("*.json")] == [f"{digest}.json"]
     assert recall(paths, "b" * 64) is None
-    for text in ("", "[]", "{}", json.dumps({"template": 1}), json.dumps({"template": "qwen", "source": "rumour"})):
+    for text in (
+        "",
+        "[]",
+        "{}",
+        json.dumps({"template": 1}),
+        *(json.dumps({"template": "qwen", "source": source}) for source in ("rumour", "guess")),
+    ):
         (paths.mends / f"{digest}.json").write_text(text, encoding="utf-8")
         assert recall(paths, digest) is None

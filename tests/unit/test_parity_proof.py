@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,12 +15,15 @@ from backend.parity.asked import RAW, Sent, Served, read_served
 from backend.parity.cases import Case, Turn, built_in
 from backend.parity.compare import part
 from backend.parity.expected import Expected, Prompt
+from backend.parity.expression import Tokens
+from backend.parity.go_template import go_template
 from backend.parity.guess import Own, guess
+from backend.parity.jinja_template import jinja_template
 from backend.parity.proof import judge
-from backend.parity.template import snapshot
+from backend.parity.template import Template, snapshot
 from backend.parity.tokenizer import Runner
 from backend.parity.toolloss import loss_of
-from backend.parity.training import Trained
+from backend.parity.training import Trained, tokens_of
 from backend.parity.vocabulary import Vocabulary
 from data.errors import AppError
 from tests.tiny_gguf import byte_tokens
@@ -271,6 +275,30 @@ def test_of_templates_that_write_alike_the_one_with_the_models_own_system_prompt
     assert guessed("<|im_start|>", "<|im_end|>", "</s>", architecture="other") == "chatml"
     assert guessed("<|im_end|>", architecture="other") != "chatml"
     assert guessed("<|im_start|>", "<|im_end|>", architecture="qwen2") == "qwen"  # as Ollama itself sets them
+
+
+@pytest.mark.parametrize("said", ["You are a helpful assistant.", "You are a helpful AI assistant.", "Be a cook."])
+@pytest.mark.parametrize(("architecture", "usual"), [("llama", "chatml"), ("qwen2", "qwen"), ("qwen3", "qwen3")])
+def test_a_system_prompt_that_anybody_gives_to_a_model_is_no_hint(said: str, architecture: str, usual: str) -> None:
+    chatml = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+    found = guess(snapshot(), replace(vocabulary(), architecture=architecture), Own(chatml, (), said))
+    assert found is not None
+    assert found.name == usual
+
+
+@pytest.mark.parametrize("system", ["", "You are a helpful assistant.", "You are MiMo, an AI assistant by Xiaomi."])
+@pytest.mark.parametrize("write", [lambda *of: go_template(*of).text, jinja_template])
+def test_a_template_by_which_paddock_writes_just_the_models_own_is_guessed(
+    system: str, write: Callable[[Template, Tokens], str]
+) -> None:
+    made = replace(vocabulary(), architecture="qwen3")  # whose usual template with these marks is another
+    qwen = snapshot().get("qwen")
+    text = write(qwen, tokens_of(qwen, made))
+    assert guess(snapshot(), made, Own(text, (), system)) == qwen
+    text = write(replace(qwen, default_system=system), tokens_of(qwen, made))
+    found = guess(snapshot(), made, Own(text, (), system))
+    assert found is not None
+    assert write(replace(found, default_system=system), tokens_of(found, made)) == text
 
 
 def test_what_a_server_shows_is_read() -> None:

@@ -22,6 +22,7 @@ from tui.commands.console import Console, columns
 from tui.commands.following import POLL_S, StillRunning, ending, follow
 from tui.commands.form import Group, argument, command, common_options, flag, option, plain_option
 from tui.commands.session import Session
+from tui.proving import result_words
 from tui.services import Services
 from tui.wording import (
     STATUS_GLYPHS,
@@ -134,7 +135,7 @@ def _facts(job: Job, home: str) -> list[tuple[str, str]]:
             _("Made"),
             "\n".join(f"{home_relative(a.path, home)}  {size(a.size_bytes)}" for a in state.artifacts.values()),
         ),
-        (_("Result"), "\n".join(f"{name}: {value}" for name, value in state.result.items() if name != "warnings")),
+        (_("Result"), "\n".join(f"{name}: {value}" for name, value in result_words(state.result))),
         (_("Warnings"), "\n".join(job_warnings(state.result))),
         (_("Workspace"), home_relative(spec.workspace, home)),
         (_("Folder"), home_relative(str(job.folder.path), home)),

@@ -78,9 +78,8 @@ def _bos(proof: Proof, console: Console) -> str:
 
 def _summary(proof: Proof, wrong: int) -> Message:
     if proof.ok:
-        guess = proof.trained.template if proof.trained.source == "guess" else ""
-        return praise(len(proof.verdicts), proof.total, proof.trained.departs, guess)
-    return shortfall(wrong, len(proof.verdicts), proof.problems())
+        return praise(len(proof.verdicts), proof.total, proof.trained.departs, proof.trained.guess)
+    return shortfall(wrong, len(proof.verdicts), proof.problems(), proof.trained.departs, proof.trained.guess)
 
 
 def _mark(console: Console, *, ok: bool) -> str:

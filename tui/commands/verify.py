@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,7 @@ from data.errors import AppError, RequestError
 from data.gguf import check, read_header
 from data.i18n import Message, _
 from data.text import inert, shell_word
+from tui.commands.console import Console
 from tui.commands.form import argument, command, flag, option
 from tui.commands.model_servers import server_with, tell_passed_over
 from tui.commands.parting import lines
@@ -65,6 +67,7 @@ class Wish:
     ollama_version: str | None
     modelfile: str | None
     host: str | None
+    yes: bool = False
 
     @property
     def said(self) -> Said:
@@ -72,12 +75,15 @@ class Wish:
         thinking = None if self.thinking is None else self.thinking == "on"
         return Said(self.template, self.system, thinking, self.cutoff_len)
 
-    def mending(self, template: str, *, is_file: bool) -> Message:
+    def mending(self, template: str, *, is_file: bool, is_guess: bool = False) -> Message:
         """Say how to mend what this has shown, for a training with ``template``; ``is_file``: no server has it yet."""
+        template = "T" if is_guess else template
         if is_file:
             words = ["paddock", "deploy", self.name, "NAME", "--template", template]
             words += ["--system", self.system] if self.system is not None else []
             words += ["--host", self.host] if self.host else []
+            if is_guess:
+                return _naming(words)
             return _("→ Let Paddock write its Modelfile and prove it: {command}", command=inert(shlex.join(words)))
         words = ["paddock", "verify", self.name, "--template", template]
         told = {
@@ -89,8 +95,16 @@ class Wish:
         }
         for option_name, value in told.items():
             words += [option_name, str(value)] if value is not None else []
+        if is_guess:
+            return _naming([*words, "--mend"])
         command = inert(shlex.join([*words, "--mend"]))
         return _("→ Let Paddock write the template anew and prove it again: {command}", command=command)
+
+
+def _naming(words: list[str]) -> Message:
+    """Say how to mend a model whose template is a guess."""
+    command = inert(shlex.join(words))
+    return _("→ Name the template T that it was trained with, and let Paddock write it: {command}", command=command)
 
 
 @command(
@@ -117,6 +131,7 @@ class Wish:
     ),
     option("--cases", metavar="FILE", about=_("Also the first rows of this data set (JSON or JSONL).")),
     flag("--mend", about=_("Write a Modelfile that is right, prove it, and put it in place of the old one.")),
+    flag("--yes", "-y", about=_("With --mend: do not ask where the template is a guess.")),
     flag("--offline", about=_("Foretell it without a server; NAME is a GGUF, or a model that Paddock deployed.")),
     option(
         "--ollama-version",
@@ -142,7 +157,12 @@ def verify(session: Session, **words: object) -> int:
         outcome = Outcome(_foretell(session, services, wish, coming, lf, known, extra), takes=False, changes=())
     else:
         stopped = AppError(_("The proof was stopped"), _("The server's models are as before."))
-        outcome = run_stoppable(_verify(session, services, wish, lf, known, extra), stopped)
+        prover, found = run_stoppable(_verify(session, services, wish, lf, known, extra), stopped)
+        outcome = Outcome(found, takes=False, changes=())
+        if wish.mend and not found.ok:
+            outcome = outcome._replace(declined=_declined(session.console, wish, found))
+            if not outcome.declined:
+                outcome = run_stoppable(_mend(prover, found), stopped)
     done = outcome.proof
     session.console.end_update()
     warnings = coming.warnings if coming is not None else ()
@@ -150,19 +170,40 @@ def verify(session: Session, **words: object) -> int:
     if wish.mend:
         more = {"mended": outcome.takes, "changes": [change.english() for change in outcome.changes]}
         more["attempt"] = summary(outcome.attempt) if outcome.attempt is not None else None
+        more["declined"] = outcome.declined.english() or None
     if coming is not None:
         more["warnings"] = [warning.english() for warning in warnings]
     session.console.emit({**done.as_json(), **more})
     for warning in warnings:
         session.console.say(f"{session.console.paint('!', 'warn')} {inert(str(warning))}")
     is_file = coming is not None and coming.deployed is None
-    mend = None if outcome.attempt is not None else functools.partial(wish.mending, is_file=is_file)
+    how = functools.partial(wish.mending, is_file=is_file, is_guess=bool(done.trained.guess))
+    mend = None if outcome.attempt is not None or outcome.declined else how
     for line in lines(done, session.console, source=_SOURCES[done.trained.source], mend=mend):
         session.console.say(line)
     if outcome.changes:
         come_to = reached(more.get("attempt"))
         session.console.say(mend_words(outcome.changes, takes=outcome.takes, reached=come_to))
+    if outcome.declined:
+        session.console.say(outcome.declined)
     return 0 if done.ok else 1
+
+
+def _declined(console: Console, wish: Wish, found: Proof) -> Message:
+    """Return why the mend is not begun: for a guess somebody has to agree, on a terminal or before; empty if it is."""
+    guess = found.trained.guess
+    if not guess or found.expected.unknown or wish.yes:
+        return Message("")
+    if sys.stdin.isatty() and not console.as_json:
+        console.end_update()
+        console.tell(_("That {model} was trained with the template {name} is a guess.", model=found.model, name=guess))
+        if click.confirm(str(_("Mend it for that template?")), default=False):
+            return Message("")
+    return _(
+        "Nothing was mended: the template {name} is a guess. Name the one that it was trained with: --template T. Or "
+        "agree to the guess: --yes.",
+        name=guess,
+    )
 
 
 def _refuse_offline_words(wish: Wish) -> None:
@@ -243,7 +284,8 @@ def _foretell(
     gguf, modelfile = coming.gguf, coming.modelfile
     header = read_header(gguf)
     stops = tuple(one.value for one in modelfile.commands if one.name == "parameter" and one.key == "stop")
-    own_words = Own(modelfile.template or header.text("tokenizer.chat_template"), stops, modelfile.system)
+    text = modelfile.template or header.text("tokenizer.chat_template")
+    own_words = Own(text, stops, modelfile.system, coming.version)
     trained = wish.said.over(
         trained_of(services.library, coming.deployed) or trained_of_gguf(services.library, gguf),
         lambda: guess(known, from_header(header), own_words),
@@ -259,7 +301,7 @@ def _foretell(
 
 async def _verify(
     session: Session, services: Services, wish: Wish, lf: LlamaFactory, known: Templates, extra: tuple[Case, ...]
-) -> Outcome:
+) -> tuple[Prover, Proof]:
     console = session.console
     server = await server_with(services, wish.name, wish.host or "")
     tell_passed_over(console, [server])
@@ -274,7 +316,9 @@ async def _verify(
         prover = Prover(client, lf, known, services.paths, extra, own, on_case)
         trained = await prover.trained(wish.name, known_of.trained, wish.said)
         console.update(str(_("asking LLaMA-Factory for its prompts …")))
-        found = await prover.prove(wish.name, trained)
-        if found.ok or not wish.mend:
-            return Outcome(found, takes=False, changes=())
-        return await prover.mend(found)
+        return prover, await prover.prove(wish.name, trained)
+
+
+async def _mend(prover: Prover, found: Proof) -> Outcome:
+    async with Client(prover.client.address) as client:
+        return await dataclasses.replace(prover, client=client).mend(found)
