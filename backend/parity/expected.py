@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -63,7 +64,10 @@ class Expected:
 
 
 def expect(lf: LlamaFactory, paths: Paths, trained: Training, cases: Sequence[Case], runner: Runner) -> Expected:
-    """Return what LLaMA-Factory makes of ``cases`` (10 to 30 s, unless it was asked before); raises AppError."""
+    """Return what LLaMA-Factory makes of ``cases`` (10 to 30 s, unless it was asked before); raises AppError.
+
+    Prompts with the date in them, as Llama 3's tools are described, are asked for anew each day.
+    """
     place, special = paths.cache / "parity", runner.vocabulary.seams
     tokenizer = json.dumps([runner.vocabulary.tokens, runner.vocabulary.merges, runner.vocabulary.types]).encode()
     folder = place / f"tokenizer-{hashlib.sha256(tokenizer).hexdigest()[:16]}"
@@ -83,7 +87,13 @@ def expect(lf: LlamaFactory, paths: Paths, trained: Training, cases: Sequence[Ca
     def read(raw: object) -> Expected:
         return _read(raw, cases, special)
 
-    known = recall(file, read)
+    def read_kept(raw: object) -> Expected:
+        if cast("Mapping[str, object]", raw)["day"] not in (None, dt.datetime.now().astimezone().strftime("%d %b %Y")):
+            message = "its prompts hold the date of another day"
+            raise ValueError(message)
+        return read(raw)
+
+    known = recall(file, read_kept)
     if known is not None:
         return known
     try:

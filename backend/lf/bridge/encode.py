@@ -3,10 +3,12 @@
 Standard library and packages of that environment only; nothing of Paddock is imported, and nothing imports this.
 In: ``{tokenizer: folder, template, arguments: {default_system, enable_thinking, …}, cases: [{messages, system, tools,
 thinking}]}``; ``messages`` end with the answer that is left out, and one may have ``thinking``, its thoughts. Out:
-``{llamafactory, cases: [{ids, pieces} or {error}], default_system, enable_thinking, stop_ids, stops, eos, added}``.
+``{llamafactory, cases: [{ids, pieces} or {error}], default_system, enable_thinking, stop_ids, stops, eos, added,
+day}``; ``day`` is the date that stands in a prompt, as some tool formats write it, and null where none does.
 """
 
 import dataclasses
+import datetime as dt
 import importlib.metadata
 import json
 import sys
@@ -59,6 +61,17 @@ def encoded(template: object, tokenizer: object, case: "dict[str, object]") -> "
     return {"ids": ids, "pieces": [recorder.pieces[piece] for piece in pieces]}
 
 
+def today() -> str:
+    """Return the date as the tool formats of Llama 3 write it."""
+    return dt.datetime.now().strftime("%d %b %Y")  # noqa: DTZ005 - the local date, as LLaMA-Factory takes it
+
+
+def day_in(cases: "list[dict[str, object]]", days: "list[str]") -> "str | None":
+    """Return which of ``days`` stands in a prompt."""
+    texts = ["".join(case.get("pieces", ())) for case in cases]
+    return next((day for day in days if any(day in text for text in texts)), None)
+
+
 def main() -> None:
     """Answer one question; whatever the imports print goes to stderr."""
     out, sys.stdout = sys.stdout, sys.stderr
@@ -76,6 +89,8 @@ def main() -> None:
     arguments = {name: value for name, value in question["arguments"].items() if name in known and value is not None}
     template = get_template_and_fix_tokenizer(tokenizer, DataArguments(template=question["template"], **arguments))
     stop_ids = template.get_stop_token_ids(tokenizer)
+    began = today()
+    cases = [encoded(template, tokenizer, case) for case in question["cases"]]
     answer = {
         "llamafactory": importlib.metadata.version("llamafactory"),
         "default_system": template.default_system,
@@ -84,7 +99,8 @@ def main() -> None:
         "stops": [tokenizer.convert_ids_to_tokens(number) for number in stop_ids],
         "eos": tokenizer.eos_token,
         "added": tokenizer.convert_ids_to_tokens(list(range(size, len(tokenizer)))),
-        "cases": [encoded(template, tokenizer, case) for case in question["cases"]],
+        "cases": cases,
+        "day": day_in(cases, [began, today()]),
     }
     json.dump(answer, out, ensure_ascii=False)
     out.write("\n")
