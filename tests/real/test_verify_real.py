@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,6 +226,8 @@ def test_each_way_to_go_wrong_has_its_name(server: Running, small: Path) -> None
         create(server.url, "wrong", small, **values)
         case = next(case for case in known if case.name == name)
         assert asyncio.run(cause(case)) == wanted, values
+    kept = [json.loads(file.read_bytes()).get("day") for file in (paths.cache / "parity").glob("prompts-*.json")]
+    assert dt.datetime.now().astimezone().strftime("%d %b %Y") in kept  # Llama 3 describes tools with the date
 
 
 LOSSY = {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from backend.lf.bridge.encode import day_in, today
 from backend.lf.find import LlamaFactory
 from backend.parity.cases import Case, Turn
 from backend.parity.expected import expect
@@ -30,8 +28,8 @@ print(json.dumps({{
     "added": [], "cases": [{{"ids": [1], "pieces": ["Hi"]}}], "day": {day!r},
 }}))
 """
-TODAY = today()
-YESTERDAY = (dt.datetime.now().astimezone() - dt.timedelta(days=1)).strftime("%d %b %Y")
+NOW = dt.datetime.now().astimezone()
+TODAY, YESTERDAY = (day.strftime("%d %b %Y") for day in (NOW, NOW - dt.timedelta(days=1)))
 
 
 @pytest.mark.parametrize(("day", "times"), [(None, 1), (TODAY, 1), (YESTERDAY, 2)])
@@ -48,10 +46,3 @@ def test_prompts_with_the_date_in_them_are_asked_for_anew_on_another_day(
         found = expect(LlamaFactory(program, "0.9.5", "settings"), Paths.under(tmp_path), Trained("x"), cases, runner)
         assert found.prompts["user"].ids == (1,)
     assert log.read_text().split() == ["asked"] * times
-
-
-def test_the_date_in_a_prompt_is_told() -> None:
-    cases: list[dict[str, object]] = [{"error": "refused"}, {"pieces": ["Today Date: ", "28 Nov", " 2026\n"]}]
-    assert day_in(cases, ["27 Nov 2026", "28 Nov 2026"]) == "28 Nov 2026"
-    assert day_in(cases, ["29 Nov 2026"]) is None
-    assert json.dumps(day_in([], [TODAY])) == "null"
