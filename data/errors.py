@@ -37,6 +37,11 @@ class RequestError(AppError):
     exit_status = 2
 
 
+def is_failure(error: BaseException) -> bool:
+    """Say whether something failed, and nobody ends the program: a panic in a Rust library is no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 _FULL: Final = (
     _("The disk is full"),
     _("Free some space and try again; `paddock doctor` shows how much each folder has."),

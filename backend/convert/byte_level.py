@@ -24,7 +24,7 @@ from backend.convert.vocabulary import (
     no_tokenizer,
     too_many_tokens,
 )
-from data.errors import AppError
+from data.errors import AppError, is_failure
 from data.i18n import _
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _library_asked() -> Generator[None]:
     except AppError:
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not is_failure(error):
             raise
         raise unreadable(str(error)) from error
 

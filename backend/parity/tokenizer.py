@@ -10,14 +10,15 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backend.parity.vocabulary import BpeRule, Vocabulary, bpe_rules
-from data.errors import AppError
+from data.errors import AppError, is_failure
 from data.files import write_atomic
-from data.i18n import _
+from data.i18n import Message, _
 
 if TYPE_CHECKING:  # late at run time: it is a large library
     from tokenizers import Tokenizer
@@ -63,8 +64,10 @@ class Runner:
             if self.cuts_otherwise:
                 as_default = dataclasses.replace(self.vocabulary, pre="default")
                 described = json.dumps(tokenizer_json(as_default), ensure_ascii=False)
-            self._made = Tokenizer.from_str(described)
-        return tuple(self._made.encode(text, add_special_tokens=False).ids)
+            with _library_asked():
+                self._made = Tokenizer.from_str(described)
+        with _library_asked():
+            return tuple(self._made.encode(text, add_special_tokens=False).ids)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Return the texts of tokens as people read them."""
@@ -98,14 +101,29 @@ def tokenizer_json(vocabulary: Vocabulary) -> _Json:
             return _bpe(vocabulary)
         case "llama":
             return _sentencepiece(vocabulary)
-        case "t5" if len(vocabulary.scores) == len(vocabulary.tokens):
+        case "t5":
             return _unigrams(vocabulary)
         case model:
-            raise AppError(
-                _("The tokens of this model cannot be counted here"),
+            raise _uncountable(
                 _("Its tokenizer is of the kind {kind}.", kind=repr(model)),
                 _("Byte-level BPE (gpt2) and SentencePiece (llama, t5) are known."),
             )
+
+
+@contextmanager
+def _library_asked() -> Generator[None]:
+    """Make an AppError of whatever the library raises for a vocabulary that is none: exceptions, and panics."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        why = _("Its vocabulary is malformed: {error}", error=str(error))
+        raise _uncountable(why, _("Convert the model again, or pull it again.")) from error
+
+
+def _uncountable(why: Message, remedy: Message) -> AppError:
+    return AppError(_("The tokens of this model cannot be counted here"), why, remedy)
 
 
 def _bpe(vocabulary: Vocabulary) -> _Json:
@@ -113,8 +131,7 @@ def _bpe(vocabulary: Vocabulary) -> _Json:
     if vocabulary.model == "gemma4":
         rule = bpe_rules()["gemma4"]
     if rule is None:
-        raise AppError(
-            _("The tokens of this model cannot be counted here"),
+        raise _uncountable(
             _("Its vocabulary is cut by the rule {rule}.", rule=repr(vocabulary.pre)),
             _("A newer Paddock may know it."),
         )

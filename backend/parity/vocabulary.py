@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -25,6 +25,8 @@ USER_DEFINED: Final = 4
 UNUSED: Final = 5
 _PATTERNS: Final = Path(__file__).with_name("bpe-patterns.json")
 _KEY: Final = "tokenizer.ggml."
+_PER_TOKEN: Final = ("token_type", "scores")
+_ARRAYS: Final = (*_PER_TOKEN, "precompiled_charsmap")  # of numbers
 # The architectures that the line up to 0.24 runs in its own engine, which adds BOS where no key forbids it.
 _OWN_ENGINE: Final = frozenset(
     {"deepseek2", "gemma3", "gemma3n", "gemma4", "gptoss", "gpt-oss", "laguna", "llama4", "mistral3", "mllama",
@@ -150,48 +152,71 @@ class Vocabulary:
 
 
 def from_header(header: Header) -> Vocabulary:
-    """Read the keys of a GGUF; raises AppError where it has no vocabulary."""
-    tokens, types = header.array(f"{_KEY}tokens"), header.array(f"{_KEY}token_type")
+    """Read the keys of a GGUF; raises AppError where it has none that fits."""
+    tokens, merges = header.array(f"{_KEY}tokens"), header.array(f"{_KEY}merges")
     if tokens is None:
         raise _nothing(str(header.path))
-    merges, scores = header.array(f"{_KEY}merges"), header.array(f"{_KEY}scores")
-    keys = {name.removeprefix(_KEY): value for name, value in header.keys.items() if name.startswith(_KEY)}
-    texts = tuple(tokens.texts())
-    charsmap = header.array(f"{_KEY}precompiled_charsmap")
-    return Vocabulary(
-        model=header.text(f"{_KEY}model"),
-        pre=header.text(f"{_KEY}pre"),
-        architecture=header.architecture,
-        name=header.text("general.name"),
-        tokens=texts,
-        types=tuple(int(cast("int", value)) for value in types.values()) if types else (NORMAL,) * len(texts),
+    numbers = {name: header.array(f"{_KEY}{name}") for name in _ARRAYS}
+    return _read(
+        {name.removeprefix(_KEY): value for name, value in header.keys.items() if name.startswith(_KEY)},
+        {name: list(array.values()) for name, array in numbers.items() if array is not None},
+        tokens=tuple(tokens.texts()),
         merges=tuple(merges.texts()) if merges else (),
-        scores=tuple(float(cast("float", value)) for value in scores.values()) if scores else (),
-        numbers={name: v for name, v in keys.items() if isinstance(v, int) and not isinstance(v, bool)},
-        switches={name: v for name, v in keys.items() if isinstance(v, bool)},
-        charsmap=_bytes(charsmap.values()) if charsmap else b"",
+        names=(header.architecture, header.text("general.name")),
+        model=str(header.path),
     )
 
 
 def from_shown(info: Mapping[str, object], model: str) -> Vocabulary:
-    """Read ``model_info`` of a verbose ``/api/show``; raises AppError where it has no vocabulary."""
+    """Read ``model_info`` of a verbose ``/api/show``; raises AppError where it has none that fits."""
     keys = {name.removeprefix(_KEY): value for name, value in info.items() if name.startswith(_KEY)}
     tokens = _list(keys.get("tokens"))
     if not tokens:
         raise _nothing(model)
-    types = _list(keys.get("token_type"))
+    return _read(
+        keys,
+        {name: _list(keys.get(name)) for name in _ARRAYS},
+        tokens=tuple(map(str, tokens)),
+        merges=tuple(map(str, _list(keys.get("merges")))),
+        names=(str(info.get("general.architecture") or ""), str(info.get("general.name") or "")),
+        model=model,
+    )
+
+
+def _read(
+    keys: Mapping[str, object],
+    arrays: Mapping[str, Sequence[object]],
+    *,
+    tokens: tuple[str, ...],
+    merges: tuple[str, ...],
+    names: tuple[str, str],
+    model: str,
+) -> Vocabulary:
+    """Return the vocabulary of ``keys`` and ``arrays`` of numbers; raises AppError where these fit no tokens."""
+    for name, values in arrays.items():
+        kinds: set[type] = {int, float} if name == "scores" else {int}
+        is_misfit = name in _PER_TOKEN and bool(values) and len(values) != len(tokens)
+        if is_misfit or not set(map(type, values)) <= kinds:
+            raise AppError(
+                _("The vocabulary of this model is malformed"),
+                _("{model}: tokenizer.ggml.{name} does not fit its tokens.", model=model, name=name),
+                _("Convert the model again, or pull it again."),
+            )
+    types = cast("Sequence[int]", arrays.get("token_type", ()))
+    scores = cast("Sequence[float]", arrays.get("scores", ()))
     return Vocabulary(
         model=str(keys.get("model") or ""),
         pre=str(keys.get("pre") or ""),
-        architecture=str(info.get("general.architecture") or ""),
-        name=str(info.get("general.name") or ""),
-        tokens=tuple(map(str, tokens)),
-        types=tuple(int(cast("int", value)) for value in types) or (NORMAL,) * len(tokens),
-        merges=tuple(map(str, _list(keys.get("merges")))),
-        scores=tuple(float(cast("float", value)) for value in _list(keys.get("scores"))),
+        architecture=names[0],
+        name=names[1],
+        tokens=tokens,
+        types=tuple(types) or (NORMAL,) * len(tokens),
+        merges=merges,
+        scores=tuple(map(float, scores)) or (0.0,) * len(tokens),
         numbers={name: v for name, v in keys.items() if isinstance(v, int) and not isinstance(v, bool)},
         switches={name: v for name, v in keys.items() if isinstance(v, bool)},
-        charsmap=_bytes(_list(keys.get("precompiled_charsmap"))),
+        # some programs write the bytes signed
+        charsmap=bytes(value & 0xFF for value in cast("Sequence[int]", arrays.get("precompiled_charsmap", ()))),
     )
 
 
@@ -208,11 +233,6 @@ def bpe_rules() -> Mapping[str, BpeRule]:
         )
         found.update(dict.fromkeys(cast("list[str]", entry["names"]), rule))
     return found
-
-
-def _bytes(values: Iterable[object]) -> bytes:
-    """Return the bytes of an array of them; some programs write them signed."""
-    return bytes(int(cast("int", value)) & 0xFF for value in values)
 
 
 def _list(value: object) -> list[object]:
