@@ -80,6 +80,8 @@ class ProofView:
     """What a new Modelfile that was not taken would have come to"""
     left_out: tuple[Message, ...] = ()
     """Why conversations, or rows of the training's own data, were not compared"""
+    notes: tuple[Message, ...] = ()
+    """What was done to the server for the proof"""
     skipped: tuple[tuple[str, int], ...] = ()
     """Conversations that were not compared, each with its tokens"""
     departs: tuple[str, ...] = ()
@@ -144,6 +146,7 @@ def _proof(value: Mapping[str, object]) -> ProofView:
         changes=tuple(Message.from_json(one) for one in _list(value.get("changes"))),
         reached=reached(value.get("attempt")),
         left_out=tuple(Message.from_json(one) for one in _list(value.get("left_out"))),
+        notes=tuple(Message.from_json(one) for one in _list(value.get("notes"))),
         skipped=tuple(
             (str(_table(one).get("name", "")), _whole(_table(one).get("tokens")) or 0)
             for one in _list(value.get("skipped"))

@@ -316,5 +316,5 @@ def report(found: Proof) -> Iterator[str]:
             yield f"    {'>' if row.is_first else ' '} {row.at:>5}  {left:<32} {right}"
     for why, _remedy in found.problems():
         yield f"--  {why.english()}"
-    for why in found.all_left_out():
+    for why in (*found.all_left_out(), *found.notes):
         yield f"    {why.english()}"

@@ -23,6 +23,8 @@ from data.errors import AppError, RequestError
 
 RAW: Final = "{{ .Prompt }}"
 """Ollama's template where a model has none"""
+CHATML: Final = "<|im_start|>"
+"""What begins a turn of ChatML"""
 _PARAMETER: Final = re.compile(r"(\S+)\s+(.*)", re.DOTALL)
 
 
@@ -133,6 +135,26 @@ async def send(client: Client, model: str, case: Case, runner: Runner, *, counts
             raise
         return Sent((), "", error=error)
     return Sent(runner.encode(text), runner.whole(text), counted)
+
+
+async def renew(client: Client, model: str, served: Served, cases: Sequence[Case], runner: Runner) -> bool:
+    """Take ``model`` out of memory where a runner without Jinja writes its prompts; say whether that was so.
+
+    From 0.30 on a server starts the runner of a model with a TEMPLATE without Jinja, and then uses it for every model
+    of these weights: one that goes by its Jinja gets ChatML, and no tools (Ollama `server/sched.go` ``needsReload``,
+    `llm/llama_server.go` ``appendJinjaArgs``).
+    """
+    wants_tools = "tools" in served.capabilities
+    probe = next((case for case in cases if bool(case.tools) == wants_tools), None)
+    if not served.is_jinja or probe is None:
+        return False
+    before = await send(client, model, probe, runner, counts=False)
+    is_chatml = CHATML in before.text and CHATML not in served.template
+    if not is_chatml and (before.error is None or "--jinja" not in str(before.error.detail)):
+        return False
+    await client.unload(model)
+    after = await send(client, model, probe, runner, counts=False)
+    return after.text != before.text
 
 
 async def _count(client: Client, model: str, case: Case, options: Mapping[str, object]) -> int | None:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from backend.parity import in_force
+from backend.parity import in_force, system_prompt
 from backend.parity.asked import Served
 from backend.parity.compare import Cause, Verdict
-from backend.parity.evidence import OTHER_TEMPLATE, Evidence, because
+from backend.parity.evidence import OTHER_TEMPLATE, Evidence, because, between, short
 from backend.parity.expected import Expected
 from backend.parity.tokenizer import Runner
 from backend.parity.toolloss import loss_of
@@ -80,7 +80,7 @@ def _messages(e: Evidence) -> Cause | None:
         return None
     return because(
         "messages",
-        _("The Modelfile has MESSAGE commands, which stand before every conversation: {text}", text=_short(told[0])),
+        _("The Modelfile has MESSAGE commands, which stand before every conversation: {text}", text=short(told[0])),
     )
 
 
@@ -187,7 +187,7 @@ def _tokenised(e: Evidence) -> Cause | None:
 
 
 def _date(e: Evidence) -> Cause | None:
-    extra = _between(e.trained.text, e.sent.text)[1]
+    extra = between(e.trained.text, e.sent.text)[1]
     if not _DATE.search(extra) or _DATE.search(e.trained.text):
         return None
     return because("date", _("The server adds a block with dates that the model was never trained on."))
@@ -207,37 +207,6 @@ def _bare(text: str) -> str:
     return "".join(_THINK.sub("", text).split())
 
 
-def _system(e: Evidence) -> Cause | None:
-    default, trained, sent = e.expected.default_system, e.trained.text, e.sent.text
-    if default and not e.case.system and default in trained and default not in sent:
-        message = _("The default system prompt of the training is missing: {text}", text=_short(default))
-        return because("no-default-system", message)
-    if e.served.system and not e.case.system and e.served.system in sent and e.served.system not in trained:
-        message = _("The model has a system prompt that it was not trained with: {text}", text=_short(e.served.system))
-        return because("other-system", message)
-    text = e.case.system.strip()
-    if not text or text not in trained:
-        return None
-    if text not in sent:
-        return because("no-system", _("The system prompt is not sent at all."))
-    if _comes_earlier(text if e.case.system not in sent else e.case.system, trained, sent):
-        return because(
-            "system-place",
-            _(
-                "The system prompt stands before the first turn of the user, where the training had it "
-                "inside that turn."
-            ),
-        )
-    return None
-
-
-def _comes_earlier(text: str, trained: str, sent: str) -> bool:
-    """Say whether the same letters are sent in another order, with ``text`` before where it was; blanks aside."""
-    one, other = ("".join(whole.split()) for whole in (trained, sent))
-    before = [len("".join(whole.partition(text)[0].split())) for whole in (trained, sent)]
-    return one != other and sorted(one) == sorted(other) and before[1] < before[0]
-
-
 def _blanks(e: Evidence) -> Cause | None:
     trained, sent = e.trained.text, e.sent.text
     if "".join(trained.split()) != "".join(sent.split()):
@@ -252,7 +221,7 @@ def _blanks(e: Evidence) -> Cause | None:
 
 def _tools_lost(e: Evidence) -> Cause | None:
     loss = loss_of(e.case)
-    apart = _between(e.trained.text, e.sent.text)[0]
+    apart = between(e.trained.text, e.sent.text)[0]
     if not loss or (e.case.system and e.case.system in apart) or not loss.explains(e.trained.text, e.sent.text):
         return None
     return because(
@@ -277,46 +246,33 @@ def _tools(e: Evidence) -> Cause | None:
 
 def _roles(e: Evidence) -> Cause | None:
     """Return the cause of everything else: another template."""
-    trained, sent = _between(e.trained.text, e.sent.text)
+    trained, sent = between(e.trained.text, e.sent.text)
     return because(
         "template",
         _(
             "The server's template is another one than the training's: it writes {sent} where the training wrote "
             "{trained}.",
-            sent=repr(_short(sent)),
-            trained=repr(_short(trained)),
+            sent=repr(short(sent)),
+            trained=repr(short(trained)),
         ),
     )
-
-
-def _between(one: str, other: str) -> tuple[str, str]:
-    """Return what lies between the common beginning and the common end of two texts."""
-    start = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    end = 0
-    while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
-        end += 1
-    return one[start : len(one) - end], other[start : len(other) - end]
-
-
-def _short(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 _RULES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
     _refused,
     _unknown_tokens,
+    _bos,
     in_force.renderer,
     in_force.raw,
     _two_bos,
     in_force.overridden,
     _messages,
-    _bos,
     _cut,
     _seam,
     _tokenised,
     _tools_lost,
     _date,
-    _system,
+    system_prompt.system,
     _thinking,
     _blanks,
     _tools,

@@ -35,3 +35,17 @@ class Evidence:
 def because(name: str, message: Message, remedy: Message = MEND, *, mends: bool = True, is_grave: bool = True) -> Cause:
     """Return a cause; by default a new Modelfile mends it, and it speaks against the model."""
     return Cause(name, message, remedy, mends, is_grave)
+
+
+def between(one: str, other: str) -> tuple[str, str]:
+    """Return what lies between the common beginning and the common end of two texts."""
+    start = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    end = 0
+    while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
+        end += 1
+    return one[start : len(one) - end], other[start : len(other) - end]
+
+
+def short(text: str, most: int = 60) -> str:
+    """Return the beginning of ``text``."""
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backend.parity.asked import RAW
+from backend.parity import system_prompt
+from backend.parity.asked import CHATML, RAW
 from backend.parity.compare import Cause
 from backend.parity.evidence import Evidence, because
 from backend.parity.select import RENDERERS
@@ -40,7 +41,18 @@ def raw(e: Evidence) -> Cause | None:
     """Issue 6320 of LLaMA-Factory: no template at all."""
     if not e.served.is_raw or e.trained.text == e.sent.text:
         return None
-    if "<|im_start|>" in e.sent.text:
+    if CHATML in e.sent.text:
+        if system_prompt.is_all(e):
+            return None
+        if CHATML in e.trained.text:
+            return because(
+                "builtin-chatml",
+                _(
+                    "The model has neither a TEMPLATE nor a Jinja template in its GGUF, so Ollama {version} takes the "
+                    "plain ChatML of llama.cpp, which does not write all that the training's template does.",
+                    version=e.served.version,
+                ),
+            )
         return because(
             "builtin-chatml",
             _(
@@ -63,7 +75,7 @@ def overridden(e: Evidence) -> Cause | None:
     """Return the cause where the GGUF's template is used, and not the Modelfile's."""
     if not e.served.is_jinja or e.served.written.strip() in ("", RAW) or e.served.written == e.served.template:
         return None
-    if e.trained.text == e.sent.text:
+    if e.trained.text == e.sent.text or system_prompt.is_all(e):
         return None
     return because(
         "overridden",

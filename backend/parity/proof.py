@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from backend.lf.find import LlamaFactory
 from backend.lf.tokenizer import TRAIN_AGAIN, miscut_words
@@ -26,7 +28,12 @@ from data.i18n import Message, _
 from data.paths import Paths
 
 OnCase = Callable[[int, int, str], None]
-"""Which conversation of how many is asked now, and its name"""
+"""How many conversations of how many have been asked, and the name of the next one; empty for none"""
+RENEWED: Final = _(
+    "The server held these weights in memory as another model had started them, without Jinja: until they are "
+    "unloaded, Ollama sends this one ChatML, whatever its own template is. They were unloaded for this proof; a "
+    "TEMPLATE in force avoids it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class Proof:
     """Why rows of the training's own data are not among the conversations"""
     skipped: tuple[Skipped, ...] = ()
     """Conversations that the server would cut off: they were not compared"""
+    notes: tuple[Message, ...] = ()
+    """What was done to the server for this proof, and what follows from that"""
 
     @property
     def ok(self) -> bool:
@@ -125,8 +134,11 @@ class Proof:
             why = _("Not proven: none of {count} conversations was compared.", count=self.total)
             found.append((why, mend if self.needed else shorter))
         if self.missing_stops:
-            names = ", ".join(self.missing_stops)
-            found.append((_("The server does not stop at {stops}, so answers do not end.", stops=names), mend))
+            names, others = ", ".join(self.missing_stops), len(self.missing_stops) < len(self.expected.stops)
+            why = _("The server does not stop at {stops}, so answers do not end.", stops=names)
+            if others:
+                why = _("The server does not stop at {stops}, so an answer may go on there.", stops=names)
+            found.append((why, mend))
         if not self.context_is_enough:
             found.append(room.lacking(self.trained.cutoff_len, self.served.context, self.served.limit, mend))
         if self.trained.miscut:
@@ -164,6 +176,7 @@ class Proof:
             "problems": [{"cause": why.as_json(), "remedy": mend.as_json()} for why, mend in self.problems()],
             "mendable": self.can_be_mended,
             "left_out": [why.as_json() for why in self.all_left_out()],
+            "notes": [note.as_json() for note in self.notes],
         }
 
 
@@ -187,6 +200,7 @@ async def prove(
 
     runner, served = await asked.runner_of(client, model)
     expected = await asyncio.to_thread(expect, lf, paths, trained, cases, runner)
+    notes = (RENEWED,) if await asked.renew(client, model, served, cases, runner) else ()
     asked_cases: list[Case] = []
     sent: list[Sent] = []
     skipped: list[Skipped] = []
@@ -205,7 +219,9 @@ async def prove(
                 sent.append(actual)
                 continue
         skipped.append(Skipped(case.name, size, served.context or 0))
-    return judge(model, trained, expected, served, runner, asked_cases, sent, skipped)
+    on_case(len(cases), len(cases), "")
+    found = judge(model, trained, expected, served, runner, asked_cases, sent, skipped)
+    return dataclasses.replace(found, notes=notes)
 
 
 def foretell(

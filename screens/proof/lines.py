@@ -57,6 +57,10 @@ def rows(proof: ProofView) -> list[Row]:
     if proof.changes:
         value = part(str(_("new")) if proof.mended else str(_("as it was")), "muted")
         made.append(Row("changes", ((("· ", "muted"), ("Modelfile", "text")), value), "Modelfile"))
+    if proof.notes:
+        name = str(_("Memory"))
+        value = part(str(_("unloaded")), "muted")
+        made.append(Row("notes", ((("! ", "warn"), (name, "text")), value), name))
     made += [
         _check("bos", ok=is_same, name="BOS", value=f"{sent} / {trained}"),
         _check("stops", ok=not proof.stops[1], name=str(_("Stops")), value=str(len(proof.stops[0]))),
@@ -98,8 +102,9 @@ def about(proof: ProofView, key: str, width: int) -> list[Parts]:
         name = key.removeprefix("case:")
         case = next(case for case in proof.cases if case.name == name)
         return list(_case(case, width, is_guess=bool(proof.guess)))
-    if key == "left_out":
-        return [(("· ", "muted"), (inert(str(why)), "text")) for why in proof.left_out]
+    if key in ("left_out", "notes"):
+        said = proof.left_out if key == "left_out" else proof.notes
+        return [(("· ", "muted"), (inert(str(why)), "text")) for why in said]
     if key.startswith("skipped:"):
         tokens = dict(proof.skipped)[key.removeprefix("skipped:")]
         words = _("Its {count} tokens are more than the server keeps of a conversation.", count=tokens)

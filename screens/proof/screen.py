@@ -120,7 +120,7 @@ class ProofScreen(Place):
         key = self.query_one("#table", Table).cursor_key
         pane = self.query_one("#about", Reader)
         if key and pane.size.width:
-            entitle(self.query_one("#case"), key.removeprefix("case:").removeprefix("skipped:"))
+            entitle(self.query_one("#case"), next(row.text for row in rows(self._proof) if row.key == key))
             pane.show(about(self._proof, key, max(30, pane.size.width - 2)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

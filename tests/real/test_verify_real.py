@@ -307,3 +307,30 @@ def test_a_template_that_an_upgrade_overrides_is_told_and_put_in_force_again(
     # Both lines know this Jinja and write a TEMPLATE of their own for it; the new one then uses the Jinja all the same.
     assert causes(found)["user"] == (None if server.version == ollamas.OLD else "overridden")
     assert verify(capsys, server.url, "bare", "--template", "llama3", "--mend", status=0)["mended"]
+
+
+def test_weights_in_memory_for_another_model_do_not_spoil_a_proof(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From 0.30 on a runner that was started for a model with a TEMPLATE writes ChatML for one without."""
+    jinja = (
+        "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}"
+        "<|eot_id|>{% endfor %}<|start_header_id|>assistant<|end_header_id|>\n\n"
+    )
+    vocabulary = tiny_gguf.Vocabulary.of_marks(*LLAMA3_MARKS)
+    gguf = tiny_gguf.write(tmp_path / "own.gguf", vocabulary, add_bos=True, chat_template=jinja)
+    create(server.url, "own", gguf)
+    create(server.url, "other", gguf, template=ROLES)
+    before = verify(capsys, server.url, "own", "--template", "llama3", status=1)
+    assert before["notes"] == []
+
+    async def load_the_other() -> None:
+        async with Client(server.url) as client:
+            await client.unload("own")
+            async for _delta in client.chat("other", [{"role": "user", "content": "Hi"}], options={"num_predict": 1}):
+                pass
+
+    asyncio.run(load_the_other())
+    after = verify(capsys, server.url, "own", "--template", "llama3", status=1)
+    assert causes(after) == causes(before)
+    assert len(after["notes"]) == (0 if server.version == ollamas.OLD else 1)

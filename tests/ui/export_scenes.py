@@ -22,6 +22,7 @@ from backend.export.forecast import FileSystem
 from backend.export.plan import ExportPlan, Step
 from backend.export.source import Checkpoint, Run, Source
 from backend.lf.find import LlamaFactory
+from backend.parity.proof import RENEWED
 from backend.train.record import RunFacts
 from data.errors import RequestError
 from data.i18n import _
@@ -397,6 +398,8 @@ EXPORT_SCENES: Final = (
     Scene("proof-holds", proven({}, right=True), ways(keys("enter"), keys("p"))),
     Scene("proof-mended", proven({"mended": True, "left_out": [LEFT_OUT.as_json()]}, right=True),
           ways(keys("enter"), keys("p"))),
+    Scene("proof-unloaded", proven({"notes": [RENEWED.as_json()]}, right=True),
+          ways(keys("enter"), keys("p"), keys("G", "k", "k", "k"))),
     Scene("proof-beyond-mending", proven({"mendable": False}, right=False), ways(keys("enter"), keys("p"))),
     Scene("export-looking", walk=waiting(ExportScreen, "4"), exports=Written(awaits="runs")),
     Scene("modelfile-draft", walk=ways(export(), waiting(ModelfileScreen, "e")), exports=Written(awaits="modelfile")),

@@ -111,6 +111,26 @@ def test_causes_that_the_server_is_known_by() -> None:
     assert verdict_of("<s>" + USER, "Be brief." + USER, ONE, other) == "other-system"
 
 
+CHATML = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def in_chatml(system: str) -> str:
+    return f"<|im_start|>system\n{system}<|im_end|>\n{CHATML}"
+
+
+@pytest.mark.parametrize("way", [RAW, "{% for message in messages %}…"], ids=["built-in", "jinja"])
+def test_where_a_system_prompt_is_all_that_differs_no_template_is_blamed(way: str) -> None:
+    served = replace(SERVED, template=way, written=RAW if way == RAW else SERVED.written)
+    own, qwen = replace(served, system="Be brief."), replace(EXPECTED, default_system="You are Qwen.")
+    assert verdict_of("<s>" + in_chatml("You are Qwen."), CHATML, ONE, served, qwen) == "no-default-system"
+    assert verdict_of("<s>" + CHATML, in_chatml("Be brief."), ONE, own) == "other-system"
+    trained, sent = "<s>" + in_chatml("You are Qwen."), in_chatml("Be brief.")
+    assert verdict_of(trained, sent, ONE, own, qwen) == "no-default-system"
+    assert verdict_of(CHATML, CHATML, ONE, served) == "extra-bos"
+    cause = {RAW: "builtin-chatml"}.get(way, "overridden")
+    assert verdict_of(trained, sent.replace("user", "human"), ONE, own, qwen) == cause
+
+
 def test_stops_room_and_the_servers_own_count_belong_to_the_proof() -> None:
     prompt = Prompt(RUNNER.encode(USER), "<s>" + USER)
     expected = replace(EXPECTED, prompts={"user": prompt})
@@ -124,6 +144,9 @@ def test_stops_room_and_the_servers_own_count_belong_to_the_proof() -> None:
     assert short.as_json()["num_ctx"] == {"actual": 4096, "cutoff_len": 8192, "ok": False}
     endless = judge("m", Trained("llama3"), replace(expected, stops=("<|end|>",)), SERVED, RUNNER, [ONE], [right])
     assert endless.missing_stops == ("<|end|>",)
+    assert "answers do not end" in str(endless.problems()[0][0])
+    half = judge("m", Trained("x"), replace(expected, stops=("<|end|>", "</s>")), SERVED, RUNNER, [ONE], [right])
+    assert "an answer may go on there" in str(half.problems()[0][0])
     stopping = replace(SERVED, stops=("<|end|>",))
     assert judge("m", Trained("x"), replace(expected, stops=("<|end|>",)), stopping, RUNNER, [ONE], [right]).ok
     counted = judge("m", Trained("llama3"), expected, SERVED, RUNNER, [ONE], [replace(right, counted=5)])
@@ -255,6 +278,9 @@ def test_a_template_is_guessed_by_its_marks_and_by_the_vocabulary() -> None:
     found = guess(snapshot(), replace(vocabulary(), architecture="qwen2"), Own(chatml))
     assert found is not None
     assert found.name == "qwen"
+    found = guess(snapshot(), vocabulary(), Own("### User: {{ .Prompt }}"))
+    assert found is not None, "a TEMPLATE of no family does not hide the tokens"
+    assert found.name == "llama3"
     assert guess(snapshot(), vocabulary(marks=["<s>", "</s>"]), Own("nothing of the kind")) is None
 
 

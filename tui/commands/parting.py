@@ -55,8 +55,8 @@ def lines(
         names = ", ".join(proof.trained.departs)
         words = _("Judged as asked for, not as the training recorded: {names}.", names=names)
         yield from _noted("!", str(words), console)
-    for why in proof.all_left_out():
-        yield from _noted("·", str(why), console)
+    for mark, notes in (("·", proof.all_left_out()), ("!", proof.notes)):
+        yield from (line for note in notes for line in _noted(mark, str(note), console))
     yield _summary(proof, wrong)
     if proof.can_be_mended:
         if mend is not None:

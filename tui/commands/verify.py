@@ -307,7 +307,10 @@ async def _verify(
     tell_passed_over(console, [server])
 
     def on_case(done: int, total: int, name: str) -> None:
-        console.update(str(_("asking the server: {name} ({done} of {total})", name=name, done=done + 1, total=total)))
+        if name:
+            console.update(
+                str(_("asking the server: {name} ({done} of {total})", name=name, done=done + 1, total=total))
+            )
 
     async with Client(server.host) as client:
         library = services.library
