@@ -16,7 +16,7 @@ from data.errors import RequestError
 from data.i18n import Message, _
 
 _FILE: Final = "tokenizer.json"
-_LIMITS: Final = Limits(64 * 1024 * 1024, 2_000_000, 8_000_000)
+LIMITS: Final = Limits(64 * 1024 * 1024, 2_000_000, 8_000_000)
 _AFFIXES: Final = ("continuing_subword_prefix", "end_of_word_suffix")
 
 
@@ -26,7 +26,7 @@ def read_tokenizer_json(folder: ModelFolder) -> Json | None:
     Raises RequestError where tokens, merges or scores have not the form that the library reads, for a BPE that
     marks the parts of a word, which llama.cpp cannot do, and for a byte-level one that was saved as SentencePiece's.
     """
-    description = folder.json(_FILE, limits=_LIMITS)
+    description = folder.json(_FILE, limits=LIMITS)
     model = (description or {}).get("model")
     if isinstance(model, dict):
         _check(cast("Json", model))

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backend.convert.converter import Overrides, override
-from backend.convert.keys import Keys
 from backend.convert.names import FOREIGN
 from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files
 from backend.convert.road import Others, Road, asked_for, road_of
 from backend.convert.target import real_target
+from backend.export.ends import require_in_gguf, require_in_training
 from backend.export.plan import ExportPlan, base_folder, training_params
-from backend.parity.stops import end_of_turn
-from backend.parity.template import Template, Templates
-from backend.parity.training import Training, gguf_facts, tokens_of
-from backend.parity.vocabulary import from_header
-from data.errors import AppError, RequestError
-from data.gguf import read_header
+from backend.parity.template import Templates
+from backend.parity.training import Training, gguf_facts
 
 
 def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> Road:
     """Look at the model that is here now, which the merged one will be like.
 
     ``known`` are LLaMA-Factory's templates, where a job would take these: a model that is not merged, and a GGUF that
-    is there, must have the tokens of its own.
+    is there, must have the tokens of its own; what is merged, those of one that is not the training's.
     Raises RequestError where nobody can convert it, and where a file that is no GGUF would be overwritten. Where it is
     not here yet, the conversion itself decides.
     """
     training = Training.read(training_params(plan)) if known is not None and known.exact else None
     template = training.of(known) if known is not None and training is not None else None
+    if template is not None and known is not None and not (plan.deployment and plan.deployment.unproven):
+        if plan.source.kind == "gguf":
+            require_in_gguf(template, plan.source.path)
+        elif plan.merge is not None:
+            require_in_training(template, plan, known)
     if "convert" not in plan.steps:
-        if template is not None and plan.source.kind == "gguf" and not (plan.deployment and plan.deployment.unproven):
-            _require_tokens(template, plan.source.path)
         return Road()
     folder = base_folder(plan)
     if plan.gguf is not None:
@@ -42,17 +40,6 @@ def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> R
     is_base = "export" in plan.steps
     facts = gguf_facts(template, folder) if template is not None and not is_base else None
     return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=is_base, facts=facts)
-
-
-def _require_tokens(template: Template, gguf: Path) -> None:
-    """Raise RequestError where ``gguf`` lacks a token at which an answer ends: the proof could not hold."""
-    try:
-        vocabulary = from_header(read_header(gguf))
-    except AppError as error:
-        raise RequestError(error.title, error.detail, error.hint) from error
-    tokens = tokens_of(template, vocabulary)
-    ends = Overrides(eos=tokens.eos, eot=end_of_turn(template, tokens))
-    override(Keys(), ends, lambda text: vocabulary.ids([text]).get(text))
 
 
 def _refuse_overwriting(target: Path, model: Path, base: Path | None) -> None:

@@ -14,13 +14,10 @@ from backend.export.conversion import foresee
 from backend.export.needs import needs
 from backend.export.plan import ExportPlan, chain, convert_params, draft
 from backend.export.source import read_source
-from backend.parity.template import templates_for
 from backend.train.gptq import sees_gpu
 from data.errors import RequestError
-from data.paths import Paths
 from screens.export.changes import apply, problems
 from screens.export.fields import fields
-from tests import tiny_gguf
 from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
 from tests.unit.llama_cpp_folder import NOBODY, only, write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
@@ -160,18 +157,3 @@ def test_a_type_of_llama_quantize_needs_room_for_the_file_in_16_bits_too(plan: E
     (made,) = [need for need in needs(dataclasses.replace(plan, outtype="q4_k_m"), None) if need.step == "convert"]
     assert made.kept_bytes < wide.kept_bytes
     assert made.peak_bytes == wide.kept_bytes + made.kept_bytes + SPARE_BYTES
-
-
-def test_a_gguf_without_the_tokens_of_the_template_is_refused_before_anything_starts(workspace: Path) -> None:
-    marks = tiny_gguf.Vocabulary.of_marks("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    file = tiny_gguf.write(workspace / "bare.gguf", marks, add_bos=False)
-    bare = draft(read_source(file), workspace)
-    known = templates_for(None, Paths.under(workspace / "home"))
-    assert foresee(dataclasses.replace(bare, template="qwen"), NOBODY, known) == Road()
-    wrong = dataclasses.replace(bare, template="llama3")
-    with pytest.raises(RequestError, match=r"The model has no token <\|eot_id\|>"):
-        foresee(wrong, NOBODY, known)
-    assert foresee(wrong, NOBODY, dataclasses.replace(known, exact=False)) == Road()
-    assert wrong.deployment is not None
-    forced = dataclasses.replace(wrong.deployment, unproven=True)
-    assert foresee(dataclasses.replace(wrong, deployment=forced), NOBODY, known) == Road()
