@@ -11,7 +11,7 @@ from typing import Final
 from data.errors import AppError, RequestError
 from data.gguf import Array, Header, Problem, check, read_header
 from data.gguf.facts import SHOWN
-from data.i18n import _
+from data.i18n import Message, _
 from data.text import inert
 
 MOST_ELEMENTS: Final = 300_000
@@ -40,6 +40,14 @@ def inspect(path: Path) -> Inspection:
         )
     header = read_header(path)
     return Inspection(header, check(header), read_sidecar(path) or {})
+
+
+def extent(text: str) -> Message:
+    """Return how long a template is, in words; Paddock's own are one line."""
+    lines, characters = text.count("\n") + 1, f"{len(text):,}"
+    if lines == 1:
+        return _("1 line, {characters} characters", characters=characters)
+    return _("{lines} lines, {characters} characters", lines=lines, characters=characters)
 
 
 def whole_value(header: Header, name: str) -> list[str]:

@@ -55,8 +55,9 @@ _CLASSES: Final[Mapping[str, str]] = {
         "GPT2Tokenizer",
     ),
     **dict.fromkeys(("gpt_neox", "mpt", "olmo", "olmo2", "olmoe", "stablelm"), "GPTNeoXTokenizer"),
+    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text"), "GemmaTokenizer"),
 }
-"""Which of them a model_type has whose tokenizer_config.json names none; transformers 5.6 `tokenization_auto.py`"""
+"""Which class a model_type has whose tokenizer_config.json names none; transformers 5.6 `tokenization_auto.py`"""
 _MARK_ALL: Final = ("Qwen2Tokenizer", "CohereTokenizer")
 """Those of them that make every token with a role, and every extra one, a special one"""
 
@@ -107,7 +108,8 @@ def _in_order(folder: ModelFolder, description: Json) -> Iterator[AddedToken]:
         older = folder.json("special_tokens_map.json") or {}
         settings = {**older, **settings, **{key: older[key] for key in _ROLE_KEYS if key in older}}
         numbered = {**_plain(folder, settings), **{token.id: token for token in listed}}
-    name = str(settings.get("tokenizer_class") or _CLASSES.get(str((folder.config or {}).get("model_type"))))
+    usual = _CLASSES.get(str((folder.config or {}).get("model_type")), _AS_THEY_STAND[-1])
+    name = str(settings.get("tokenizer_class") or usual)
     own = _DEFAULTS.get(name.removesuffix("Fast"))
     defaults = _padding(description) if own is None else own
     named, extra = list(_named({**defaults, **settings})), list(_extra(settings))

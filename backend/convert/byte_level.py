@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from backend.convert.added import AddedToken, trained_tokens
@@ -87,7 +88,7 @@ def read_byte_level(
         pre_tokenizer = recognise(tokenizer, description, special.ids.get("bos"), preferred)
         added = {entry.id: _typed(tokenizer, entry) for entry in entries}
     vocab = cast("dict[str, int]", cast("Json", model).get("vocab") or {})
-    highest = max((*vocab.values(), *added), default=-1)
+    highest = max(vocab.values(), default=-1)
     if highest >= size:
         raise too_many_tokens(highest, size)
     tokens, types = [""] * size, [int(TokenType.NORMAL)] * size
@@ -95,9 +96,13 @@ def read_byte_level(
         tokens[number] = token
     for number in set(range(size)).difference(vocab.values()):
         tokens[number], types[number] = f"[PAD{number}]", TokenType.UNUSED
+    beyond = {number: text for number, (text, _type) in added.items() if number >= size}
     for number, typed in added.items():
-        tokens[number], types[number] = typed
-    return Vocabulary("gpt2", pre_tokenizer.name, tokens, types, special, pre_tokenizer=pre_tokenizer)
+        if number < size:
+            tokens[number], types[number] = typed
+    special.ids = {role: number for role, number in special.ids.items() if number not in beyond}
+    made = Vocabulary("gpt2", pre_tokenizer.name, tokens, types, special, pre_tokenizer=pre_tokenizer)
+    return replace(made, beyond=tuple(beyond.values()))
 
 
 def _typed(tokenizer: Tokenizer, added: AddedToken) -> tuple[str, int]:

@@ -116,7 +116,7 @@ def read_description(folder: ModelFolder, description: Json, size: int) -> Vocab
     for number, text, special in _added_tokens(folder, description):
         table.add(number, text, special=special)
     for token in trained_tokens(folder, description):
-        if token.id < size and table.types[token.id] == TokenType.UNUSED:
+        if token.id >= size or table.types[token.id] == TokenType.UNUSED:
             table.add(token.id, token.content, special=token.special)
     return table.vocabulary(folder, description, described(description))
 

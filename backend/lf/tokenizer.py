@@ -32,7 +32,7 @@ _ENTRIES: Final = {
     for token, escaped in ((_BYTE_SPACE, r"\\u0120"), (_PIECE_SPACE, r"\\u2581"), (_FIRST_BYTE, r"\\u003c0x00>"))
 }
 _METASPACE: Final = re.compile(rb'"type"\s*:\s*"Metaspace"')
-# Another rule is a Split; Digits before GPT-2's own changes nothing where no token has two digits, as in SmolLM.
+# Another rule is a Split. Digits before GPT-2's own, as in SmolLM, changes the cut of blanks before a number only.
 _SPLIT: Final = re.compile(rb'"type"\s*:\s*"Split"')
 _GPT2_RULE: Final = rb"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|"
 

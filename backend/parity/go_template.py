@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from backend.parity.expression import OBSERVATIONS, Tokens, check, parts, starts_with_bos, tools_of
 from backend.parity.go_text import literal, quoted, when, without_thoughts
 from backend.parity.go_tools import calls_text, definitions, tools_text
+from backend.parity.gochat import GoChat
 from backend.parity.seam import begins_special, flag, joined
+from backend.parity.select import prefers_jinja
 from backend.parity.template import Slots, Template
 from data.i18n import Message
 
@@ -26,15 +28,25 @@ class GoTemplate:
     """Why it knows no tools; None where it does"""
 
 
-def go_template(template: Template, tokens: Tokens) -> GoTemplate:
-    """Return the TEMPLATE for a GGUF with these tokens; raises InexpressibleError."""
+def go_template(template: Template, tokens: Tokens, jinja: str = "") -> GoTemplate:
+    """Return the TEMPLATE for a GGUF with these tokens; raises InexpressibleError.
+
+    ``jinja`` is another template in the GGUF, which Ollama from 0.30 on takes instead where it shows more abilities: a
+    training without thoughts then gets a place for them that stays empty.
+    """
     check(template)
-    return _Writer(template, tokens).write()
+    made = _Writer(template, tokens).write()
+    if jinja and prefers_jinja(jinja, GoChat(made.text)):
+        thinking = _Writer(template, tokens, shows_thoughts=True).write()
+        if not prefers_jinja(jinja, GoChat(thinking.text)):
+            return thinking
+    return made
 
 
 class _Writer:
-    def __init__(self, template: Template, tokens: Tokens) -> None:
+    def __init__(self, template: Template, tokens: Tokens, *, shows_thoughts: bool = False) -> None:
         self._template = template
+        self._shows_thoughts = shows_thoughts
         self._tokens = tokens
         found = tools_of(template, tokens)
         self._tools = None if isinstance(found, Message) else found
@@ -157,10 +169,13 @@ class _Writer:
         the model for one that thinks.
         """
         template = self._template
-        if template.kind != "reasoning" or (template.enable_thinking is False and not template.preserve_thinking):
+        if template.kind == "reasoning" and (template.enable_thinking is not False or template.preserve_thinking):
+            shown = "$m.Thinking" if template.preserve_thinking else "and $m.Thinking (eq $i $last)"
+        elif self._shows_thoughts:
+            shown = "false"
+        else:
             return ""
         first, last = template.thought_words
-        shown = "$m.Thinking" if template.preserve_thinking else "and $m.Thinking (eq $i $last)"
         return when(shown, f"{literal(first)}{{{{ .Thinking }}}}{literal(last)}")
 
     def _thought_at_the_end(self) -> str:

@@ -17,11 +17,10 @@ from backend.ollama.replacement import MEND, Replacement
 from backend.parity import room
 from backend.parity.asked import Served, in_memory
 from backend.parity.cases import Case
-from backend.parity.go_template import go_template
 from backend.parity.proof import OnCase, Proof, prove
 from backend.parity.stops import stops
 from backend.parity.template import Template
-from backend.parity.training import Trained, tokens_of
+from backend.parity.training import Trained, go_text, tokens_of
 from data.errors import AppError
 from data.i18n import Message, _
 from data.paths import Paths
@@ -53,11 +52,13 @@ class Mended:
     parameters: Mapping[str, object]
 
 
-def right_values(proof: Proof, template: Template) -> Mended:
+def right_values(proof: Proof, template: Template, served: Served | None = None) -> Mended:
     """Return what the Modelfile of a proven model has to say; raises InexpressibleError where Go cannot say it.
 
-    Parameters that have nothing to do with the prompt stay as they are.
+    Parameters that have nothing to do with the prompt stay as they are. ``served`` is what an attempt came to: a server
+    shows the GGUF's Jinja only where it is in force.
     """
+    shown = served or proof.served
     tokens = tokens_of(template, proof.runner.vocabulary, proof.served.version)
     parameters = _parameters(proof.served)
     parameters["stop"] = list(stops(template, tokens))
@@ -65,7 +66,8 @@ def right_values(proof: Proof, template: Template) -> Mended:
     wanted = room.num_ctx(proof.trained.cutoff_len, proof.needed, proof.served.limit)
     if wanted and (given is None or given < wanted):
         parameters["num_ctx"] = wanted
-    return Mended(go_template(template, tokens).text, template.default_system, parameters)
+    jinja = shown.template if shown.is_jinja else ""
+    return Mended(go_text(template, tokens, jinja), template.default_system, parameters)
 
 
 async def mend(
@@ -93,12 +95,20 @@ async def mend(
     name = parse_name(proof.model)
     values = right_values(proof, template)
     replacement = Replacement(client, name, MEND)
-    try:
+
+    async def attempt() -> Proof:
         creation = await _creation(client, proof, values)
         async for _step in client.create(replacement.new, creation):
             pass
         async with in_memory(client, replacement.new):
-            new = await prove(client, replacement.new, proof.trained, cases, lf, paths, on_case=on_case)
+            return await prove(client, replacement.new, proof.trained, cases, lf, paths, on_case=on_case)
+
+    try:
+        new = await attempt()
+        after = right_values(proof, template, new.served)
+        if not new.ok and after != values:  # the Jinja that has come in force shows more
+            values = after
+            new = await attempt()
         is_better = _wrong(new) < _wrong(proof) or (_wrong(new) == _wrong(proof) and not proof.can_be_mended)
         takes = new.ok or (is_better and not new.can_be_mended)
         if takes:

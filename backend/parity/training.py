@@ -159,15 +159,24 @@ def gguf_facts(template: Template, folder: Path) -> GgufFacts:
 
 def prompt(template: Template, header: Header, cutoff_len: int = 0) -> Prompt:
     """Return TEMPLATE, SYSTEM, stops and num_ctx for a GGUF; raises InexpressibleError."""
-    return prompt_with(template, tokens_of_gguf(template, header), cutoff_len)
+    return prompt_with(template, tokens_of_gguf(template, header), cutoff_len, header.text("tokenizer.chat_template"))
 
 
-def prompt_with(template: Template, tokens: Tokens, cutoff_len: int = 0) -> Prompt:
-    """Return TEMPLATE, SYSTEM, stops and num_ctx for a GGUF of these ``tokens``; raises InexpressibleError."""
+def go_text(template: Template, tokens: Tokens, jinja: str = "") -> str:
+    """Return the TEMPLATE for a GGUF that holds ``jinja``; raises InexpressibleError."""
+    is_own = jinja == jinja_template(template, tokens)
+    return go_template(template, tokens, "" if is_own else jinja).text
+
+
+def prompt_with(template: Template, tokens: Tokens, cutoff_len: int = 0, jinja: str = "") -> Prompt:
+    """Return TEMPLATE, SYSTEM, stops and num_ctx for a GGUF of these ``tokens`` that holds ``jinja``.
+
+    Raises InexpressibleError.
+    """
     parameters: dict[str, object] = {"stop": list(stops(template, tokens))}
     if cutoff_len:
         parameters["num_ctx"] = cutoff_len
-    return Prompt(go_template(template, tokens).text, template.default_system, parameters)
+    return Prompt(go_text(template, tokens, jinja), template.default_system, parameters)
 
 
 def tokens_of_folder(template: Template, folder: Path) -> Tokens:

@@ -106,9 +106,10 @@ def write_record(output_dir: Path, spec: JobSpec, args: Mapping[str, object]) ->
 
 
 def merge_of(args: Mapping[str, object]) -> dict[str, object]:
-    """Return what decides the weights that an export with ``args`` (normalised) writes: base, adapters, type.
+    """Return what decides the model that an export with ``args`` (normalised) writes: base, adapters, type, template.
 
-    Adapters by size and time as well: a training that goes on writes others into the same folder.
+    Adapters by size and time as well: a training that goes on writes others into the same folder. The template gives
+    the tokenizer its tokens.
     """
     return {
         "model": str(args.get("model_name_or_path") or ""),
@@ -117,6 +118,7 @@ def merge_of(args: Mapping[str, object]) -> dict[str, object]:
             for folder in names_in(args.get("adapter_name_or_path"))
         ],
         "infer_dtype": str(args.get("infer_dtype") or "auto"),
+        "template": str(args.get("template") or ""),
     }
 
 

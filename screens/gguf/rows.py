@@ -9,7 +9,7 @@ from data.gguf import facts
 from data.i18n import Message, _
 from data.size import size
 from data.text import inert
-from tui.inspecting import short_value
+from tui.inspecting import extent, short_value
 from tui.widgets.cells import Parts, part
 from tui.widgets.table import Column, Row
 from tui.wording import fit
@@ -69,10 +69,9 @@ def _summary(seen: Inspection) -> Iterator[Row]:
         words = _("{tensors} tensors, {size}", tensors=share.tensors, size=size(share.size_bytes))
         yield _row(f"share:{share.type_name}", f"  {share.type_name}", "", part(str(words), "text"))
     for name, text in facts.templates_of(header).items():
-        words = _("{lines} lines, {characters} characters", lines=text.count("\n") + 1, characters=f"{len(text):,}")
         key = f"{KEY}tokenizer.chat_template{'.' + name if name else ''}"
         # Another key than the row below Metadata keys, where it stands as well: a table's rows are known by their keys.
-        yield _row(f"template:{key}", f"{_('Chat template')} {name}".rstrip(), "", part(str(words), "accent"))
+        yield _row(f"template:{key}", f"{_('Chat template')} {name}".rstrip(), "", part(str(extent(text)), "accent"))
 
 
 def _origin(made: Mapping[str, object]) -> Iterator[tuple[Message, str]]:

@@ -309,6 +309,21 @@ def test_a_template_that_an_upgrade_overrides_is_told_and_put_in_force_again(
     assert verify(capsys, server.url, "bare", "--template", "llama3", "--mend", status=0)["mended"]
 
 
+@pytest.mark.parametrize("words", [("qwen3", "--thinking", "off"), ("qwen",)], ids=" ".join)
+def test_a_training_without_thoughts_is_put_in_force_over_a_jinja_that_thinks(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    vocabulary = tiny_gguf.Vocabulary.of_marks("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    jinja = (oracle.llama_cpp() / "models" / "templates" / "Qwen-Qwen3-0.6B.jinja").read_text(encoding="utf-8")
+    gguf = tiny_gguf.write(tmp_path / "q3.gguf", vocabulary, add_bos=False, chat_template=jinja)
+    for way in ("as Jinja", "as a TEMPLATE that thinks"):
+        create(server.url, "thinks", gguf)
+        if way != "as Jinja":
+            assert verify(capsys, server.url, "thinks", "--template", "qwen3", "--mend", status=0)["mended"]
+        verify(capsys, server.url, "thinks", "--template", *words, status=1)
+        assert verify(capsys, server.url, "thinks", "--template", *words, "--mend", status=0)["mended"], way
+
+
 def test_weights_in_memory_for_another_model_do_not_spoil_a_proof(
     server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

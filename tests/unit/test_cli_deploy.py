@@ -123,6 +123,13 @@ def test_a_model_is_converted_and_a_gguf_is_not(place: Path, say: Say, yard: Yar
     assert "template is not known" in said["warnings"][0]
 
 
+def test_what_the_words_say_of_the_training_serves_the_modelfile_and_the_proof(place: Path, say: Say) -> None:
+    words = ["--template", "qwen3", "--thinking", "off", "--cutoff-len", "512"]
+    training = {"template": "qwen3", "enable_thinking": False, "cutoff_len": 512}
+    said = say("base", "robin", "--dry-run", *words)
+    assert params(said, "convert")["training"] == params(said, "deploy")["training"] == training
+
+
 def test_what_the_words_say_of_the_conversion_is_in_its_job(place: Path, say: Say) -> None:
     write_matrix(place / "imatrix.gguf")
     quantize = place / "llama.cpp" / "llama-quantize"
@@ -205,6 +212,7 @@ def test_the_modelfile_of_an_export_counts_where_the_training_is_not_known(place
         (["x.gguf", "m", "--host", "::::"], "not the address of a server"),
         (["x.gguf", "m", "--host", "a..b"], "not the address of a server"),
         (["saves", "m"], "no weights"),
+        (["x.gguf", "m", "--thinking", "off"], "not known with which template"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

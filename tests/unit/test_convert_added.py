@@ -16,7 +16,6 @@ from backend.convert.converter import convert
 from backend.convert.folder import ModelFolder
 from backend.parity.tokenizer import Runner
 from backend.parity.vocabulary import from_header
-from data.errors import RequestError
 from data.gguf import read_header
 from tests.unit.model_folder import byte_letters, write_model
 
@@ -75,10 +74,11 @@ def test_the_ids_are_those_of_the_library(
         ("PreTrainedTokenizerFast", [7, 0, 1], [0, 1, 2]),
         ("Qwen2Tokenizer", [7, 0, 1], [2, 0, 1]),
         ("GPT2Tokenizer", [2, 0, 1], [2, 0, 1]),
+        (None, [7, 0, 1], [0, 1, 2]),  # a Llama's, where no file names a class
     ],
 )
 def test_holes_are_closed_as_transformers_closes_them(
-    folder: Path, tmp_path: Path, tokenizer_class: str, ids: list[int], expected: list[int]
+    folder: Path, tmp_path: Path, tokenizer_class: str | None, ids: list[int], expected: list[int]
 ) -> None:
     """The ids are those that AutoTokenizer of transformers 5.6 gave to the same files."""
     texts = [f"<|t{place}|>" for place in range(len(ids))]
@@ -190,9 +190,14 @@ def test_a_token_of_tokenizer_config_alone_reaches_the_gguf(folder: Path, tmp_pa
     assert list(types.values())[len(TOKENS) :][:2] == [3, 5]
 
 
-def test_a_token_of_tokenizer_config_without_a_row_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_an_added_token_without_a_row_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:
     write_model(folder, config={"vocab_size": len(TOKENS), "bos_token_id": None, "eos_token_id": None})
     (folder / "tokenizer.json").write_text(json.dumps(described(TOKENS, [])))
     (folder / "tokenizer_config.json").write_text(json.dumps({**FAST, "pad_token": "[PAD]"}))
-    with pytest.raises(RequestError, match="more tokens than the model has embeddings"):
-        convert(folder, tmp_path / "a.gguf")
+    report = convert(folder, tmp_path / "a.gguf")
+    header = read_header(tmp_path / "a.gguf")
+    assert [str(words) for words in report.warnings] == ["Left out, since the embedding has no row for it: [PAD]"]
+    assert "tokenizer.ggml.padding_token_id" not in header.keys
+    tokens = header.array("tokenizer.ggml.tokens")
+    assert tokens is not None
+    assert tokens.count == len(TOKENS)

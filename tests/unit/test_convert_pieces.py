@@ -60,6 +60,11 @@ def test_a_token_without_a_row_in_the_embedding_is_left_out_and_named(tmp_path: 
     assert said == ["Left out, since the embedding has no row for it: <image>, <pad>"]
 
 
+def test_a_token_of_tokenizer_config_without_a_row_is_left_out_and_named(tmp_path: Path) -> None:
+    _header, said = converted(tmp_path, rows=len(PIECES), added=[], settings={"pad_token": "<pad>"})
+    assert said == ["Left out, since the embedding has no row for it: <pad>"]
+
+
 @pytest.mark.parametrize("settings", [{"eos_token": "<|im_end|>"}, {"additional_special_tokens": ["<|im_end|>"]}])
 def test_a_token_that_only_tokenizer_config_has_gets_its_row(tmp_path: Path, settings: dict[str, object]) -> None:
     header, said = converted(tmp_path, rows=len(PIECES) + 4, added=["<x>"], settings=settings)

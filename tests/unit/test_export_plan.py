@@ -194,12 +194,14 @@ def test_a_push_comes_after_the_check_and_what_follows_does_not_wait_for_it(plan
     assert settle(pushed).steps == ("check", "push", "convert", "deploy")
 
 
-@pytest.mark.parametrize("change", ["dtype", "adapter", "base", "adapters"])
+@pytest.mark.parametrize("change", ["dtype", "adapter", "base", "adapters", "template"])
 def test_another_merge_goes_into_the_next_free_folder(plan: ExportPlan, workspace: Path, change: str) -> None:
     folder = merged(plan)
     match change:
         case "dtype":
             other = apply(plan, "infer_dtype", "float16", home="")
+        case "template":  # the merge's tokenizer has what the other template needs
+            other = apply(plan, "template", "chatml", home="")
         case "base":
             other = apply(plan, "base", "owner/other", home="")
         case "adapters":

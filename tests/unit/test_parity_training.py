@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.deploy.request import Deployment
+from backend.parity.jinja_template import jinja_template
 from backend.parity.template import snapshot
 from backend.parity.training import Prompt, Training, gguf_facts, prompt, tokens_of_folder, tokens_of_gguf
 from data.errors import RequestError
@@ -80,6 +81,20 @@ def test_a_modelfile_gets_template_system_stops_and_the_length_of_training(tmp_p
     assert "<s>" not in made.template
     literal = read_header(gguf_with(tmp_path / "n.gguf", bos="<s>", eos="<|eot_id|>", add_bos=False))
     assert prompt(template, literal).template.count("<s>") == 1
+
+
+def test_a_template_without_thoughts_wins_over_a_jinja_that_has_them_but_not_over_paddocks_own(tmp_path: Path) -> None:
+    def made(name: str, jinja: str = "") -> str:
+        file = write(tmp_path / f"{name}.gguf", marks, add_bos=False, chat_template=jinja)
+        return prompt(silent, read_header(file)).template
+
+    marks = Vocabulary.of_marks("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    silent = snapshot().of_run("qwen3", enable_thinking=False)
+    thinks = "{% for m in messages %}{{ tools }}tool_calls tool_response<think>{{ m.content }}</think>{% endfor %}"
+    assert ".Thinking" not in made("bare")
+    assert "{{ if false }}<think>" in made("foreign", thinks)
+    tokens = tokens_of_gguf(silent, read_header(tmp_path / "bare.gguf"))
+    assert made("own", jinja_template(silent, tokens)) == made("bare")
 
 
 def test_wishes_win_over_the_run_and_the_run_over_a_modelfile(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from tui.commands.convert import (
     converter_option,
     imatrix_option,
 )
-from tui.commands.form import argument, command, flag, option, plain_option, wait_option
+from tui.commands.form import argument, command, cutoff_option, flag, option, plain_option, thinking_option, wait_option
 from tui.commands.session import Session
 from tui.commands.start import run_jobs
 from tui.exporting import Prospect
@@ -57,6 +57,8 @@ class Wish:
     name: str
     template: str | None
     system: str | None
+    thinking: str | None
+    cutoff_len: int | None
     parameter: tuple[str, ...]
     modelfile: str | None
     outtype: str | None
@@ -87,6 +89,8 @@ class Wish:
         about=_("LLaMA-Factory's template by its name, or a file in Ollama's template language."),
     ),
     option("--system", metavar="TEXT", about=_("System prompt.")),
+    thinking_option(),
+    cutoff_option(),
     option("--parameter", "-p", multiple=True, metavar="KEY=VALUE", about=_("A parameter, as temperature=0.7.")),
     option("--modelfile", metavar="FILE", about=_("Take template, system prompt and parameters from this Modelfile.")),
     option(
@@ -215,6 +219,12 @@ def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
     """Return the plan's facts of the training: the words win over its record, and over what the GGUF was made with."""
     template = None if _template_file(wish, services) else wish.template
     training = training_of(source.prompt, template)
+    if training is None and (wish.thinking or wish.cutoff_len):
+        raise RequestError(
+            _("It is not known with which template {model} was trained", model=source.path.name),
+            _("--thinking and --cutoff-len tell more of a training, and of this one nothing is known."),
+            _("Name the template, too: --template T."),
+        )
     if training is None:
         return {}
     if template:
@@ -222,9 +232,9 @@ def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
         templates_for(lf, services.paths).get(template)
     return {
         "template": training.template,
-        "thinking": training.enable_thinking,
+        "thinking": training.enable_thinking if wish.thinking is None else wish.thinking == "on",
         "system": wish.system if wish.system is not None else training.default_system or "",
-        "cutoff_len": training.cutoff_len,
+        "cutoff_len": wish.cutoff_len or training.cutoff_len,
     }
 
 

@@ -245,6 +245,18 @@ def wait_option(*, default: bool) -> Option:
     return Option(["--wait/--no-wait"], default=default, about=about)
 
 
+def thinking_option() -> Option:
+    """Return --thinking: what the training had for enable_thinking; None where nobody said."""
+    about = _("Whether the training had enable_thinking; by default as recorded, else on.")
+    return Option(["--thinking"], type=click.Choice(["on", "off"]), about=about)
+
+
+def cutoff_option() -> Option:
+    """Return --cutoff-len: that of the training; None where nobody said."""
+    about = _("cutoff_len of the training: num_ctx must not be smaller.")
+    return Option(["--cutoff-len"], type=click.IntRange(min=1), metavar="N", about=about)
+
+
 def check_option() -> Option:
     """Return --check/--no-check: see whether a merge has taken; None where nobody said."""
     about = _(

@@ -15,6 +15,7 @@ from data.text import inert, shell_word
 from tui.commands.console import Console, columns
 from tui.commands.form import Group, argument, command, common_options, flag
 from tui.commands.session import Session
+from tui.inspecting import extent
 
 _VALUE_CHARACTERS: Final = 200
 
@@ -146,8 +147,7 @@ def _say_summary(console: Console, header: Header) -> None:
         rows += [("", f"{each.role}  {each.id}  {each.text or '–'}") for each in tokenizer.specials]
         rows += [("", f"{name}  {str(value).lower()}") for name, value in tokenizer.flags]
     for name, text in facts.templates_of(header).items():
-        lines = _("{lines} lines, {characters} characters", lines=text.count("\n") + 1, characters=f"{len(text):,}")
-        rows.append((str(_("Chat template")), f"{name}  {lines}".strip()))
+        rows.append((str(_("Chat template")), f"{name}  {extent(text)}".strip()))
     rows.append((str(_("Metadata keys")), str(len(header.keys))))
     rows += _origin(read_sidecar(header.path) or {})
     for line in columns((name, _line(text)) for name, text in rows):

@@ -38,7 +38,7 @@ from data.gguf import check, read_header
 from data.i18n import Message, _
 from data.text import inert, shell_word
 from tui.commands.console import Console
-from tui.commands.form import argument, command, flag, option
+from tui.commands.form import argument, command, cutoff_option, flag, option, thinking_option
 from tui.commands.model_servers import server_with, tell_passed_over
 from tui.commands.parting import lines
 from tui.commands.session import Session
@@ -77,24 +77,21 @@ class Wish:
 
     def mending(self, template: str, *, is_file: bool, is_guess: bool = False) -> Message:
         """Say how to mend what this has shown, for a training with ``template``; ``is_file``: no server has it yet."""
-        template = "T" if is_guess else template
-        if is_file:
-            words = ["paddock", "deploy", self.name, "NAME", "--template", template]
-            words += ["--system", self.system] if self.system is not None else []
-            words += ["--host", self.host] if self.host else []
-            if is_guess:
-                return _naming(words)
-            return _("→ Let Paddock write its Modelfile and prove it: {command}", command=inert(shlex.join(words)))
-        words = ["paddock", "verify", self.name, "--template", template]
+        words = ["paddock", *(["deploy", self.name, "NAME"] if is_file else ["verify", self.name])]
         told = {
+            "--template": "T" if is_guess else template,
             "--system": self.system,
             "--thinking": self.thinking,
             "--cutoff-len": self.cutoff_len,
-            "--cases": self.cases,
+            "--cases": None if is_file else self.cases,
             "--host": self.host,
         }
         for option_name, value in told.items():
             words += [option_name, str(value)] if value is not None else []
+        if is_file and is_guess:
+            return _naming(words)
+        if is_file:
+            return _("→ Let Paddock write its Modelfile and prove it: {command}", command=inert(shlex.join(words)))
         if is_guess:
             return _naming([*words, "--mend"])
         command = inert(shlex.join([*words, "--mend"]))
@@ -118,17 +115,8 @@ def _naming(words: list[str]) -> Message:
     argument("name"),
     option("--template", metavar="T", about=_("Template of the training; by default what the training recorded.")),
     option("--system", metavar="TEXT", about=_("Default system prompt of the training.")),
-    option(
-        "--thinking",
-        type=click.Choice(["on", "off"]),
-        about=_("Whether the training had enable_thinking; by default as recorded, else on."),
-    ),
-    option(
-        "--cutoff-len",
-        type=click.IntRange(min=1),
-        metavar="N",
-        about=_("cutoff_len of the training: num_ctx must not be smaller."),
-    ),
+    thinking_option(),
+    cutoff_option(),
     option("--cases", metavar="FILE", about=_("Also the first rows of this data set (JSON or JSONL).")),
     flag("--mend", about=_("Write a Modelfile that is right, prove it, and put it in place of the old one.")),
     flag("--yes", "-y", about=_("With --mend: do not ask where the template is a guess.")),
