@@ -20,6 +20,7 @@ from backend.lf.find import LlamaFactory, find
 from backend.ollama.client import Client
 from backend.ollama.name import parse_name
 from backend.parity import asked, cases, parting, proof
+from backend.parity.asked import Served
 from backend.parity.cases import Case
 from backend.parity.compare import Verdict
 from backend.parity.guess import Own, guess
@@ -28,6 +29,7 @@ from backend.parity.proof import OnCase, Proof
 from backend.parity.shortfall import differing
 from backend.parity.template import Template, Templates, templates_for
 from backend.parity.training import Trained
+from backend.parity.vocabulary import Vocabulary
 from data.errors import AppError, RequestError
 from data.files import write_atomic
 from data.i18n import Message, _
@@ -98,6 +100,21 @@ class Said:
         return judged if judged.departs else dataclasses.replace(found, miscut=judged.miscut)
 
 
+def guessed(known: Templates, vocabulary: Vocabulary, served: Served, said: Said, model: str) -> Trained:
+    """Return with what a model was likely trained, that is ``served`` so; raises RequestError where nothing tells.
+
+    A TEMPLATE that somebody wrote says more than the Jinja that is in force. The model's own system prompt is taken for
+    the training's: nothing speaks against it.
+    """
+    texts = [served.written] if served.is_jinja and served.written.strip() != asked.RAW else []
+    texts += [] if served.is_raw else [served.template]
+    owns = [Own(text, served.stops, served.system, served.version) for text in dict.fromkeys([*texts, ""])]
+    found = said.over(None, lambda: next(filter(None, (guess(known, vocabulary, own) for own in owns)), None), model)
+    if said.system is None and served.system:
+        return dataclasses.replace(found, default_system=served.system)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Prover:
     """Proves models of one server: LLaMA-Factory with what is known of it, and who is told of each conversation."""
@@ -115,17 +132,12 @@ class Prover:
     async def trained(self, model: str, recorded: Trained | None, said: Said) -> Trained:
         """Return what ``model`` was trained with; raises AppError.
 
-        Where that is a guess, the model's own system prompt is taken for the training's: nothing speaks against it.
+        Where nobody says it, it is ``guessed``.
         """
         if said.template or recorded is not None:
             return said.over(recorded, lambda: None, model)
         runner, served = await asked.runner_of(self.client, model)
-        text = "" if served.is_raw else served.template
-        own = Own(text, served.stops, served.system, served.version)
-        guessed = said.over(None, lambda: guess(self.known, runner.vocabulary, own), model)
-        if said.system is None and served.system:
-            return dataclasses.replace(guessed, default_system=served.system)
-        return guessed
+        return guessed(self.known, runner.vocabulary, served, said, model)
 
     async def prove(self, model: str, trained: Trained) -> Proof:
         """Return the proof of ``model``; raises AppError."""

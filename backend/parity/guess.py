@@ -51,15 +51,8 @@ def guess(templates: Templates, vocabulary: Vocabulary, own: Own) -> Template | 
 
     One by which Paddock would write just the model's own template comes first. Of several that write alike, one whose
     default system prompt is the model's comes first if no other family has that; then those of the architecture, and
-    of these one at whose ends the model stops. Where the template in force is no family's, the tokens alone tell.
+    of these one at whose ends the model stops.
     """
-    if not own.template:
-        return _likeliest(templates, vocabulary, own)
-    bare = dataclasses.replace(own, template="")
-    return _likeliest(templates, vocabulary, own) or _likeliest(templates, vocabulary, bare)
-
-
-def _likeliest(templates: Templates, vocabulary: Vocabulary, own: Own) -> Template | None:
     special = {token for number, token in enumerate(vocabulary.tokens) if vocabulary.is_special(number)}
     stops = set(own.stops) - {vocabulary.text(vocabulary.eos)}
     usual = _USUAL.get(vocabulary.architecture, ())

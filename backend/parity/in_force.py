@@ -6,7 +6,7 @@ from backend.parity import system_prompt
 from backend.parity.asked import CHATML, RAW
 from backend.parity.compare import Cause
 from backend.parity.evidence import Evidence, because
-from backend.parity.select import RENDERERS
+from backend.parity.select import RENDERERS, known_texts
 from data.i18n import _
 
 
@@ -72,10 +72,10 @@ def raw(e: Evidence) -> Cause | None:
 
 
 def overridden(e: Evidence) -> Cause | None:
-    """Return the cause where the GGUF's template is used, and not the Modelfile's."""
+    """Return the cause where the GGUF's template is used, and not the one that somebody has put into the Modelfile."""
     if not e.served.is_jinja or e.served.written.strip() in ("", RAW) or e.served.written == e.served.template:
         return None
-    if e.trained.text == e.sent.text or system_prompt.is_all(e):
+    if e.trained.text == e.sent.text or system_prompt.is_all(e) or e.served.written.strip() in known_texts():
         return None
     return because(
         "overridden",

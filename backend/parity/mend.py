@@ -82,9 +82,9 @@ async def mend(
 ) -> Outcome:
     """Make the model anew under a temporary tag, prove it, and put it in the old one's place.
 
-    It gets the name when it is right, or when nothing that a Modelfile can mend is left and less differs than before.
-    Nothing is made where the model lacks the template's tokens: it was trained with another one. Raises AppError; then
-    the old model is as it was.
+    It gets the name when it is right, or when nothing that a Modelfile can mend is left and no more differs than
+    before. Nothing is made where the model lacks the template's tokens: it was trained with another one. Raises
+    AppError; then the old model is as it was.
     """
     if proof.expected.unknown:
         why = _(
@@ -106,11 +106,10 @@ async def mend(
     try:
         new = await attempt()
         after = right_values(proof, template, new.served)
-        if not new.ok and after != values:  # the Jinja that has come in force shows more
+        if new.served.is_jinja and not new.holds and after != values:  # it has come in force, since it shows more
             values = after
             new = await attempt()
-        is_better = _wrong(new) < _wrong(proof) or (_wrong(new) == _wrong(proof) and not proof.can_be_mended)
-        takes = new.ok or (is_better and not new.can_be_mended)
+        takes = new.ok or (_wrong(new) <= _wrong(proof) and not new.can_be_mended)
         if takes:
             await replacement.publish()
     finally:

@@ -101,6 +101,12 @@ def known_for(jinja: str) -> Known | None:
 
 
 @functools.cache
+def known_texts() -> frozenset[str]:
+    """Return the Go templates that Ollama itself writes into Modelfiles, for GGUFs whose Jinja it knows."""
+    return frozenset(known.go.strip() for _jinja, known in _known())
+
+
+@functools.cache
 def _known() -> Sequence[tuple[str, Known]]:
     value = cast("Mapping[str, object]", json.loads(_KNOWN.read_bytes()))
     templates = cast("Mapping[str, Mapping[str, object]]", value["templates"])

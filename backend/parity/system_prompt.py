@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from backend.parity.compare import Cause
 from backend.parity.evidence import Evidence, because, between, short
 from data.i18n import _
+
+_TELLING: Final = 3  # letters
 
 
 def system(e: Evidence) -> Cause | None:
     """Return the cause in a system prompt: the training's default, the model's own, or the conversation's."""
     default, trained, sent = e.expected.default_system, e.trained.text, e.sent.text
-    if _lacks_default(e):
+    if _lacks_default(e) and _has_same_turns(e):
         message = _("The default system prompt of the training is missing: {text}", text=short(default))
         return because("no-default-system", message)
-    if _has_other(e):
+    if _has_other(e) and _has_same_turns(e):
         message = _("The model has a system prompt that it was not trained with: {text}", text=short(e.served.system))
         return because("other-system", message)
     text = e.case.system.strip()
@@ -50,6 +54,13 @@ def _lacks_default(e: Evidence) -> bool:
 def _has_other(e: Evidence) -> bool:
     own = e.served.system
     return bool(own) and not e.case.system and own in e.sent.text and own not in e.trained.text
+
+
+def _has_same_turns(e: Evidence) -> bool:
+    """Say whether what follows the last turn's text begins alike: else the whole template is another."""
+    tails = [text.rpartition(e.case.turns[-1].text)[2].split() for text in (e.trained.text, e.sent.text)]
+    one, other = ("".join(tail)[:_TELLING] for tail in tails)
+    return one == other
 
 
 def _comes_earlier(text: str, trained: str, sent: str) -> bool:

@@ -305,7 +305,7 @@ def test_a_template_that_an_upgrade_overrides_is_told_and_put_in_force_again(
     create(server.url, "bare", gguf)
     found = verify(capsys, server.url, "bare", "--template", "llama3", status=1)
     # Both lines know this Jinja and write a TEMPLATE of their own for it; the new one then uses the Jinja all the same.
-    assert causes(found)["user"] == (None if server.version == ollamas.OLD else "overridden")
+    assert causes(found)["user"] == (None if server.version == ollamas.OLD else "date")
     assert verify(capsys, server.url, "bare", "--template", "llama3", "--mend", status=0)["mended"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from backend.export import proving
 from backend.export.prove import Request, name_it
 from backend.export.proving import Said
-from backend.parity.asked import Sent
+from backend.parity.asked import RAW, Sent, Served
 from backend.parity.cases import Case, Turn
 from backend.parity.expected import Prompt
 from backend.parity.mend import right_values
@@ -70,6 +70,30 @@ def test_what_is_said_wins_over_the_record_and_the_record_over_a_guess() -> None
     assert Said().over(None, lambda: snapshot().get("qwen"), "m") == Trained("qwen", source="guess")
     with pytest.raises(RequestError, match="It is not known with which template m was trained"):
         Said().over(None, lambda: None, "m")
+
+
+CHATML = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+JINJA = "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|><|eot_id|>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("served", "template"),
+    [
+        (replace(SERVED, template=JINJA, written=CHATML), "chatml"),  # as many that were trained upon Llama 3 are
+        (replace(SERVED, template=JINJA, written=RAW), "llama3"),
+        (replace(SERVED, template=JINJA, written=JINJA), "llama3"),
+        (replace(SERVED, template=RAW, written=RAW), "llama3"),
+        (replace(SERVED, template="### User: {{ .Prompt }}", written="### User: {{ .Prompt }}"), "llama3"),
+    ],
+    ids=["overridden", "jinja", "shown", "bare", "of no family"],
+)
+def test_a_guess_goes_by_the_template_that_somebody_wrote_then_by_the_one_in_force_then_by_the_tokens(
+    served: Served, template: str
+) -> None:
+    found = proving.guessed(snapshot(), RUNNER.vocabulary, replace(served, system="Be Robin."), Said(), "m")
+    assert (found.template, found.source, found.default_system) == (template, "guess", "Be Robin.")
+    said = proving.guessed(snapshot(), RUNNER.vocabulary, replace(served, system="Be Robin."), Said(system=""), "m")
+    assert said.default_system == ""
 
 
 def test_the_result_of_a_job_names_the_first_difference() -> None:

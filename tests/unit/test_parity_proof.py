@@ -127,6 +127,9 @@ def test_where_a_system_prompt_is_all_that_differs_no_template_is_blamed(way: st
     trained, sent = "<s>" + in_chatml("You are Qwen."), in_chatml("Be brief.")
     assert verdict_of(trained, sent, ONE, own, qwen) == "no-default-system"
     assert verdict_of(CHATML, CHATML, ONE, served) == "extra-bos"
+    plain = "You are Qwen.\n\n### Instruction:\nHi\n\n### Response:\n"
+    whole = replace(served, template="<|im_start|>", written="<|im_start|>")
+    assert verdict_of(plain, CHATML, ONE, whole, qwen) == "template"
     cause = {RAW: "builtin-chatml"}.get(way, "overridden")
     assert verdict_of(trained, sent.replace("user", "human"), ONE, own, qwen) == cause
 
@@ -278,9 +281,6 @@ def test_a_template_is_guessed_by_its_marks_and_by_the_vocabulary() -> None:
     found = guess(snapshot(), replace(vocabulary(), architecture="qwen2"), Own(chatml))
     assert found is not None
     assert found.name == "qwen"
-    found = guess(snapshot(), vocabulary(), Own("### User: {{ .Prompt }}"))
-    assert found is not None, "a TEMPLATE of no family does not hide the tokens"
-    assert found.name == "llama3"
     assert guess(snapshot(), vocabulary(marks=["<s>", "</s>"]), Own("nothing of the kind")) is None
 
 

@@ -17,7 +17,7 @@ from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.work import prompt_of
 from backend.deploy.written import check_template
 from backend.export.origin import deployment_of, own_rows_of, own_rows_of_gguf, trained_of, trained_of_gguf
-from backend.export.proving import Prover, Said, behind, built_in, installed, summary
+from backend.export.proving import Prover, Said, behind, built_in, guessed, installed, summary
 from backend.export.source import refuse_adapter
 from backend.export.stoppable import run_stoppable
 from backend.lf.find import LlamaFactory
@@ -27,14 +27,13 @@ from backend.ollama.name import parse_name
 from backend.ollama.version import version_key
 from backend.parity import cases, proof
 from backend.parity.cases import Case
-from backend.parity.guess import Own, guess
 from backend.parity.mend import Outcome
+from backend.parity.predict import forecast
 from backend.parity.proof import Proof
 from backend.parity.template import Templates
-from backend.parity.vocabulary import from_header
 from backend.setup.ollama import VERSION
 from data.errors import AppError, RequestError
-from data.gguf import check, read_header
+from data.gguf import check
 from data.i18n import Message, _
 from data.text import inert, shell_word
 from tui.commands.console import Console
@@ -270,15 +269,12 @@ def _foretell(
     extra: tuple[Case, ...],
 ) -> Proof:
     gguf, modelfile = coming.gguf, coming.modelfile
-    header = read_header(gguf)
-    stops = tuple(one.value for one in modelfile.commands if one.name == "parameter" and one.key == "stop")
-    text = modelfile.template or header.text("tokenizer.chat_template")
-    own_words = Own(text, stops, modelfile.system, coming.version)
-    trained = wish.said.over(
-        trained_of(services.library, coming.deployed) or trained_of_gguf(services.library, gguf),
-        lambda: guess(known, from_header(header), own_words),
-        wish.name,
-    )
+    recorded = trained_of(services.library, coming.deployed) or trained_of_gguf(services.library, gguf)
+    if wish.template or recorded is not None:
+        trained = wish.said.over(recorded, lambda: None, wish.name)
+    else:
+        found = forecast(gguf, modelfile, coming.version)
+        trained = guessed(known, found.runner.vocabulary, found.served, wish.said, wish.name)
     template = trained.of(known)
     session.console.update(str(_("asking LLaMA-Factory for its prompts …")))
     own = own_rows_of_gguf(services.library, gguf)
