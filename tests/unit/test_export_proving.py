@@ -343,9 +343,12 @@ def test_the_command_that_mends_says_again_what_was_said() -> None:
     assert "paddock verify 'my model' --template T " in named
     assert "chatml" not in named
     file = replace(wish, name="my.gguf", offline=True)
-    assert str(file.mending("chatml", is_file=True)).endswith(  # no server has it: there is no model to be mended
+    kept = {"temperature": 0.7, "stop": ["</s>"], "num_ctx": 4096}
+    assert str(
+        file.mending("chatml", is_file=True, parameters=kept)
+    ).endswith(  # no server has it: there is no model to be mended
         ": paddock deploy my.gguf NAME --template chatml --system 'You are a pirate' --thinking off --cutoff-len 64 "
-        "--host 127.0.0.1:1"
+        "--host 127.0.0.1:1 -p temperature=0.7"
     )
 
 

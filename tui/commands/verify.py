@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,6 +52,10 @@ _SOURCES: Final = {
 }
 
 
+_NONE: Final[Mapping[str, object]] = {}
+_WRITTEN: Final = ("stop", "num_ctx")  # by Paddock, as the training says
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the words asked for; field names are those of the parameters."""
@@ -74,8 +79,13 @@ class Wish:
         thinking = None if self.thinking is None else self.thinking == "on"
         return Said(self.template, self.system, thinking, self.cutoff_len)
 
-    def mending(self, template: str, *, is_file: bool, is_guess: bool = False) -> Message:
-        """Say how to mend what this has shown, for a training with ``template``; ``is_file``: no server has it yet."""
+    def mending(
+        self, template: str, *, is_file: bool, is_guess: bool = False, parameters: Mapping[str, object] = _NONE
+    ) -> Message:
+        """Say how to mend what this has shown, for a training with ``template``; ``is_file``: no server has it yet.
+
+        A file is deployed with those of its Modelfile's ``parameters`` that have nothing to do with the prompt.
+        """
         words = ["paddock", *(["deploy", self.name, "NAME"] if is_file else ["verify", self.name])]
         told = {
             "--template": "T" if is_guess else template,
@@ -87,6 +97,8 @@ class Wish:
         }
         for option_name, value in told.items():
             words += [option_name, str(value)] if value is not None else []
+        for name, value in parameters.items() if is_file else ():
+            words += ["-p", f"{name}={value}"] if name not in _WRITTEN else []
         if is_file and is_guess:
             return _naming(words)
         if is_file:
@@ -164,8 +176,12 @@ def verify(session: Session, **words: object) -> int:
     for warning in warnings:
         session.console.say(f"{session.console.paint('!', 'warn')} {inert(str(warning))}")
     is_file = coming is not None and coming.deployed is None
-    how = functools.partial(wish.mending, is_file=is_file, is_guess=bool(done.trained.guess))
-    mend = None if outcome.attempt is not None or outcome.declined else how
+    written = coming.modelfile if coming is not None else Modelfile(())
+    how = functools.partial(
+        wish.mending, is_file=is_file, is_guess=bool(done.trained.guess), parameters=written.parameters
+    )
+    # An adapter is not deployed beside its base, so no command makes of the two what is foretold.
+    mend = None if outcome.attempt is not None or outcome.declined or written.adapter else how
     for line in lines(done, session.console, source=_SOURCES[done.trained.source], mend=mend):
         session.console.say(line)
     if outcome.changes:
