@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from backend.gotemplate.value import UnknowableError, Value, bare, decimal, kind_name, spelled
+from backend.gotemplate.value import Record, UnknowableError, Value, bare, decimal, kind_name, spelled
 from data.i18n import _
 
 _VERB: Final = re.compile(r"%([-+# 0]*)(\*|[0-9]+)?(?:\.(\*|[0-9]+)?)?(\[|.)?", re.DOTALL)
@@ -91,6 +91,8 @@ def _formatted(value: Value, verb: str, flags: str, precision: int | None) -> st
         raise UnknowableError(_("The flags {flags} of printf are not known here.", flags=flags))
     if verb == "T":
         return "<nil>" if value is None else kind_name(value)
+    if verb != "v" and _has_struct(value):
+        raise UnknowableError(_("A whole {type} is printed.", type=kind_name(value)))
     if verb == "v":
         return spelled(value) if not _is_number(value) else _signed(spelled(value), flags)
     if verb in "sq" and isinstance(value, str):
@@ -110,6 +112,13 @@ def _formatted(value: Value, verb: str, flags: str, precision: int | None) -> st
     if verb in "eEfFgG" and isinstance(value, float):
         return _signed(_real(value, verb, precision), flags)
     return f"%!{verb}({kind_name(value)}={spelled(value)})" if value is not None else f"%!{verb}(<nil>)"
+
+
+def _has_struct(value: Value) -> bool:
+    """Say whether fmt would apply a verb to the fields of a struct, one by one."""
+    if isinstance(value, Record):
+        return value.text is None
+    return isinstance(value, Sequence) and not isinstance(value, str) and any(map(_has_struct, value))
 
 
 def _real(value: float, verb: str, precision: int | None) -> str:

@@ -15,8 +15,9 @@ class Record:
     """A Go struct, by pointer or not: only its fields can be asked for."""
 
     name: str
-    """The Go type, for errors"""
+    """The Go type, for errors; begins with * for one by pointer"""
     fields: Mapping[str, Value]
+    """In Go's order, in which fmt prints them"""
     encoded: str
     """What Go's json.Marshal makes of it"""
     text: str | None = None
@@ -83,8 +84,14 @@ def kind_name(value: Value) -> str:  # noqa: PLR0911 - one a type
 
 
 def shown(value: Value) -> str:
-    """Return what ``{{ value }}`` prints; raises UnknowableError."""
+    """Return what ``{{ value }}`` prints, which follows a pointer; raises UnknowableError."""
+    if isinstance(value, Record) and value.text is None:
+        return _struct(value)
     return NO_VALUE if value is None else spelled(value)
+
+
+def _struct(value: Record) -> str:
+    return "{" + " ".join(map(spelled, value.fields.values())) + "}"
 
 
 def spelled(value: Value) -> str:  # noqa: PLR0911 - one a type
@@ -103,9 +110,9 @@ def spelled(value: Value) -> str:  # noqa: PLR0911 - one a type
         case Printed():
             return value.text
         case Record():
-            if value.text is None:
+            if value.text is None and value.name.startswith("*"):
                 raise UnknowableError(_("A whole {type} is printed.", type=value.name))
-            return value.text
+            return _struct(value) if value.text is None else value.text
         case Mapping():
             return "map[" + " ".join(f"{name}:{spelled(value[name])}" for name in in_order(value)) + "]"
         case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from backend.gotemplate.value import Printed, Record, Value, encoded, quoted
@@ -11,7 +11,11 @@ from backend.parity.select import is_current
 Json = Mapping[str, object]
 _TOOL_KEYS: Final = ("type", "$defs", "items", "required", "properties")
 _PROPERTY_KEYS: Final = ("anyOf", "type", "items", "description", "enum", "properties", "required")
+_ANY_KEYS: Final = ("$defs", "items", "properties")
+"""What Go leaves out only where it is not there: an empty one is written"""
 _NO_TOOLS: Final = Printed((), "null")
+_NO_SLICE: Final = Printed((), "[]", "null")
+_NO_POINTER: Final = Printed({}, "<nil>", "null")
 
 
 def messages_value(messages: Sequence[Json]) -> list[Value]:
@@ -48,7 +52,7 @@ def in_ollamas_order(tool: Json) -> Json:
     given = cast("Json", function.get("parameters") or {})
     properties = cast("Mapping[str, Json]", given.get("properties") or {})
     parameters: dict[str, object] = {"type": given.get("type") or ""}
-    parameters |= {key: given[key] for key in _TOOL_KEYS[1:4] if given.get(key)}
+    parameters |= {key: given[key] for key in _TOOL_KEYS[1:4] if _is_written(key, given.get(key))}
     parameters["properties"] = {name: _ordered_property(one) for name, one in properties.items()}
     described = {key: function[key] for key in ("name", "description") if function.get(key)}
     return {"type": tool.get("type") or "", "function": {**described, "parameters": parameters}}
@@ -56,10 +60,7 @@ def in_ollamas_order(tool: Json) -> Json:
 
 def _ordered_property(value: Json) -> Json:
     made: dict[str, object] = {}
-    for key in _PROPERTY_KEYS:
-        given = value.get(key)
-        if not given:
-            continue
+    for key, given in _rewritten(value):
         if key == "properties":
             nested = cast("Mapping[str, Json]", given)
             made[key] = {name: _ordered_property(one) for name, one in nested.items()}
@@ -105,8 +106,8 @@ def _message(message: Json) -> Record:
             "Role": str(message["role"]),
             "Content": str(message.get("content") or ""),
             "Thinking": str(message.get("thinking") or ""),
-            "Images": None,
-            "ToolCalls": calls or None,
+            "Images": _NO_SLICE,
+            "ToolCalls": calls or _NO_SLICE,
             "ToolName": str(message.get("tool_name") or ""),
             "ToolCallID": str(message.get("tool_call_id") or ""),
         },
@@ -119,9 +120,9 @@ def _tool(tool: Json, version: str) -> Record:
     properties = {str(n): _property(p) for n, p in cast("Mapping[str, Json]", given.get("properties") or {}).items()}
     codes: dict[str, str] = {"type": quoted(str(given.get("type") or ""))}
     for key in _TOOL_KEYS[1:4]:
-        if given.get(key):
+        if _is_written(key, given.get(key)):
             codes[key] = _as_given(given[key])
-    shown = encoded(cast("Mapping[str, Value]", properties)) if "properties" in given else "null"
+    shown = encoded(cast("Mapping[str, Value]", properties)) if given.get("properties") is not None else "null"
     codes["properties"] = shown
     parameters = Record(
         "template.templateToolFunctionParameters",
@@ -129,7 +130,7 @@ def _tool(tool: Json, version: str) -> Record:
             "Type": str(given.get("type") or ""),
             "Defs": go(given.get("$defs")),
             "Items": go(given.get("items")),
-            "Required": go(given.get("required")),
+            "Required": _slice(given.get("required")),
             "Properties": Printed(cast("Mapping[str, Value]", properties), shown if properties else "{}", shown),
         },
         _written(codes),
@@ -142,19 +143,18 @@ def _tool(tool: Json, version: str) -> Record:
         _written(described),
     )
     kind = str(tool.get("type") or "")
-    code = _written({"type": quoted(kind), "function": inner.encoded})
-    fields: dict[str, Value] = {"Type": kind, "Items": None, "Function": inner}
+    items = tool.get("items")
+    written = {"items": _as_given(items)} if _is_written("items", items) else {}
+    code = _written({"type": quoted(kind), **written, "function": inner.encoded})
+    fields: dict[str, Value] = {"Type": kind, "Items": go(items), "Function": inner}
     return Record("template.templateTool", fields, code, code if is_current(version) else None)
 
 
 def _property(value: Json) -> Record:
-    kind = value.get("type")
-    kinds = [str(one) for one in cast("list[object]", kind)] if isinstance(kind, list) else [str(kind)] if kind else []
+    kind = value.get("type", [])
+    kinds = [str(one) for one in cast("list[object]", kind)] if isinstance(kind, list) else [str(kind or "")]
     codes: dict[str, str] = {}
-    for key in _PROPERTY_KEYS:
-        given = value.get(key)
-        if not given:
-            continue
+    for key, given in _rewritten(value):
         if key == "properties":
             nested = cast("Mapping[str, Json]", given)
             codes[key] = _written({name: _property(one).encoded for name, one in nested.items()})
@@ -163,18 +163,44 @@ def _property(value: Json) -> Record:
         else:
             codes[key] = _as_given(given)
     shown = "" if not kinds else kinds[0] if len(kinds) == 1 else "[" + " ".join(kinds) + "]"
-    nested = {str(n): _property(one) for n, one in cast("Mapping[str, Json]", value.get("properties") or {}).items()}
     fields: dict[str, Value] = {
-        "AnyOf": [_property(one) for one in cast("Sequence[Json]", value.get("anyOf") or ())] or None,
-        "Type": Printed(kinds, shown, codes.get("type", "[]")),
-        "Description": str(value.get("description") or ""),
+        "AnyOf": [_property(one) for one in cast("Sequence[Json]", value.get("anyOf") or ())] or _NO_SLICE,
+        "Type": Printed(kinds, shown, codes.get("type", "[]" if "type" in value else "null")),
         "Items": go(value.get("items")),
-        "Enum": go(value.get("enum")),
-        "Required": go(value.get("required")),
-        # A pointer to an ordered map, of which only the method that makes a plain map is modelled.
-        "Properties": Record("*api.ToolPropertiesMap", {"ToMap": nested}, codes["properties"]) if nested else None,
+        "Description": str(value.get("description") or ""),
+        "Enum": _slice(value.get("enum")),
+        "Properties": _nested(value.get("properties"), codes),
+        "Required": _slice(value.get("required")),
     }
     return Record("api.ToolProperty", fields, _written(codes))
+
+
+def _nested(given: object, codes: Mapping[str, str]) -> Value:
+    """Return a pointer to an ordered map: a method makes a plain map of it, and what it holds is a pointer again."""
+    if given is None:
+        return _NO_POINTER
+    plain = {str(name): _property(one) for name, one in cast("Mapping[str, Json]", given).items()}
+    inner = Record("*orderedmap.Map", {}, codes["properties"])
+    return Record("*api.ToolPropertiesMap", {"om": inner, "ToMap": plain}, codes["properties"])
+
+
+def _slice(given: object) -> Value:
+    return _NO_SLICE if given is None else go(given)
+
+
+def _rewritten(value: Json) -> Iterator[tuple[str, object]]:
+    """Yield what Go writes again of a property; a type of null is an empty one to it."""
+    for key in _PROPERTY_KEYS:
+        given = value.get(key)
+        if key == "type" and key in value and given is None:
+            given = ""
+        if _is_written(key, given) or (key == "type" and given == ""):
+            yield key, given
+
+
+def _is_written(key: str, value: object) -> bool:
+    """Say whether Go's ``omitempty`` lets a value of JSON be written again."""
+    return value is not None if key in _ANY_KEYS else bool(value)
 
 
 def _as_given(value: object) -> str:

@@ -14,7 +14,7 @@ from backend.ollama.blob import digest
 from backend.ollama.client import Client, Creation
 from backend.ollama.modelfile import make
 from backend.parity import asked
-from backend.parity.cases import built_in
+from backend.parity.cases import Case, Turn, built_in
 from backend.parity.predict import forecast
 from tests import ollamas, oracle, tiny_gguf
 from tests.ollamas import Running
@@ -31,6 +31,42 @@ EVERYTHING = (
     "{{ json . }}]{{ end }}{{ end }}{{ range $i, $m := .Messages }}<{{ .Role }}>{{ if .ToolCalls }}"
     "{{ range .ToolCalls }}{{ .Function.Name }}{{ .Function.Arguments }}{{ json . }}{{ end }}{{ else if .Thinking }}"
     "<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}{{ end }}{{ if .IsThinkSet }}T{{ .Think }}{{ end }}"
+)
+PARTS = (
+    "{{ . }}",
+    "{{ .Function }}",
+    "{{ .Items }}{{ json .Function }}",
+    "{{ .Function.Parameters }}",
+    "{{ .Function.Parameters.Required }}{{ json .Function.Parameters.Required }}{{ .Function.Parameters.Defs }}",
+    "{{ .Function.Parameters.Properties }}",
+    "{{ range .Function.Parameters.Properties }}{{ if not .Properties }}{{ . }}{{ .Properties }}{{ end }}{{ end }}",
+    "{{ range .Function.Parameters.Properties }}{{ json . }}{{ json .Type }}{{ .AnyOf }}{{ .Enum }}{{ end }}",
+    "{{ range .Function.Parameters.Properties }}{{ range .Properties.ToMap }}{{ . }}{{ end }}{{ .Required }}{{ end }}",
+)
+PROPERTIES = {
+    "c": {"type": "string", "description": "<C> & é", "enum": ["k", 1, None]},
+    "a": {"type": ["string", "null"], "items": {"type": "object", "k": [{"z": 1e21}]}},
+    "n": {"type": "object", "properties": {"y": {"type": "integer"}, "x": {"anyOf": [{"type": "null"}]}}},
+    "e": {"type": "", "properties": {}, "items": {}, "enum": []},
+    "w": {"type": None},
+    "t": {"type": []},
+    "u": {"anyOf": [{"type": "string"}, {"description": "d"}], "required": ["y"]},
+}
+TOOLS = (
+    {"name": "f", "description": '<D> "q"', "parameters": {"type": "object", "properties": PROPERTIES}},
+    {"name": "none"},
+    {"name": "empty", "description": "", "parameters": {}},
+    {"name": "no-properties", "parameters": {"type": "object", "properties": {}, "$defs": {}, "required": []}},
+    {
+        "name": "rest",
+        "parameters": {
+            "type": "object",
+            "$defs": {"b": {"n": 1.5, "m": [1, True, None, "x"]}, "a": {}},
+            "items": {"type": "string"},
+            "required": ["c", "a"],
+            "properties": {"c": {}},
+        },
+    },
 )
 OFFICIAL = ("meta-llama-Llama-3.1-8B-Instruct.jinja", "Qwen-Qwen3-0.6B.jinja", "microsoft-Phi-3.5-mini-instruct.jinja")
 
@@ -77,6 +113,32 @@ def test_every_prompt_and_refusal_is_foretold(server: Running, tmp_path: Path) -
                         counted = real.counted is not None and real.counted != len(told.ids)
                         if refused or counted or (real.ids, real.text) != (told.ids, told.text):
                             wrong.append(f"{place} {case.name}: {real.text!r} {told.text!r} {real.error} {told.error}")
+        return wrong
+
+    assert asyncio.run(compare()) == []
+
+
+def test_every_part_of_a_tool_is_foretold(server: Running, tmp_path: Path) -> None:
+    gguf = tiny_gguf.write(tmp_path / "m.gguf", tiny_gguf.Vocabulary.of_marks("<|im_start|>"), add_bos=True)
+    turns = (Turn("user", "q"), Turn("call", calls=(("f", {"b": [1, {"k": None}], "a": "x"}), ("g", {}))))
+    cases = [Case(str(tool["name"]), (*turns, Turn("result", "r")), tools=(tool,)) for tool in TOOLS]
+
+    async def compare() -> list[tuple[str, str, str, str]]:
+        wrong: list[tuple[str, str, str, str]] = []
+        async with Client(server.url) as client:
+            blob = await digest(gguf)
+            await client.upload(gguf, blob)
+            for part in PARTS:
+                template = f"{{{{ range .Tools }}}}{part}{{{{ end }}}}{{{{ range .Messages }}}}{{{{ . }}}}{{{{ end }}}}"
+                async for _step in client.create("model", Creation(files={gguf.name: blob}, template=template)):
+                    pass
+                coming = forecast(gguf, make(str(gguf), template=template), server.version)
+                runner, _served = await asked.runner_of(client, "model")
+                for case in cases:
+                    real = await asked.send(client, "model", case, runner, counts=False)
+                    told = coming.send(case)
+                    if real.error is not None or real.text != told.text:
+                        wrong.append((part, case.name, real.text, told.text))
         return wrong
 
     assert asyncio.run(compare()) == []

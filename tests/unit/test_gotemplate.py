@@ -136,8 +136,16 @@ def test_a_type_with_a_text_of_its_own_prints_that_and_still_has_its_fields() ->
     assert made("{{ .Tools }}{{ range .Tools }}{{ .Name }}{{ end }}{{ len .Tools }}", {"Tools": tools}) == (
         '[{"name":"look"}]look1'
     )
-    with pytest.raises(UnknowableError):
-        made("{{ index .Tools 0 }}", {"Tools": tools})
+    assert made("{{ index .Tools 0 }}", {"Tools": tools}) == "{look}"
+
+
+def test_a_struct_prints_its_fields_in_their_order_and_its_address_is_not_foretold() -> None:
+    inner: Value = Record("inner", {"Text": "a b", "Nothing": None, "Own": Printed({}, "{}")}, "{}")
+    values: Value = {"S": Record("outer", {"N": 0, "Inner": inner}, "{}"), "P": Record("*outer", {"N": 1}, "{}")}
+    assert made("{{ .S }}|{{ print .S }}|{{ .P }}", values) == "{0 {a b <nil> {}}}|{0 {a b <nil> {}}}|{1}"
+    for template in ("{{ print .P }}", "{{ . }}", "{{ printf `%s` .S }}"):
+        with pytest.raises(UnknowableError):
+            made(template, values)
 
 
 BYTES = "{{ range $i := len . }}{{ slice (slice $ $i) 0 1 }}{{ end }}"

@@ -106,6 +106,59 @@ def test_neighbours_of_one_role_are_joined_and_tools_are_written_as_ollama_write
     )
 
 
+NESTED = {
+    "type": "object",
+    "$defs": {"b": {"n": 1.5}, "a": {}},
+    "required": ["c"],
+    "properties": {
+        "c": {"type": "string", "description": "<C>", "enum": ["k", 1]},
+        "a": {"type": ["string", "null"], "items": {}},
+        "n": {"type": "object", "properties": {"y": {"type": "integer"}, "x": {}}},
+        "e": {"properties": {}, "type": ""},
+    },
+}
+PROPERTIES = (
+    '{"a":{"type":["string","null"],"items":{}},"c":{"type":"string","description":"\\u003cC\\u003e","enum":["k",1]},'
+    '"e":{"type":"","properties":{}},"n":{"type":"object","properties":{"y":{"type":"integer"},"x":{}}}}'
+)
+PARAMETERS = f"{{object map[a:map[] b:map[n:1.5]] <nil> [c] {PROPERTIES}}}"
+
+
+@pytest.mark.parametrize(
+    ("template", "function", "text"),
+    [
+        ("{{ .Function }}", {"name": "f", "description": "D", "parameters": NESTED}, f"{{f D {PARAMETERS}}}"),
+        ("{{ .Function.Parameters }}", {"name": "f", "parameters": NESTED}, PARAMETERS),
+        ("{{ .Function.Parameters.Properties }}", {"name": "f", "parameters": NESTED}, PROPERTIES),
+        ("{{ .Function }}", {"name": "f"}, "{f  { <nil> <nil> [] {}}}"),
+        (
+            "{{ range .Function.Parameters.Properties }}{{ if not .Properties }}{{ . }}{{ end }}{{ end }}",
+            {"name": "f", "parameters": NESTED},
+            "{[] [string null] map[]  [] <nil> []}{[] string <nil> <C> [k 1] <nil> []}",
+        ),
+    ],
+)
+def test_parts_of_a_tool_are_printed_as_go_prints_them(template: str, function: dict[str, object], text: str) -> None:
+    chat = GoChat(f"{{{{ range .Tools }}}}{template}{{{{ end }}}}{{{{ if .Messages }}}}{{{{ end }}}}")
+    tools = [{"type": "function", "function": function}]
+    assert {chat.prompt(TALK.messages(), tools, think=None, version=one) for one in (OLD, NEW)} == {text}
+
+
+def test_a_whole_tool_is_json_in_the_new_line_only() -> None:
+    chat = GoChat("{{ range .Tools }}{{ . }}{{ end }}{{ if .Messages }}{{ end }}")
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert chat.prompt(TALK.messages(), tools, think=None, version=OLD) == "{function <nil> {f  { <nil> <nil> [] {}}}}"
+    code = '{"type":"function","function":{"name":"f","description":"","parameters":{"type":"","properties":null}}}'
+    assert chat.prompt(TALK.messages(), tools, think=None, version=NEW) == code
+
+
+def test_a_whole_message_and_its_calls_are_printed_as_go_prints_them() -> None:
+    chat = GoChat("{{ range .Messages }}{{ . }}{{ .Images }}{{ end }}")
+    turns = (Turn("user", "q"), Turn("call", calls=(("f", {"b": 1}),)))
+    text = chat.prompt(Case("", turns).messages(), (), think=None, version=NEW)
+    assert text == '{user q  [] []  }[]{assistant   [] [{ {0 f {"b":1}}}]  }[]'
+
+
 def test_llama_cpps_own_ways_with_jinja() -> None:
     made = vocabulary()
     chatml = JinjaChat(CHATML, made, adds_bos=True).prompt(TALK.messages()[:2], (), think=None)
