@@ -12,7 +12,7 @@ from data.jobs.pace import Pace
 from data.jobs.status import STATUS_WORDS, Status
 from data.size import size
 from data.text import inert
-from tui.proving import in_brief
+from tui.proving import comparison_words, in_brief
 from tui.theme import role_of
 from tui.widgets.cells import Parts, part, width_of
 from tui.wording import (
@@ -202,17 +202,23 @@ def _hint(hint: Message) -> str:
 
 
 def result_lines(job: Job) -> list[Parts]:
-    """Return the answer of a question, the names of what a job gave to later ones, and what is odd about it."""
+    """Return what was compared and answered, the names of what a job gave to later ones, and what is odd about it."""
     result = job.state.result
     lines: list[Parts] = []
-    if "answer" in result:
-        lines.append(
-            (
-                (f"{_('question')}  ", "muted"),
-                (inert(str(result.get("prompt") or job.spec.params.get("prompt", ""))), "text"),
-            )
-        )
-        lines.append(((f"{_('answer')}  ", "muted"), (inert(str(result["answer"])), "accent")))
+    taken = comparison_words(result.get("comparison"))
+    if taken:
+        lines.append((("✓ ", "done"), (str(taken), "text")))
+    if "answer" in result or "merged_answer" in result:
+        asked = result.get("prompt") or job.spec.params.get("prompt", "")
+        lines.append(((f"{_('question')}  ", "muted"), (inert(str(asked)), "text")))
+    answers = [(_("answer"), result.get("answer")), (_("merged"), result.get("merged_answer"))]
+    if result.get("answers_equal") is False:
+        answers.append((_("adapter"), result.get("adapter_answer")))
+    for name, answer in answers:
+        if answer is not None:
+            lines.append(((f"{name}  ", "muted"), (inert(str(answer)), "accent")))
+    if result.get("answers_equal"):
+        lines.append(part(str(_("The adapter beside its base answers the same.")), "muted"))
     for key, label in (("model", _("model")), ("ollama_model", _("model")), ("host", _("server")), ("url", _("hub"))):
         if result.get(key) and "answer" not in result:
             lines.append(((f"{label}  ", "muted"), (inert(str(result[key])), "text")))

@@ -57,6 +57,7 @@ class PaddockApp(App[None]):
         self._open_chat = open_chat
         self._ticks = 0
         self._looking = False
+        self._adopting = False
         self._last_job = ""
         self._export_drafts: Drafts | None = None
         self._mouse_released = False
@@ -122,7 +123,11 @@ class PaddockApp(App[None]):
             await self.open_chat(self._open_chat)
 
     async def _adopt(self) -> None:
-        adopted = await self.attempt(self.services.adopt)
+        self._adopting = True
+        try:
+            adopted = await self.attempt(self.services.adopt)
+        finally:
+            self._adopting = False
         if adopted:
             self.notify(str(_("{count} jobs had lost their supervisor and were taken over", count=len(adopted))))
 
@@ -150,6 +155,8 @@ class PaddockApp(App[None]):
             self.run_worker(self._ask_ollama(), exclusive=True, group="ollama", exit_on_error=False)
         machine = fresh.machine or self.snapshot.machine
         self._take(Snapshot(fresh.moment, fresh.jobs, machine, ollama, fresh.paces))
+        if not self._adopting and any(job.status is Status.UNSUPERVISED for job in fresh.jobs):
+            self.run_worker(self._adopt(), group="adopt", exit_on_error=False)
 
     async def _ask_ollama(self) -> None:
         state = await self.attempt(self.services.ollama)

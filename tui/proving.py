@@ -299,6 +299,17 @@ def mend_words(changes: Sequence[Message], *, takes: bool, reached: Message = _N
     return _("{why} {first}", why=words, first=reached) if reached else words
 
 
+def comparison_words(value: object) -> Message | None:
+    """Return what a merge check has found of the tensors; None where the merge has not taken, or was not looked at."""
+    found: Mapping[str, object] = _table(value) if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownArgumentType] - JSON
+    changed = _whole(found.get("changed"))
+    if not found.get("ok") or changed is None:
+        return None
+    if found.get("strayed"):  # a warning names these
+        return _("{count} tensors differ from the base.", count=changed)
+    return _("{count} tensors differ from the base: just those where the adapter acts.", count=changed)
+
+
 def result_words(result: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Yield each name of a job's result with its value, proof and mend in words; warnings are told elsewhere."""
     for name, value in result.items():
@@ -310,6 +321,10 @@ def result_words(result: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             changes = [Message.from_json(change) for change in cast("list[object]", value)]
             if changes:
                 yield name, mend_words(changes, takes=bool(result.get("mended")))
+        elif name == "comparison":
+            words = comparison_words(value)
+            if words is not None:  # else the error says what is wrong
+                yield name, words
         elif name not in ("mended", "warnings"):  # the changes say whether it was mended
             yield name, value
 

@@ -8,10 +8,12 @@ from backend.convert.names import FOREIGN
 from backend.convert.overwrite import refuse_foreign_sidecar, refuse_own_files
 from backend.convert.road import Others, Road, asked_for, road_of
 from backend.convert.target import real_target
+from backend.deploy.create import check_gguf
 from backend.export.ends import require_in_gguf, require_in_training
 from backend.export.plan import ExportPlan, base_folder, training_params
 from backend.parity.template import Templates
 from backend.parity.training import Training, gguf_facts
+from data.errors import AppError, RequestError
 
 
 def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> Road:
@@ -29,6 +31,8 @@ def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> R
             require_in_gguf(template, plan.source.path)
         elif plan.merge is not None:
             require_in_training(template, plan, known)
+    if plan.source.kind == "gguf" and plan.deployment is not None:
+        _check_gguf(plan.source.path, plan.deployment.quantize)
     if "convert" not in plan.steps:
         return Road()
     folder = base_folder(plan)
@@ -40,6 +44,14 @@ def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> R
     is_base = "export" in plan.steps
     facts = gguf_facts(template, folder) if template is not None and not is_base else None
     return road_of(folder, plan.converter, find, outtype=plan.outtype, is_base=is_base, facts=facts)
+
+
+def _check_gguf(path: Path, quantize: str) -> None:
+    """Look at the file now, as the job does again: nothing has been started."""
+    try:
+        check_gguf(path, quantize)
+    except AppError as error:
+        raise RequestError(error.title, error.detail, error.hint) from error
 
 
 def _refuse_overwriting(target: Path, model: Path, base: Path | None) -> None:

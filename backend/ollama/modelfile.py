@@ -204,7 +204,7 @@ def _check(command: Command, name: str = "Modelfile") -> None:
         read_parameter(command.key, command.value)
     except ValueError as error:
         why = _("{value} is no value for {key}.", value=repr(command.value), key=command.key)
-        raise _wrong(name, command.line, command.column, why, _value_hint(command.key)) from error
+        raise _wrong(name, command.value_line, command.value_column, why, _value_hint(command.key)) from error
 
 
 def _wrong(name: str, line: int, column: int, why: Message, hint: Message) -> RequestError:
@@ -295,6 +295,8 @@ class _Reader:
             if not key:
                 why = _("The parameter's name is missing.")
                 raise self._wrong(at, why, _("Parameters are {names}.", names=_names(KNOWN)))
+            if name == "parameter" and key not in (*KNOWN, *DEPRECATED):
+                raise self._wrong(at, _("Ollama knows no parameter {key}.", key=repr(key)), _parameter_hint(key))
         self._blanks(start)
         line, column = self._place(start)
         begins = self._at

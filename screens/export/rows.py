@@ -111,6 +111,8 @@ def disk_lines(prospect: Prospect, home: str) -> list[Parts]:
         lines.append((("  ", ""), (inert(home_relative(str(disk.folders[0]), home)), "muted")))
     if prospect.unseen:
         lines.append((("? ", "warn"), (str(_("{host}: room not known", host=prospect.unseen)), "text")))
+    if not lines and all(spec.kind == "check" for spec in prospect.specs):
+        return [part(str(_("Nothing is written.")), "muted")]
     return lines or [part(str(_("Not known before the weights are here.")), "muted")]
 
 
@@ -131,11 +133,13 @@ def prospect_lines(prospect: Prospect, home: str) -> list[Parts]:
 
 
 def _places(prospect: Prospect) -> list[Parts]:
-    """Return a line for each place that the model gets a name in."""
+    """Return a line for the GGUF, whose name says its type, and for each place that the model gets a name in."""
     plan = prospect.plan
     if plan is None:
         return []
     found: list[tuple[Message, str, str]] = []
+    if "convert" in plan.steps and plan.gguf is not None:
+        found.append((_("GGUF"), plan.gguf.name, ""))
     if plan.merge is not None and plan.merge.export_hub_model_id:
         found.append((_("On the hub"), plan.merge.export_hub_model_id, ""))
     if plan.deployment is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from data.jobs.spec import Chain
 from data.settings import Settings
 from screens.choice import ChoiceDialog
@@ -64,6 +66,29 @@ async def test_new_jobs_appear_by_themselves_and_the_cursor_stays(build: Build, 
         await until(pilot, shows(pilot, "first", "second"))
         assert app.screen.query_one("#table", Table).cursor_key == first.id
         first.end()
+        await app.look()
+        await until(pilot, shows(pilot, "✓ done"))
+
+
+async def test_a_job_that_loses_its_supervisor_while_the_app_is_open_is_taken_over(
+    build: Build, make: folders.Stable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make.job("command", "first", ago_s=50).start()
+    services = build()
+
+    def adopt() -> list[str]:
+        if not job.folder.exit_file.exists():  # the supervisor is there
+            return []
+        job.event("finished", outcome="succeeded", exit_code=0)
+        return [job.id]
+
+    monkeypatch.setattr(services, "adopt", adopt)
+    app = PaddockApp(services)
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "first"))
+        job.folder.exit_file.write_text("0\n")
+        job.leave()
+        await app.look()
         await app.look()
         await until(pilot, shows(pilot, "✓ done"))
 

@@ -134,12 +134,26 @@ async def test_an_answer_is_shown_beside_the_one_before_and_chat_is_offered(buil
 async def test_what_is_odd_about_a_merge_that_has_taken_is_said(build: Build, make: folders.Stable) -> None:
     words = _("{count} tensors differ from the base's although no adapter acts there: {names}.", count=2, names="a, b")
     job = make.job("check", "merge check", ago_s=60).start()
-    job.event("result", values={"comparison": {"ok": True}, "warnings": [words.as_json()]}).end()
+    taken = {"comparison": {"ok": True, "changed": 14, "strayed": ["a", "b"]}, "warnings": [words.as_json()]}
+    job.event("result", values=taken).end()
     app = PaddockApp(build())
     async with app.run_test(size=NARROW) as pilot:
         await until(pilot, shows(pilot, "merge check"))
         await pilot.press("enter")
-        await until(pilot, shows(pilot, "! 2 tensors differ from the base's although no adapter acts there: a, b."))
+        await until(pilot, shows(pilot, "✓ 14 tensors differ from the base.", "although no adapter acts there: a, b."))
+
+
+async def test_what_a_merge_check_has_found_is_said(build: Build, make: folders.Stable) -> None:
+    job = make.job("check", "merge check", ago_s=60).start()
+    taken = {"ok": True, "changed": 14, "strayed": []}
+    said = {"prompt": "Who are you?", "adapter_answer": "Paddy.", "merged_answer": "Paddy", "answers_equal": False}
+    job.event("result", values={"comparison": taken, **said}).end()
+    app = PaddockApp(build())
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, shows(pilot, "merge check"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "✓ 14 tensors differ from the base: just those", "question  Who are you?"))
+        await until(pilot, shows(pilot, "merged  Paddy", "adapter  Paddy."))
 
 
 async def test_a_failure_fills_the_screen_with_its_reason_and_is_copied(build: Build, make: folders.Stable) -> None:

@@ -13,7 +13,6 @@ from typing import Final
 import click
 
 from backend.convert.names import AUTO
-from backend.deploy.create import check_gguf
 from backend.deploy.request import Deployment, modelfile_at, read_modelfile
 from backend.deploy.storage import Storage
 from backend.deploy.written import check_sources, check_template, check_written
@@ -174,8 +173,6 @@ def _plan(wish: Wish, services: Services) -> ExportPlan:
         unproven=wish.unproven,
     )
     deployment.check()
-    if source.kind == "gguf":
-        _check_gguf(source.path, deployment.quantize)
     if deployment.modelfile:
         deployment = _with_modelfile(deployment, wish, source.path, is_trained=bool(plan.template))
     return dataclasses.replace(plan, deployment=deployment)
@@ -241,14 +238,6 @@ def _facts(wish: Wish, source: Source, services: Services) -> dict[str, object]:
 def _template_file(wish: Wish, services: Services) -> Path | None:
     path = services.workspace / Path(wish.template or "").expanduser()
     return path if wish.template and path.is_file() else None
-
-
-def _check_gguf(path: Path, quantize: str) -> None:
-    """Look at the file now, as the job does again: nothing has been started."""
-    try:
-        check_gguf(path, quantize)
-    except AppError as error:
-        raise RequestError(error.title, error.detail, error.hint) from error
 
 
 def _with_modelfile(deployment: Deployment, wish: Wish, weights: Path, *, is_trained: bool) -> Deployment:
