@@ -35,6 +35,7 @@ Answer = TypeVar("Answer")
 
 _METERS_EVERY: Final = 2
 _OLLAMA_EVERY: Final = 10
+_ADOPT_EVERY: Final = 60  # looks, for a job whose new supervisor dies as well
 
 
 class PaddockApp(App[None]):
@@ -58,6 +59,7 @@ class PaddockApp(App[None]):
         self._ticks = 0
         self._looking = False
         self._adopting = False
+        self._adopted_at: dict[str, int] = {}
         self._last_job = ""
         self._export_drafts: Drafts | None = None
         self._mouse_released = False
@@ -155,7 +157,10 @@ class PaddockApp(App[None]):
             self.run_worker(self._ask_ollama(), exclusive=True, group="ollama", exit_on_error=False)
         machine = fresh.machine or self.snapshot.machine
         self._take(Snapshot(fresh.moment, fresh.jobs, machine, ollama, fresh.paces))
-        if not self._adopting and any(job.status is Status.UNSUPERVISED for job in fresh.jobs):
+        alone = {job.id for job in fresh.jobs if job.status is Status.UNSUPERVISED}
+        is_due = any(self._ticks - self._adopted_at.get(one, -_ADOPT_EVERY) >= _ADOPT_EVERY for one in alone)
+        if is_due and not self._adopting:
+            self._adopted_at.update(dict.fromkeys(alone, self._ticks))
             self.run_worker(self._adopt(), group="adopt", exit_on_error=False)
 
     async def _ask_ollama(self) -> None:

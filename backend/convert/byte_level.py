@@ -97,6 +97,9 @@ def read_byte_level(
     for number in set(range(size)).difference(vocab.values()):
         tokens[number], types[number] = f"[PAD{number}]", TokenType.UNUSED
     beyond = {number: text for number, (text, _type) in added.items() if number >= size}
+    needed = [special.ids[role] for role in ("bos", "eos") if special.ids.get(role) in beyond]
+    if needed:  # no answer ends without it
+        raise too_many_tokens(max(needed), size)
     for number, typed in added.items():
         if number < size:
             tokens[number], types[number] = typed

@@ -24,15 +24,15 @@ def foresee(plan: ExportPlan, find: Others, known: Templates | None = None) -> R
     Raises RequestError where nobody can convert it, and where a file that is no GGUF would be overwritten. Where it is
     not here yet, the conversion itself decides.
     """
+    if plan.source.kind == "gguf" and plan.deployment is not None:
+        _check_gguf(plan.source.path, plan.deployment.quantize)
     training = Training.read(training_params(plan)) if known is not None and known.exact else None
     template = training.of(known) if known is not None and training is not None else None
     if template is not None and known is not None and not (plan.deployment and plan.deployment.unproven):
         if plan.source.kind == "gguf":
             require_in_gguf(template, plan.source.path)
-        elif plan.merge is not None:
+        elif plan.merge is not None and (plan.gguf is not None or plan.deployment is not None):
             require_in_training(template, plan, known)
-    if plan.source.kind == "gguf" and plan.deployment is not None:
-        _check_gguf(plan.source.path, plan.deployment.quantize)
     if "convert" not in plan.steps:
         return Road()
     folder = base_folder(plan)

@@ -191,14 +191,24 @@ def adopt(library: Library, *, keep: str = "", environ: Mapping[str, str] = os.e
     for job in library.list():
         if job.status is not Status.UNSUPERVISED:
             continue
-        lock = open_lock(job.folder.lock)
-        if not try_lock(lock):  # another view was faster
-            os.close(lock)
-            continue
-        with contextlib.suppress(AppError):
+        with contextlib.suppress(AppError, OSError):  # a disk that takes nothing now may do so later
+            lock = open_lock(job.folder.lock)
+            if not _locked(lock):  # another view was faster
+                continue
             start_supervisor(job.folder, lock, _environment(job.spec, keep, environ))
             adopted.append(job.id)
     return adopted
+
+
+def _locked(lock: int) -> bool:
+    """Take ``lock``; where that fails, close it."""
+    got = False
+    try:
+        got = try_lock(lock)
+    finally:
+        if not got:
+            os.close(lock)
+    return got
 
 
 def clean_unpublished(jobs: Path) -> None:

@@ -114,7 +114,7 @@ async def mend(
             await replacement.publish()
     finally:
         await replacement.clean()
-    new = dataclasses.replace(new, model=proof.model)
+    new = dataclasses.replace(new, model=proof.model, notes=proof.notes or new.notes)
     changes = tuple(_changes(proof.served, values, proof.trained))
     return Outcome(new, takes, changes) if takes else Outcome(proof, takes, changes, attempt=new)
 

@@ -58,8 +58,10 @@ def _has_other(e: Evidence) -> bool:
 
 def _has_same_turns(e: Evidence) -> bool:
     """Say whether what follows the last turn's text begins alike: else the whole template is another."""
-    tails = [text.rpartition(e.case.turns[-1].text)[2].split() for text in (e.trained.text, e.sent.text)]
-    one, other = ("".join(tail)[:_TELLING] for tail in tails)
+    said, texts = e.case.turns[-1].text, (e.trained.text, e.sent.text)
+    if not said or not all(said in text for text in texts):  # nothing tells where the turn ends
+        return True
+    one, other = ("".join(text.rpartition(said)[2].split())[:_TELLING] for text in texts)
     return one == other
 
 

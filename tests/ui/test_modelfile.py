@@ -49,7 +49,7 @@ async def test_the_draft_is_edited_and_goes_into_the_plan(app: PaddockApp, size:
         text = app.screen.query_one("#text", TextArea)
         text.move_cursor(text.document.end)
         await pilot.press(*"PARAMETER q 3")
-        await until(pilot, shows(pilot, "Modelfile:", ":1: Ollama knows no parameter 'q'."))
+        await until(pilot, shows(pilot, "Modelfile:", ":11: Ollama knows no parameter 'q'."))
         await pilot.press("backspace", "backspace", "backspace", *"temperature 0.5")
         await until(pilot, shows(pilot, "• Edited"))
         await pilot.press("escape")

@@ -16,6 +16,7 @@ from backend.convert.converter import convert
 from backend.convert.folder import ModelFolder
 from backend.parity.tokenizer import Runner
 from backend.parity.vocabulary import from_header
+from data.errors import RequestError
 from data.gguf import read_header
 from tests.unit.model_folder import byte_letters, write_model
 
@@ -188,6 +189,14 @@ def test_a_token_of_tokenizer_config_alone_reaches_the_gguf(folder: Path, tmp_pa
     assert types is not None
     assert list(tokens.texts())[len(TOKENS) :][:2] == ["[PAD]", f"[PAD{len(TOKENS) + 1}]"]
     assert list(types.values())[len(TOKENS) :][:2] == [3, 5]
+
+
+def test_an_end_without_a_row_is_refused(folder: Path, tmp_path: Path) -> None:
+    write_model(folder, config={"vocab_size": len(TOKENS), "bos_token_id": None, "eos_token_id": 5})
+    (folder / "tokenizer.json").write_text(json.dumps(described(TOKENS, [(len(TOKENS), "<|im_end|>")])))
+    (folder / "tokenizer_config.json").write_text(json.dumps({**FAST, "eos_token": "<|im_end|>"}))
+    with pytest.raises(RequestError, match="more tokens than the model has embeddings"):
+        convert(folder, tmp_path / "a.gguf")
 
 
 def test_an_added_token_without_a_row_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:

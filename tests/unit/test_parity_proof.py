@@ -127,6 +127,8 @@ def test_where_a_system_prompt_is_all_that_differs_no_template_is_blamed(way: st
     trained, sent = "<s>" + in_chatml("You are Qwen."), in_chatml("Be brief.")
     assert verdict_of(trained, sent, ONE, own, qwen) == "no-default-system"
     assert verdict_of(CHATML, CHATML, ONE, served) == "extra-bos"
+    silent = Case("silent", (Turn("user", ""),))
+    assert verdict_of("<s>" + in_chatml("You are Qwen."), CHATML, silent, served, qwen) == "no-default-system"
     plain = "You are Qwen.\n\n### Instruction:\nHi\n\n### Response:\n"
     whole = replace(served, template="<|im_start|>", written="<|im_start|>")
     assert verdict_of(plain, CHATML, ONE, whole, qwen) == "template"

@@ -53,7 +53,6 @@ _SOURCES: Final = {
 
 
 _NONE: Final[Mapping[str, object]] = {}
-_WRITTEN: Final = ("stop", "num_ctx")  # by Paddock, as the training says
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Wish:
     ) -> Message:
         """Say how to mend what this has shown, for a training with ``template``; ``is_file``: no server has it yet.
 
-        A file is deployed with those of its Modelfile's ``parameters`` that have nothing to do with the prompt.
+        A file is deployed with ``parameters``, those of its Modelfile that Paddock does not write itself.
         """
         words = ["paddock", *(["deploy", self.name, "NAME"] if is_file else ["verify", self.name])]
         told = {
@@ -98,7 +97,7 @@ class Wish:
         for option_name, value in told.items():
             words += [option_name, str(value)] if value is not None else []
         for name, value in parameters.items() if is_file else ():
-            words += ["-p", f"{name}={value}"] if name not in _WRITTEN else []
+            words += ["-p", f"{name}={value}"]
         if is_file and is_guess:
             return _naming(words)
         if is_file:
@@ -177,11 +176,11 @@ def verify(session: Session, **words: object) -> int:
         session.console.say(f"{session.console.paint('!', 'warn')} {inert(str(warning))}")
     is_file = coming is not None and coming.deployed is None
     written = coming.modelfile if coming is not None else Modelfile(())
-    how = functools.partial(
-        wish.mending, is_file=is_file, is_guess=bool(done.trained.guess), parameters=written.parameters
-    )
+    ours = ("stop", *(["num_ctx"] if done.trained.cutoff_len else []))
+    kept = {name: value for name, value in written.parameters.items() if name not in ours}
+    how = functools.partial(wish.mending, is_file=is_file, is_guess=bool(done.trained.guess), parameters=kept)
     # An adapter is not deployed beside its base, so no command makes of the two what is foretold.
-    mend = None if outcome.attempt is not None or outcome.declined or written.adapter else how
+    mend = None if outcome.attempt is not None or outcome.declined or (is_file and written.adapter) else how
     for line in lines(done, session.console, source=_SOURCES[done.trained.source], mend=mend):
         session.console.say(line)
     if outcome.changes:
