@@ -117,7 +117,7 @@ def test_a_job_that_another_job_starts_is_not_ended_with_it(yard: Yard) -> None:
     inner = outer.folder.log.read_text().strip()
     yard.ids.append(inner)
     assert yard.until(inner, Status.RUNNING).state.work_pid
-    assert yard.alive(outer.id) == []
+    wait_until(lambda: not yard.alive(outer.id), what="the supervisor's own end")
 
 
 def test_daemons_that_the_work_leaves_behind_end_with_it(yard: Yard) -> None:
