@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from data.i18n import Message, _, verbatim
@@ -37,9 +38,17 @@ class RequestError(AppError):
     exit_status = 2
 
 
-def is_failure(error: BaseException) -> bool:
-    """Say whether something failed, and nobody ends the program: a panic in a Rust library is no Exception."""
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+@contextmanager
+def library_asked(refusal: Callable[[str], AppError]) -> Generator[None]:
+    """Make ``refusal`` of whatever a library raises for what it is given; an AppError goes on as it is."""
+    try:
+        yield
+    except AppError:
+        raise
+    except BaseException as error:  # a panic in a Rust library is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # somebody ends the program
+        raise refusal(str(error)) from error
 
 
 _FULL: Final = (

@@ -6,8 +6,7 @@ Source of the rules: llama.cpp `conversion/base.py` (``get_vocab_base``, ``_set_
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -25,7 +24,7 @@ from backend.convert.vocabulary import (
     no_tokenizer,
     too_many_tokens,
 )
-from data.errors import AppError, is_failure
+from data.errors import library_asked
 from data.i18n import _
 
 if TYPE_CHECKING:
@@ -33,19 +32,6 @@ if TYPE_CHECKING:
 
 # A smaller vocabulary loads as fast as an excerpt of it is made.
 _LARGE: Final = 10_000
-
-
-@contextmanager
-def _library_asked() -> Generator[None]:
-    """Make a RequestError of whatever the library raises: bare Exceptions, and panics, which are none."""
-    try:
-        yield
-    except AppError:
-        raise
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        raise unreadable(str(error)) from error
 
 
 def _load(description: Json, added: Sequence[str]) -> Tokenizer:
@@ -83,7 +69,7 @@ def read_byte_level(
         )
     entries = trained_tokens(folder, description)
     special = read_special(folder, description, merges=True)
-    with _library_asked():
+    with library_asked(unreadable):
         tokenizer = _load(description, [entry.content for entry in entries])
         pre_tokenizer = recognise(tokenizer, description, special.ids.get("bos"), preferred)
         added = {entry.id: _typed(tokenizer, entry) for entry in entries}

@@ -10,13 +10,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backend.parity.vocabulary import BpeRule, Vocabulary, bpe_rules
-from data.errors import AppError, is_failure
+from data.errors import AppError, library_asked
 from data.files import write_atomic
 from data.i18n import Message, _
 
@@ -64,9 +63,9 @@ class Runner:
             if self.cuts_otherwise:
                 as_default = dataclasses.replace(self.vocabulary, pre="default")
                 described = json.dumps(tokenizer_json(as_default), ensure_ascii=False)
-            with _library_asked():
+            with library_asked(_malformed):
                 self._made = Tokenizer.from_str(described)
-        with _library_asked():
+        with library_asked(_malformed):
             return tuple(self._made.encode(text, add_special_tokens=False).ids)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -110,16 +109,9 @@ def tokenizer_json(vocabulary: Vocabulary) -> _Json:
             )
 
 
-@contextmanager
-def _library_asked() -> Generator[None]:
-    """Make an AppError of whatever the library raises for a vocabulary that is none: exceptions, and panics."""
-    try:
-        yield
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        why = _("Its vocabulary is malformed: {error}", error=str(error))
-        raise _uncountable(why, _("Convert the model again, or pull it again.")) from error
+def _malformed(error: str) -> AppError:
+    why = _("Its vocabulary is malformed: {error}", error=error)
+    return _uncountable(why, _("Convert the model again, or pull it again."))
 
 
 def _uncountable(why: Message, remedy: Message) -> AppError:

@@ -8,28 +8,15 @@ from pathlib import Path
 import pytest
 
 from backend.export.caution import warnings
-from backend.export.plan import ExportPlan, chain, draft
-from backend.export.source import read_source
+from backend.export.plan import ExportPlan, chain
 from backend.lf.find import LlamaFactory
 from data.errors import RequestError
 from screens.export.changes import apply, problems
 from screens.export.drafts import Draft
-from tests.unit.adapter_run import CHECKPOINT, write_adapter_run
 from tests.unit.model_folder import write_model
 from tui.widgets.form import ON
 
 LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11.0", "torchaudio": "2.11.0"})
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    write_adapter_run(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def plan(workspace: Path) -> ExportPlan:
-    return draft(read_source(workspace / CHECKPOINT), workspace)
 
 
 def test_an_adapter_in_another_base_than_its_own_is_said_before_the_start(plan: ExportPlan, workspace: Path) -> None:

@@ -18,21 +18,10 @@ from backend.train.gptq import sees_gpu
 from data.errors import RequestError
 from screens.export.changes import apply, problems
 from screens.export.fields import fields
-from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
+from tests.unit.adapter_run import RUN
 from tests.unit.llama_cpp_folder import NOBODY, only, write_unknown_model
 from tests.unit.model_folder import write_model, write_weights
 from tui.widgets.form import ON, Field
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    write_adapter_run(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def plan(workspace: Path) -> ExportPlan:
-    return draft(read_source(workspace / CHECKPOINT), workspace)
 
 
 def by_key(plan: ExportPlan) -> dict[str, Field]:

@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from backend.export.plan import ExportPlan, draft
 from backend.export.source import read_source
 from screens.export.drafts import Draft, Drafts
-from tests.unit.adapter_run import CHECKPOINT, write_adapter_run
+from tests.unit.adapter_run import CHECKPOINT
 from tests.unit.model_folder import write_model
 from tui.widgets.form import OFF, ON
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    write_adapter_run(tmp_path)
-    return tmp_path
 
 
 def adapter(workspace: Path) -> ExportPlan:

@@ -16,17 +16,11 @@ from backend.parity.template import snapshot
 from data.errors import RequestError
 from screens.export.changes import apply
 from tests import tiny_gguf
-from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
+from tests.unit.adapter_run import CHECKPOINT, RUN
 from tests.unit.llama_cpp_folder import NOBODY
 from tests.unit.model_folder import write_tokenizer
 
 KNOWN = snapshot()
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    write_adapter_run(tmp_path)  # of qwen, whose tokens the base has
-    return tmp_path
 
 
 def planned(workspace: Path, template: str) -> ExportPlan:

@@ -31,24 +31,13 @@ from data.paths import Paths
 from data.settings import Settings
 from screens.export.changes import apply, problems
 from screens.export.fields import fields
-from tests.unit.adapter_run import CHECKPOINT, RUN, write_adapter_run
+from tests.unit.adapter_run import CHECKPOINT, RUN
 from tests.unit.llama_cpp_folder import NOBODY
 from tests.unit.model_folder import write_model
 from tui.exporting import look_ahead
 from tui.widgets.form import OFF, ON, Field
 
 LF = LlamaFactory(Path("/usr/bin/python3"), "0.9.5", "settings", {"torch": "2.11.0", "torchaudio": "2.11.0"})
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    write_adapter_run(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def plan(workspace: Path) -> ExportPlan:
-    return draft(read_source(workspace / CHECKPOINT), workspace)
 
 
 def by_key(plan: ExportPlan, unlocked: tuple[str, ...] = ()) -> dict[str, Field]:
