@@ -131,7 +131,7 @@ class PaddockApp(App[None]):
         finally:
             self._adopting = False
         if adopted:
-            self.notify(str(_("{count} jobs had lost their supervisor and were taken over", count=len(adopted))))
+            self.notify(str(_("Jobs that had lost their supervisor and were taken over: {count}", count=len(adopted))))
 
     def _tick(self) -> None:
         self._ticks += 1

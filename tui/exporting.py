@@ -231,6 +231,13 @@ def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:
     return str(draft(dataclasses.replace(wanted, deployment=deployment), settings, paths))
 
 
+def modelfile_caution(text: str) -> Message | None:
+    """Return what is odd about a Modelfile in which nothing is wrong; None where nothing is."""
+    from backend.export.caution import said_twice  # noqa: PLC0415
+
+    return said_twice(text)
+
+
 def modelfile_problem(text: str, gguf: str) -> AppError | None:
     """Return what is wrong with the Modelfile that goes with ``gguf``, with line and column; None where nothing is."""
     from backend.deploy.request import read_edited  # noqa: PLC0415

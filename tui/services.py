@@ -272,6 +272,12 @@ class Services:
 
         return exporting.modelfile_problem(text, gguf)
 
+    def modelfile_caution(self, text: str) -> Message | None:
+        """Return what is odd about a Modelfile in which nothing is wrong; None where nothing is."""
+        from tui import exporting  # noqa: PLC0415 - not needed for the first frame
+
+        return exporting.modelfile_caution(text)
+
     # -- GGUF -----------------------------------------------------------------------------------------------------
 
     def inspect_gguf(self, path: str) -> Inspection:

@@ -8,9 +8,11 @@ from backend.export.plan import ExportPlan, training_params
 from backend.export.proving import UNPROVEN
 from backend.lf.find import LlamaFactory
 from backend.lf.tokenizer import miscut, miscut_words
+from backend.ollama.modelfile import parse
 from backend.train.departure import other_bases, other_prompt
 from backend.train.gptq import lacks
 from backend.train.pushing import push_words
+from data.errors import RequestError
 from data.i18n import Message, _
 
 
@@ -67,6 +69,9 @@ def _deployment(plan: ExportPlan) -> Iterator[Message]:
         yield _("The template is not known: Ollama may send another prompt than the model was trained with.")
     if plan.deployment.edited:
         yield _("The Modelfile is edited: it goes to Ollama as you wrote it.")
+        twice = said_twice(plan.deployment.edited)
+        if twice is not None:
+            yield twice
         changed = _since_drafted(plan)
         if changed:
             yield _(
@@ -79,6 +84,24 @@ def _deployment(plan: ExportPlan) -> Iterator[Message]:
             "Unproven: {name} gets its name even where Ollama sends something else than was trained on.",
             name=plan.deployment.name,
         )
+
+
+def said_twice(text: str) -> Message | None:
+    """Return what does not count in the Modelfile ``text``, since a later command says it again.
+
+    None where all counts, and where the text has a mistake: that is told elsewhere.
+    """
+    try:
+        found = parse(text, needs_source=False).replaced
+    except RequestError:
+        return None
+    if found is None:
+        return None
+    first, last = found
+    what = f"{first.name.upper()} {first.key}".strip()
+    return _(
+        "{what} on line {line} does not count: line {last} says it again.", what=what, line=first.line, last=last.line
+    )
 
 
 def _since_drafted(plan: ExportPlan) -> list[str]:

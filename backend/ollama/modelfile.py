@@ -28,6 +28,8 @@ TAKEN: Final = ("from", "license", "message", "parameter", "system", "template")
 """Commands that go with the weights of a deployment, in the order in which they are named to a person"""
 NOT_TAKEN: Final = ("adapter", "draft", "renderer", "parser", "requires")
 COMMANDS: Final = frozenset({*TAKEN, *NOT_TAKEN})
+_ONCE: Final = frozenset({"template", "system", "adapter", "draft", "renderer", "parser"})
+"""Commands of which the last one counts"""
 ROLES: Final = ("system", "user", "assistant")
 _MESSAGE_FORM: Final = _("Write it as MESSAGE user TEXT.")
 _COMMAND_FORM: Final = _("A command is a word, a blank and its value, as SYSTEM TEXT or PARAMETER top_k 40.")
@@ -119,6 +121,13 @@ class Modelfile:
             else:
                 values[command.key] = value  # the last one counts
         return values
+
+    @property
+    def replaced(self) -> tuple[Command, Command] | None:
+        """The first command that a later one takes the place of, and the last such one; None where all count."""
+        once = [c for c in self.commands if c.name in _ONCE or (c.name == "parameter" and c.key not in LISTS)]
+        last = {(c.name, c.key): c for c in once}
+        return next(((c, last[c.name, c.key]) for c in once if last[c.name, c.key] is not c), None)
 
     def __str__(self) -> str:
         return write(self.commands)

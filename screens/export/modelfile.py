@@ -108,7 +108,9 @@ class ModelfileScreen(Place):
             return (("✗ ", "failed"), (inert(str(problem.detail or problem.title)), "text"))
         if is_draft:
             return (("✓ ", "done"), (str(_("The draft: what the training says. Write in it to change it.")), "muted"))
-        return (("• ", "accent"), (str(_("Edited: it goes to Ollama as it stands, if the proof holds.")), "text"))
+        odd = self.services.modelfile_caution(text)
+        words = odd or _("Edited: it goes to Ollama as it stands, if the proof holds.")
+        return (("• ", "accent"), (str(words), "text"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a key only where it does something."""

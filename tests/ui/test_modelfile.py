@@ -52,6 +52,10 @@ async def test_the_draft_is_edited_and_goes_into_the_plan(app: PaddockApp, size:
         await until(pilot, shows(pilot, "Modelfile:", ":11: Ollama knows no parameter 'q'."))
         await pilot.press("backspace", "backspace", "backspace", *"temperature 0.5")
         await until(pilot, shows(pilot, "• Edited"))
+        await pilot.press("enter", *"SYSTEM me")
+        await until(pilot, shows(pilot, "does not count: line 13 says it again."))
+        await pilot.press(*["backspace"] * 10)
+        await until(pilot, shows(pilot, "• Edited"))
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
         deployment = plan_of(screen).deployment

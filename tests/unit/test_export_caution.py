@@ -56,6 +56,22 @@ def test_what_leaves_the_machine_or_goes_unproven_is_said_before_the_start(plan:
     ]
 
 
+def test_what_a_later_line_of_an_edited_modelfile_replaces_is_said_before_the_start(plan: ExportPlan) -> None:
+    def said(text: str) -> list[str]:
+        assert plan.deployment is not None
+        edited = dataclasses.replace(plan, deployment=dataclasses.replace(plan.deployment, edited=text))
+        return [str(note) for note in warnings(edited, LF, has_gpu=True)][1:]
+
+    assert said("SYSTEM one\nPARAMETER top_k 1\nSYSTEM two") == [
+        "SYSTEM on line 1 does not count: line 3 says it again."
+    ]
+    assert said("PARAMETER top_k 1\nPARAMETER top_p 0.5\nPARAMETER top_k 2\nPARAMETER top_k 3") == [
+        "PARAMETER top_k on line 1 does not count: line 4 says it again."
+    ]
+    assert not said("PARAMETER stop a\nPARAMETER stop b\nMESSAGE user a\nMESSAGE user b\nLICENSE a\nLICENSE b")
+    assert not said("SYSTEM one\nSYSTEM two\nNONSENSE")
+
+
 def test_a_modelfile_that_was_edited_for_another_template_is_said_before_the_start(plan: ExportPlan) -> None:
     made = Draft(plan)
     made.edit("SYSTEM short")
