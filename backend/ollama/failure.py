@@ -139,6 +139,10 @@ _REMEDIES: Final = (
         ("unknown type", "gguf", "architecture"),
         _("The file is damaged or newer than this Ollama: check it with `paddock gguf show`, or update Ollama."),
     ),
+    (
+        ("jinja", "parser for this template", "json schema error"),
+        _("The GGUF's own template, which is in force, cannot be used for this: deploy the model with a TEMPLATE."),
+    ),
     (("template",), _("Correct the TEMPLATE: it must be a Go template; the message names the place.")),
 )
 """Words of the server (0.24, 0.32) in lower case, the more telling first, and what helps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
@@ -46,16 +47,19 @@ def collated(messages: Sequence[Json]) -> tuple[str, list[dict[str, object]]]:
     return "\n\n".join(system), found
 
 
-def in_ollamas_order(tool: Json) -> Json:
-    """Return a tool with its keys as Ollama's own types write them again; what they do not know is lost."""
+def tool_for_llama_cpp(tool: Json) -> Json:
+    """Return what llama.cpp gives to a Jinja template of a tool that Ollama has written again in its own order.
+
+    Its ``common_chat_tools_parse_oaicompat`` keeps these three keys of a function, and a description always.
+    """
     function = cast("Json", tool.get("function") or {})
     given = cast("Json", function.get("parameters") or {})
-    properties = cast("Mapping[str, Json]", given.get("properties") or {})
+    properties = cast("Mapping[str, Json] | None", given.get("properties"))
     parameters: dict[str, object] = {"type": given.get("type") or ""}
-    parameters |= {key: given[key] for key in _TOOL_KEYS[1:4] if _is_written(key, given.get(key))}
-    parameters["properties"] = {name: _ordered_property(one) for name, one in properties.items()}
-    described = {key: function[key] for key in ("name", "description") if function.get(key)}
-    return {"type": tool.get("type") or "", "function": {**described, "parameters": parameters}}
+    parameters |= {key: _in_gos_order(given[key]) for key in _TOOL_KEYS[1:4] if _is_written(key, given.get(key))}
+    parameters["properties"] = properties and {name: _ordered_property(one) for name, one in properties.items()}
+    described = {key: str(function.get(key) or "") for key in ("name", "description")}
+    return {"type": "function", "function": {**described, "parameters": parameters}}
 
 
 def _ordered_property(value: Json) -> Json:
@@ -67,8 +71,13 @@ def _ordered_property(value: Json) -> Json:
         elif key == "anyOf":
             made[key] = [_ordered_property(one) for one in cast("Sequence[Json]", given)]
         else:
-            made[key] = given
+            made[key] = _in_gos_order(given)
     return made
+
+
+def _in_gos_order(value: object) -> object:
+    """Return a value without a type of its own as Go writes it: objects have their names sorted."""
+    return cast("object", json.loads(_as_given(value)))
 
 
 def go(value: object) -> Value:

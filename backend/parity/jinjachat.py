@@ -11,16 +11,19 @@ import copy
 import datetime as dt
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import GeneratorType
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
-from backend.parity.govalue import Json, in_ollamas_order
+from backend.parity.govalue import Json, tool_for_llama_cpp
 from backend.parity.vocabulary import Vocabulary
 from data.errors import AppError
 from data.i18n import _
 
 if TYPE_CHECKING:  # late at run time: only a prediction needs it
     from jinja2 import Template
+    from jinja2.nodes import Node
+    from jinja2.parser import Parser
     from jinja2.runtime import Context
 
 CHATML: Final = (
@@ -79,7 +82,8 @@ class JinjaChat:
             "datetime": f"{now:%b %d %Y}",
         }
         if tools:
-            values["tools"] = [in_ollamas_order(tool) for tool in tools]
+            values["tools"] = [tool_for_llama_cpp(tool) for tool in tools]
+            _refuse_without_properties(tools)
         try:
             return self._template.render(**values)
         except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError) as error:
@@ -107,17 +111,33 @@ def _message(message: Json) -> dict[str, object]:
     return made
 
 
+def _refuse_without_properties(tools: Sequence[Json]) -> None:
+    """Raise AppError for a tool that llama.cpp finds malformed: Ollama writes null where nothing was said."""
+    for tool in tools:
+        function = cast("Json", tool.get("function") or {})
+        if cast("Json", function.get("parameters") or {}).get("properties") is None:
+            raise AppError(
+                _("A tool without properties cannot be given to the GGUF's own template"),
+                _("{tool}: Ollama makes null of them, and most requests with that fail.", tool=function.get("name")),
+                _('Give its parameters "properties": {}, or deploy the model with a TEMPLATE.'),
+            )
+
+
 def _written(value: object) -> object:
-    """Return what llama.cpp writes of a value: nothing of none."""
-    return "" if value is None else value
+    """Return what llama.cpp writes of a value: nothing of none and of an object, of a list its entries."""
+    if value is None or isinstance(value, Mapping):
+        return ""
+    if isinstance(value, list | tuple | GeneratorType):
+        return "".join(str(_written(one)) for one in cast("Iterable[object]", value))
+    return value
 
 
 @functools.lru_cache(maxsize=16)
 def _compiled(source: str) -> Template:
     from jinja2 import TemplateError, Undefined  # noqa: PLC0415 - late, see above
     from jinja2.exceptions import TemplateError as Refusal  # noqa: PLC0415
-    from jinja2.ext import loopcontrols  # noqa: PLC0415
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+    from jinja2.ext import Extension, loopcontrols  # noqa: PLC0415
+    from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment  # noqa: PLC0415
 
     def refuse(why: str) -> NoReturn:
         raise Refusal(why)
@@ -126,22 +146,43 @@ def _compiled(source: str) -> Template:
         return dt.datetime.now().astimezone().strftime(form)
 
     def as_json(value: object, indent: int | None = None, **_options: object) -> str:
-        return json.dumps(value, ensure_ascii=False, indent=indent)
+        return json.dumps(value, ensure_ascii=False, indent=indent, default=list)
+
+    class Generation(Extension):
+        """The part of an answer that a training learns: a prompt is the same without the mark."""
+
+        tags = {"generation"}  # noqa: RUF012 - as its base has it
+
+        def parse(self, parser: Parser) -> list[Node]:
+            """Return what stands between the marks."""
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
     class Environment(ImmutableSandboxedEnvironment):
-        """Takes nothing for an empty text where it is put to a text (llama.cpp ``common/jinja/runtime.cpp``)."""
+        """Adds whatever is put to a text as text, and nothing as none (llama.cpp ``common/jinja/runtime.cpp``)."""
 
         intercepted_binops = frozenset({"+"})
 
+        def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
+            """Allow lists to grow and shrink, as llama.cpp does; ``call`` has an eye on how far."""
+            return (isinstance(obj, list) and attr in ("append", "pop")) or super().is_safe_attribute(obj, attr, value)
+
+        def call(self, context: Context, obj: object, *args: object, **kwargs: object) -> object:
+            """Call ``obj``; raises TemplateError for a list that grows without an end."""
+            held = getattr(obj, "__self__", None)
+            if isinstance(held, list) and len(cast("list[object]", held)) > MAX_RANGE:
+                raise Refusal(str(_("A list of the template grows beyond {count} entries.", count=MAX_RANGE)))
+            return cast("object", super().call(context, obj, *args, **kwargs))
+
         def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
             """Return the sum."""
-            if isinstance(left, str) and (right is None or isinstance(right, Undefined)):
-                return left
-            if isinstance(right, str) and (left is None or isinstance(left, Undefined)):
-                return right
+            if isinstance(left, str) or isinstance(right, str):
+                return "".join("" if one is None or isinstance(one, Undefined) else str(one) for one in (left, right))
             return cast("object", super().call_binop(context, operator, left, right))
 
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], finalize=_written)
+    environment = Environment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation], finalize=_written
+    )
     cast("dict[str, object]", environment.filters)["tojson"] = as_json
     cast("dict[str, object]", environment.globals).update({"raise_exception": refuse, "strftime_now": now})
     try:

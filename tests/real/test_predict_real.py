@@ -69,6 +69,16 @@ TOOLS = (
     },
 )
 OFFICIAL = ("meta-llama-Llama-3.1-8B-Instruct.jinja", "Qwen-Qwen3-0.6B.jinja", "microsoft-Phi-3.5-mini-instruct.jinja")
+WITH_TOOLS = ("Qwen-Qwen3-0.6B.jinja", "Qwen-Qwen2.5-7B-Instruct.jinja", "GLM-4.6.jinja", "Kimi-K2-Instruct.jinja")
+"""Kimi's lets lists grow and shrink"""
+WITH_MARKS = "LFM2.5-8B-A1B.jinja"
+"""Marks what a training learns"""
+PRINTED = (
+    "{% for t in tools %}{{ t }}{{ t | tojson }}{{ t.function.name + {'b': [1]} }}{% endfor %}"
+    "{{ [1, 'x', none, [true]] }}{{ {'a': 1} }}{{ 'a' + 1 }}{{ 1.5 + 'a' }}"
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ m.tool_calls }}"
+    "{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{% endfor %}"
+)
 
 
 @pytest.fixture(scope="module", params=ollamas.VERSIONS)
@@ -113,6 +123,38 @@ def test_every_prompt_and_refusal_is_foretold(server: Running, tmp_path: Path) -
                         counted = real.counted is not None and real.counted != len(told.ids)
                         if refused or counted or (real.ids, real.text) != (told.ids, told.text):
                             wrong.append(f"{place} {case.name}: {real.text!r} {told.text!r} {real.error} {told.error}")
+        return wrong
+
+    assert asyncio.run(compare()) == []
+
+
+def test_every_tool_is_foretold_where_the_jinja_is_in_force(tmp_path: Path) -> None:
+    vocabulary = tiny_gguf.Vocabulary.of_marks("<|im_start|>", "<|im_end|>")
+    folder = oracle.llama_cpp() / "models" / "templates"
+    official = {name: (folder / name).read_text(encoding="utf-8") for name in (*WITH_TOOLS, WITH_MARKS)}
+    turns = (Turn("user", "q"), Turn("call", calls=(("f", {"b": [1, {"k": None}], "a": "x"}),)), Turn("result", "r"))
+    cases = [Case(str(tool["name"]), turns, tools=(tool,)) for tool in TOOLS]
+
+    async def compare() -> list[str]:
+        wrong: list[str] = []
+        with ollamas.server(ollamas.VERSIONS[-1], tmp_path / "store") as server:
+            async with Client(server.url) as client:
+                for name, jinja in {**official, "printed": PRINTED}.items():
+                    gguf = tiny_gguf.write(tmp_path / "m.gguf", vocabulary, add_bos=True, chat_template=jinja)
+                    blob = await digest(gguf)
+                    await client.upload(gguf, blob)
+                    async for _step in client.create("model", Creation(files={gguf.name: blob})):
+                        pass
+                    coming = forecast(gguf, make(str(gguf)), server.version)
+                    runner, _served = await asked.runner_of(client, "model")
+                    for case in cases:
+                        if name == WITH_MARKS and case.name in ("none", "empty"):
+                            continue  # its way of calls needs no properties
+                        real = await asked.send(client, "model", case, runner, counts=False)
+                        told = coming.send(case)
+                        assert real.error is None or "the model with a TEMPLATE" in str(real.error.hint)
+                        if (real.error is None, real.text) != (told.error is None, told.text):
+                            wrong.append(f"{name} {case.name}: {real.text!r} {told.text!r} {real.error} {told.error}")
         return wrong
 
     assert asyncio.run(compare()) == []

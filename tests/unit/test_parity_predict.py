@@ -189,6 +189,43 @@ def test_jinja_takes_nothing_for_an_empty_text_and_calls_without_ids_as_llama_cp
     assert JinjaChat(source, vocabulary(), adds_bos=False).prompt(messages, (), think=None) == "ablook|True"
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ [1, 'x', none, [true]] }}|{{ {'a': 1} }}|{{ [1] | map('string') }}", "1xTrue||1"),
+        ("{{ 'a' + 1 }}|{{ 1.5 + 'a' }}|{{ 'a' + {'b': [1]} }}|{{ 'a' ~ [none] }}", "a1|1.5a|a{'b': [1]}|a[None]"),
+        ("a{% generation %}b{{ 1 }}{% endgeneration %}c", "ab1c"),
+        ("{% set a = [1] %}{% set _ = a.append(2) %}{{ a.pop() }}{{ a | map('string') | tojson }}", '2["1"]'),
+    ],
+)
+def test_jinja_writes_values_and_marks_as_llama_cpp_does(source: str, text: str) -> None:
+    assert JinjaChat(source, vocabulary(), adds_bos=False).prompt([], (), think=None) == text
+
+
+def test_a_list_that_grows_without_an_end_is_refused() -> None:
+    endless = JinjaChat(
+        "{% set a = [1] %}{% for b in a %}{% set _ = a.append(b) %}{% endfor %}", vocabulary(), adds_bos=False
+    )
+    with pytest.raises(AppError, match="refuses"):
+        endless.prompt([], (), think=None)
+
+
+def test_a_tool_without_properties_is_refused_where_jinja_is_in_force() -> None:
+    chat = JinjaChat("{{ tools | tojson }}", vocabulary(), adds_bos=False)
+
+    def prompt(**parameters: object) -> str:
+        function = {"name": "now", "parameters": {"type": "object", **parameters}}
+        return chat.prompt([], [{"type": "function", "function": function}], think=None)
+
+    with pytest.raises(AppError, match="without properties") as raised:
+        prompt()
+    assert "now" in str(raised.value)
+    assert prompt(properties={}) == (
+        '[{"type": "function", "function": {"name": "now", "description": "", '
+        '"parameters": {"type": "object", "properties": {}}}}]'
+    )
+
+
 def test_a_line_that_does_not_know_how_a_vocabulary_is_cut_takes_its_default() -> None:
     made = dataclasses.replace(
         vocabulary(pre="qwen35", add_bos=False),
