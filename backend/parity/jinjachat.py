@@ -1,8 +1,8 @@
 """Render a Jinja template as llama.cpp does for Ollama from 0.30 on.
 
-Source: llama.cpp `common/chat.cpp` (common_chat_templates_apply_jinja, common_chat_template_direct_apply_impl),
-`common/jinja/`. Its engine follows the one of transformers; what it does besides is done here: a leading BOS is taken
-off where the runner adds one, and a system prompt that the template does not use is put before the next message.
+Source: llama.cpp `common/chat.cpp` (common_chat_templates_apply_jinja, common_chat_template_direct_apply_impl). What it
+does besides rendering is done here: a leading BOS is taken off where the runner adds one, and a system prompt that the
+template does not use is put before the next message.
 """
 
 from __future__ import annotations
@@ -10,21 +10,13 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import functools
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from types import GeneratorType
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from collections.abc import Sequence
+from typing import Final, cast
 
 from backend.parity.govalue import Json, tool_for_llama_cpp
 from backend.parity.vocabulary import Vocabulary
 from data.errors import AppError
 from data.i18n import _
-
-if TYPE_CHECKING:  # late at run time: only a prediction needs it
-    from jinja2 import Template
-    from jinja2.nodes import Node
-    from jinja2.parser import Parser
-    from jinja2.runtime import Context
 
 CHATML: Final = (
     "{%- for message in messages -%}\n"
@@ -42,9 +34,11 @@ class JinjaChat:
     """A template of a GGUF, for one vocabulary; raises AppError where it cannot be read."""
 
     def __init__(self, source: str, vocabulary: Vocabulary, *, adds_bos: bool) -> None:
+        from backend.parity import jinja_engine  # noqa: PLC0415 - jinja2 is late: only a prediction needs it
+
         self._vocabulary = vocabulary
         self._adds_bos = adds_bos
-        self._template = _compiled(source)
+        self._rendered = jinja_engine.renderer(source)
         self._source = source
 
     def prompt(self, messages: Sequence[Json], tools: Sequence[Json], *, think: bool | None) -> str:
@@ -69,8 +63,6 @@ class JinjaChat:
             return False
 
     def _render(self, messages: Sequence[Json], tools: Sequence[Json], think: bool | None) -> str:
-        from jinja2 import TemplateError  # noqa: PLC0415 - late, see above
-
         now = dt.datetime.now().astimezone()
         values: dict[str, object] = {
             "messages": copy.deepcopy(list(messages)),
@@ -84,12 +76,7 @@ class JinjaChat:
         if tools:
             values["tools"] = [tool_for_llama_cpp(tool) for tool in tools]
             _refuse_without_properties(tools)
-        try:
-            return self._template.render(**values)
-        except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError) as error:
-            raise AppError(
-                _("The GGUF's own template refuses this conversation"), str(error), _("Deploy it with a TEMPLATE.")
-            ) from error
+        return self._rendered(values)
 
 
 def _message(message: Json) -> dict[str, object]:
@@ -121,75 +108,3 @@ def _refuse_without_properties(tools: Sequence[Json]) -> None:
                 _("{tool}: Ollama makes null of them, and most requests with that fail.", tool=function.get("name")),
                 _('Give its parameters "properties": {}, or deploy the model with a TEMPLATE.'),
             )
-
-
-def _written(value: object) -> object:
-    """Return what llama.cpp writes of a value: nothing of none and of an object, of a list its entries."""
-    if value is None or isinstance(value, Mapping):
-        return ""
-    if isinstance(value, list | tuple | GeneratorType):
-        return "".join(str(_written(one)) for one in cast("Iterable[object]", value))
-    return value
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled(source: str) -> Template:
-    from jinja2 import TemplateError, Undefined  # noqa: PLC0415 - late, see above
-    from jinja2.exceptions import TemplateError as Refusal  # noqa: PLC0415
-    from jinja2.ext import Extension, loopcontrols  # noqa: PLC0415
-    from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment  # noqa: PLC0415
-
-    def refuse(why: str) -> NoReturn:
-        raise Refusal(why)
-
-    def now(form: str) -> str:
-        return dt.datetime.now().astimezone().strftime(form)
-
-    def as_json(value: object, indent: int | None = None, **_options: object) -> str:
-        return json.dumps(value, ensure_ascii=False, indent=indent, default=list)
-
-    class Generation(Extension):
-        """The part of an answer that a training learns: a prompt is the same without the mark."""
-
-        tags = {"generation"}  # noqa: RUF012 - as its base has it
-
-        def parse(self, parser: Parser) -> list[Node]:
-            """Return what stands between the marks."""
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    class Environment(ImmutableSandboxedEnvironment):
-        """Adds whatever is put to a text as text, and nothing as none (llama.cpp ``common/jinja/runtime.cpp``)."""
-
-        intercepted_binops = frozenset({"+"})
-
-        def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
-            """Allow lists to grow and shrink, as llama.cpp does; ``call`` has an eye on how far."""
-            return (isinstance(obj, list) and attr in ("append", "pop")) or super().is_safe_attribute(obj, attr, value)
-
-        def call(self, context: Context, obj: object, *args: object, **kwargs: object) -> object:
-            """Call ``obj``; raises TemplateError for a list that grows without an end."""
-            held = getattr(obj, "__self__", None)
-            if isinstance(held, list) and len(cast("list[object]", held)) > MAX_RANGE:
-                raise Refusal(str(_("A list of the template grows beyond {count} entries.", count=MAX_RANGE)))
-            return cast("object", super().call(context, obj, *args, **kwargs))
-
-        def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-            """Return the sum."""
-            if isinstance(left, str) or isinstance(right, str):
-                return "".join("" if one is None or isinstance(one, Undefined) else str(one) for one in (left, right))
-            return cast("object", super().call_binop(context, operator, left, right))
-
-    environment = Environment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation], finalize=_written
-    )
-    cast("dict[str, object]", environment.filters)["tojson"] = as_json
-    cast("dict[str, object]", environment.globals).update({"raise_exception": refuse, "strftime_now": now})
-    try:
-        return environment.from_string(source)
-    except (TemplateError, RecursionError) as error:
-        raise AppError(
-            _("The GGUF's own template cannot be read"),
-            str(error),
-            _("Deploy it with a TEMPLATE, or convert it again."),
-        ) from error
