@@ -233,7 +233,7 @@ def modelfile(paths: Paths, settings: Settings, wanted: ExportPlan) -> str:
 
 def modelfile_caution(text: str) -> Message | None:
     """Return what is odd about a Modelfile in which nothing is wrong; None where nothing is."""
-    from backend.export.caution import said_twice  # noqa: PLC0415
+    from backend.export.caution import said_twice  # noqa: PLC0415 - late, as all of an export
 
     return said_twice(text)
 

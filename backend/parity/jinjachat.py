@@ -74,8 +74,7 @@ class JinjaChat:
             "datetime": f"{now:%b %d %Y}",
         }
         if tools:
-            values["tools"] = [tool_for_llama_cpp(tool) for tool in tools]
-            _refuse_without_properties(tools)
+            values["tools"] = _given(tools)
         return self._rendered(values)
 
 
@@ -98,13 +97,14 @@ def _message(message: Json) -> dict[str, object]:
     return made
 
 
-def _refuse_without_properties(tools: Sequence[Json]) -> None:
-    """Raise AppError for a tool that llama.cpp finds malformed: Ollama writes null where nothing was said."""
-    for tool in tools:
-        function = cast("Json", tool.get("function") or {})
-        if cast("Json", function.get("parameters") or {}).get("properties") is None:
+def _given(tools: Sequence[Json]) -> list[Json]:
+    """Return the tools; raises AppError for one without properties: Ollama writes null, which llama.cpp refuses."""
+    made = [tool_for_llama_cpp(tool) for tool in tools]
+    for function in (cast("Json", tool["function"]) for tool in made):
+        if cast("Json", function["parameters"])["properties"] is None:
             raise AppError(
                 _("A tool without properties cannot be given to the GGUF's own template"),
-                _("{tool}: Ollama makes null of them, and most requests with that fail.", tool=function.get("name")),
+                _("{tool}: Ollama makes null of them, and most requests with that fail.", tool=function["name"]),
                 _('Give its parameters "properties": {}, or deploy the model with a TEMPLATE.'),
             )
+    return made
